@@ -1,0 +1,2 @@
+//! The child process that runs a GGUF model.
+fn main() {}
