@@ -1,0 +1,72 @@
+//! Lists by page: a bounded number of items and a cursor to the rest.
+//!
+//! Invariant: no list is longer than [`MAX_LIMIT`]; the order is by descending id, so a page never repeats or skips what
+//! existed when the first one was read.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::base::error::{Error, Result};
+
+pub const DEFAULT_LIMIT: u32 = 20;
+pub const MAX_LIMIT: u32 = 100;
+
+/// The page a caller asks for.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// How many items, 1 to 100; 20 when absent.
+    pub limit: Option<u32>,
+    /// Where the previous page ended, as its `next_cursor` said.
+    pub cursor: Option<String>,
+}
+
+/// A checked page: at most `limit` items with an id below `before`.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    pub limit: u32,
+    pub before: i64,
+}
+
+impl PageQuery {
+    /// # Errors
+    /// `invalid_limit` and `invalid_cursor`, naming the parameter.
+    pub fn check(&self) -> Result<Page> {
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            let message = format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}.");
+            return Err(Error::invalid("invalid_limit", message).field("limit"));
+        }
+        let before = match &self.cursor {
+            None => i64::MAX,
+            Some(cursor) => cursor.parse().map_err(|_| {
+                Error::invalid("invalid_cursor", "This cursor is not one a list gave. Start again without a cursor.")
+                    .field("cursor")
+            })?,
+        };
+        Ok(Page { limit, before })
+    }
+}
+
+impl Page {
+    /// What to ask the database for: one more than the page, to know whether there is a next one.
+    pub fn fetch(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    /// Cuts the surplus row off and makes the cursor from the last row kept.
+    pub fn list<T>(&self, mut items: Vec<T>, id: impl Fn(&T) -> i64) -> List<T> {
+        let more = items.len() > self.limit as usize;
+        items.truncate(self.limit as usize);
+        let next_cursor = if more { items.last().map(|last| id(last).to_string()) } else { None };
+        List { items, next_cursor }
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct List<T> {
+    pub items: Vec<T>,
+    /// Pass as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,58 @@
+//! Background work that ends when the server does.
+//!
+//! Invariant: nothing in the product calls `tokio::spawn`; what runs was started here, is told to stop, and is waited for.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Starts tasks and stops them together.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs `work` until it ends or the server stops; `work` looks at [`Tasks::stopping`] where it waits.
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn(work);
+    }
+
+    /// Runs `work` and drops it at once when the server stops.
+    pub fn spawn_until_stop<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            stop.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Completes when the server is stopping.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Tells every task to stop without waiting.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops and waits for all tasks, at most `limit`. False when some were still running.
+    pub async fn shut_down(&self, limit: Duration) -> bool {
+        self.stop.cancel();
+        self.tracker.close();
+        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
+    }
+}
