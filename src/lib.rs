@@ -1,1 +1,21 @@
-//! The map.
+//! The map: floors from the ground up. A folder imports only from floors below it; `tests/house.rs` holds us to that.
+//!
+//! Flow of a request: `server` middleware finds the `Caller` -> a handler holding a `Permit` -> a rule -> one
+//! `db.write(|tx| { store; audit; enqueue })` -> reply.
+
+// Ground: knows nothing of the product.
+pub mod base;
+pub mod config;
+pub mod db;
+
+// Kit: what every room may hold.
+pub mod access;
+pub mod audit;
+pub mod web;
+
+// Rooms: a folder a noun.
+pub mod quotas;
+pub mod orgs;
+pub mod accounts;
+pub mod projects;
+

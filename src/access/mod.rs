@@ -106,6 +106,14 @@ impl Grants {
         grants
     }
 
+    /// Whether every permission of `set` is held over `org` (null: over the site).
+    pub fn hold_all(&self, org: Option<OrgId>, set: PermissionSet) -> bool {
+        let here = org
+            .and_then(|org| self.orgs.binary_search_by_key(&org, |entry| entry.0).ok())
+            .map_or(self.site, |at| self.site.union(self.orgs[at].1));
+        here.union(set) == here
+    }
+
     /// Everything everywhere: the local operator and the product itself.
     pub fn all() -> Self {
         Self { site: Role::SuperAdmin.permissions(), orgs: Vec::new() }
@@ -140,7 +148,7 @@ impl Caller {
     ///
     /// # Errors
     /// `forbidden` when no role of the caller holds the permission anywhere.
-    pub fn permit<A: Action>(&self) -> Result<Permit<A>> {
+    pub fn permit<A: Action>(self: &Arc<Self>) -> Result<Permit<A>> {
         let scope = if self.grants.site.has(A::PERMISSION) {
             Scope::Site
         } else {
@@ -158,7 +166,7 @@ impl Caller {
             }
             Scope::Orgs(orgs)
         };
-        Ok(Permit { caller: Arc::new(self.clone()), scope, action: PhantomData })
+        Ok(Permit { caller: self.clone(), scope, action: PhantomData })
     }
 }
 
@@ -188,6 +196,11 @@ impl<A> Clone for Permit<A> {
 
 impl<A: Action> Permit<A> {
     pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The caller to ask for another permit of.
+    pub fn caller_arc(&self) -> &Arc<Caller> {
         &self.caller
     }
 

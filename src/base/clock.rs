@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::db::{DbError, FromVal, Val};
-
 /// An instant in microseconds since 1970-01-01 UTC; JSON shows it as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
@@ -49,18 +47,6 @@ impl<'de> Deserialize<'de> for Time {
         let text = String::deserialize(deserializer)?;
         let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
         Ok(Self(at.as_microsecond()))
-    }
-}
-
-impl From<Time> for Val {
-    fn from(time: Time) -> Self {
-        Self::I64(time.0)
-    }
-}
-
-impl FromVal for Time {
-    fn from_val(val: Val) -> Result<Self, DbError> {
-        i64::from_val(val).map(Self)
     }
 }
 

@@ -162,3 +162,7 @@ impl<S: Send + Sync, A: Action> FromRequestParts<S> for Permit<A> {
         caller(parts)?.permit::<A>()
     }
 }
+
+/// Whether the connection is encrypted, so that cookies are marked `Secure`. Put on every request by the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Secure(pub bool);

@@ -1,0 +1,194 @@
+//! People: their accounts, how they sign in, and who a token belongs to.
+//!
+//! Invariant: passwords are kept as Argon2id only, tokens as digests only; what a request may do is what its person's
+//! roles say at that moment, so every change of a role, account, session or token empties the cache of callers.
+
+pub mod authenticate;
+pub mod routes;
+pub mod store;
+pub mod throttle;
+pub mod token;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+use crate::access::{Actor, ActorKind, Caller, Grants, OrgId, Origin, Role, UserId};
+use crate::base::clock::{Clock, Time};
+use crate::base::crypto::{self, Key};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::tasks::Tasks;
+use crate::db::Db;
+
+/// The specification's rule.
+pub const PASSWORD_MIN: usize = 16;
+const PASSWORD_MAX: usize = 1024;
+const USERNAME_MAX: usize = 50;
+const EMAIL_MAX: usize = 254;
+/// How many passwords are hashed at once: each takes a core and 19 MiB for tens of milliseconds.
+const HASHERS: usize = 2;
+
+/// The room of accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+    pub(crate) tokens: token::Signer,
+    pub(crate) cache: authenticate::Cache,
+    pub(crate) throttle: throttle::Throttle,
+    hashers: Arc<Semaphore>,
+}
+
+/// A role held, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoleGrant {
+    pub role: Role,
+    /// Null: over the whole site.
+    pub organization_id: Option<i64>,
+}
+
+/// A person's account as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    pub id: i64,
+    pub username: String,
+    pub email: String,
+    pub is_active: bool,
+    pub roles: Vec<RoleGrant>,
+    pub created_at: Time,
+}
+
+impl User {
+    pub fn grants(&self) -> Grants {
+        let roles: Vec<_> = self.roles.iter().map(|grant| (grant.role, grant.organization_id.map(OrgId))).collect();
+        Grants::of(&roles)
+    }
+
+    pub fn actor(&self) -> Actor {
+        Actor { kind: ActorKind::User, id: Some(self.id), name: self.username.clone() }
+    }
+}
+
+impl Accounts {
+    pub fn new(db: Db, clock: Clock, tasks: Tasks, jwt_key: &Key) -> Self {
+        // Over PostgreSQL another replica may change a role: its word is heard within this many seconds.
+        let cache = authenticate::Cache::new(db.engine());
+        Self {
+            throttle: throttle::Throttle::default(),
+            tokens: token::Signer::new(jwt_key),
+            hashers: Arc::new(Semaphore::new(HASHERS)),
+            cache,
+            db,
+            clock,
+            tasks,
+        }
+    }
+
+    /// The caller a person is at this moment, for work done on their behalf.
+    ///
+    /// # Errors
+    /// `account_inactive` when the account is gone or switched off.
+    pub async fn caller_of(&self, id: UserId) -> Result<Caller> {
+        let user = self.db.read(move |tx| store::user(tx, id)).await?;
+        let user = user.filter(|user| user.is_active).ok_or_else(|| {
+            Error::forbidden("account_inactive", format!("The account {} is switched off or gone.", id.0))
+        })?;
+        Ok(Caller {
+            actor: user.actor(),
+            user: Some(id),
+            session: None,
+            grants: Arc::new(user.grants()),
+            origin: Origin::default(),
+        })
+    }
+
+    /// Hashes a password off the request threads.
+    ///
+    /// # Errors
+    /// `password_too_short` and `password_too_long`.
+    pub async fn hash(&self, password: String) -> Result<String> {
+        check_password(&password)?;
+        let _turn = self.hashers.acquire().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || crypto::hash_password(&password)).await.map_err(Error::internal)?
+    }
+
+    /// Verifies a password off the request threads; without a hash it does the same work and fails.
+    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
+        let _turn = self.hashers.acquire().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || {
+            let known = hash.is_some();
+            let hash = match hash {
+                Some(hash) => hash,
+                None => decoy_hash()?,
+            };
+            Ok(crypto::verify_password(&password, &hash) && known)
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+}
+
+/// A hash nobody has the password of, so that an unknown name takes as long as a wrong password.
+fn decoy_hash() -> Result<String> {
+    static DECOY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    if let Some(hash) = DECOY.get() {
+        return Ok(hash.clone());
+    }
+    let hash = crypto::hash_password(&crypto::random_token()?)?;
+    Ok(DECOY.get_or_init(|| hash).clone())
+}
+
+/// # Errors
+/// `password_too_short`, `password_too_long`.
+pub fn check_password(password: &str) -> Result<()> {
+    let length = password.chars().count();
+    if length < PASSWORD_MIN {
+        let message = format!("The password has {length} characters; it needs at least {PASSWORD_MIN}.");
+        return Err(Error::invalid("password_too_short", message).field("password"));
+    }
+    if password.len() > PASSWORD_MAX {
+        let message = format!("The password is longer than {PASSWORD_MAX} bytes.");
+        return Err(Error::invalid("password_too_long", message).field("password"));
+    }
+    Ok(())
+}
+
+/// ASCII letters, digits, dot, dash and underscore, so that no two names look alike.
+///
+/// # Errors
+/// `invalid_username`.
+pub fn check_username(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let starts_well = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    if name.len() < 2 || name.len() > USERNAME_MAX || !starts_well || !name.chars().all(plain) {
+        return Err(Error::invalid(
+            "invalid_username",
+            format!("A user name has 2 to {USERNAME_MAX} of the characters a-z A-Z 0-9 . - _ and starts with a letter or digit."),
+        )
+        .field("username"));
+    }
+    Ok(())
+}
+
+/// One `@` with something on both sides and no white space; whether mail arrives is not ours to know.
+///
+/// # Errors
+/// `invalid_email`.
+pub fn check_email(email: &str, field: &str) -> Result<()> {
+    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
+    });
+    if !well_formed || email.len() > EMAIL_MAX || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let message = format!("`{email}` is not an e-mail address such as name@example.org.");
+        return Err(Error::invalid("invalid_email", message).field(field));
+    }
+    Ok(())
+}
+
+/// The answer to any sign-in that fails, whatever the reason.
+pub(crate) fn login_failed() -> Error {
+    Error::new(Kind::Unauthenticated, "login_failed", "The user name or the password is wrong, or the account is switched off.")
+}

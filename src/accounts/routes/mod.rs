@@ -1,0 +1,30 @@
+//! Accounts over HTTP: sign-in and who am I, people, personal tokens.
+
+mod members;
+mod sign_in;
+mod tokens;
+mod users;
+
+pub use members::Member;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Accounts;
+
+/// The cookie that carries a browser's session.
+pub const COOKIE: &str = "resoftai_session";
+
+impl Accounts {
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new()
+            .routes(routes!(sign_in::login))
+            .routes(routes!(sign_in::logout))
+            .routes(routes!(sign_in::me))
+            .routes(routes!(users::list, users::create))
+            .routes(routes!(members::list, members::add))
+            .routes(routes!(members::remove))
+            .routes(routes!(tokens::list, tokens::create))
+            .routes(routes!(tokens::delete))
+            .with_state(self)
+    }
+}

@@ -1,0 +1,204 @@
+//! Sign in, sign out, who am I.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::COOKIE;
+use crate::access::{Actor, Origin};
+use crate::accounts::{Accounts, User, login_failed, store};
+use crate::audit::{self, AuditAction, Event};
+use crate::base::clock::{SECOND, Time};
+use crate::base::error::Result;
+use crate::orgs;
+use crate::web::{Json, Problem, Public, Secure, SignedIn};
+
+/// A session lasts this long, in seconds.
+const SESSION_SECONDS: i64 = 12 * 3600;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    username: String,
+    password: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LoginReply {
+    /// Send as `Authorization: Bearer ..`.
+    pub access_token: String,
+    /// Always `bearer`.
+    pub token_type: String,
+    /// Seconds until the token ends.
+    pub expires_in: i64,
+    pub user: User,
+}
+
+/// Sign in with a password. Browsers also get the session as an HttpOnly cookie.
+#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginRequest,
+    responses((status = 200, body = LoginReply), (status = "default", response = Problem)))]
+pub async fn login(
+    _: Public,
+    State(accounts): State<Accounts>,
+    Extension(secure): Extension<Secure>,
+    Extension(origin): Extension<Arc<Origin>>,
+    Json(body): Json<LoginRequest>,
+) -> Result<Response> {
+    let now = accounts.clock.now();
+    let keys = throttle_keys(&body.username, &origin);
+    accounts.throttle.check(now, &keys)?;
+    let name = body.username.clone();
+    let found = accounts
+        .db
+        .read(move |tx| {
+            let Some(user) = store::user_by_name(tx, &name)? else { return Ok(None) };
+            let hash = store::password_hash(tx, crate::access::UserId(user.id))?;
+            Ok(hash.map(|hash| (user, hash)))
+        })
+        .await?;
+    let (user, hash) = found.unzip();
+    let matches = accounts.verify(body.password, hash).await?;
+    match user {
+        Some(user) if matches && user.is_active => {
+            accounts.throttle.succeeded(&keys[0]);
+            open_session(&accounts, user, now, &origin, secure).await
+        }
+        user => {
+            accounts.throttle.failed(now, &keys);
+            record_failure(&accounts, user, now, &origin).await?;
+            Err(login_failed())
+        }
+    }
+}
+
+fn throttle_keys(username: &str, origin: &Origin) -> [String; 2] {
+    // A foreign name is cut, so that a megabyte of it is not kept.
+    let name: String = store::key(username).chars().take(64).collect();
+    [format!("name:{name}"), format!("address:{}", origin.ip_address.as_deref().unwrap_or("local"))]
+}
+
+async fn open_session(
+    accounts: &Accounts,
+    user: User,
+    now: Time,
+    origin: &Arc<Origin>,
+    Secure(secure): Secure,
+) -> Result<Response> {
+    let expires = now.plus(SESSION_SECONDS * SECOND);
+    let id = user.id;
+    let session = {
+        let (origin, user) = (origin.clone(), user.clone());
+        accounts
+            .db
+            .write(move |tx| {
+                let session = store::insert_session(tx, crate::access::UserId(user.id), now, expires, &origin)?;
+                let event = Event::new(AuditAction::Login, "user", format!("{} signed in", user.username)).id(user.id);
+                audit::record_as(tx, now, &user.actor(), &origin, &event)?;
+                Ok(session)
+            })
+            .await?
+    };
+    let access_token = accounts.tokens.sign(id, session, now, expires)?;
+    let cookie = cookie(&access_token, SESSION_SECONDS, secure);
+    let reply =
+        LoginReply { access_token, token_type: "bearer".to_owned(), expires_in: SESSION_SECONDS, user };
+    Ok(([(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, "no-store".to_owned())], Json(reply)).into_response())
+}
+
+/// A name nobody has may be a password typed into the wrong field, so the trail does not keep it.
+async fn record_failure(accounts: &Accounts, user: Option<User>, now: Time, origin: &Arc<Origin>) -> Result<()> {
+    let origin = origin.clone();
+    accounts
+        .db
+        .write(move |tx| {
+            let name = user.as_ref().map_or("unknown name", |user| user.username.as_str());
+            let mut event = Event::new(AuditAction::Login, "user", format!("A sign-in as {name} failed")).failed();
+            if let Some(user) = &user {
+                event = event.id(user.id);
+            }
+            audit::record_as(tx, now, &Actor::anonymous(name), &origin, &event)
+        })
+        .await
+}
+
+fn cookie(token: &str, seconds: i64, secure: bool) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// Sign out: the session ends at once, everywhere its token is used.
+#[utoipa::path(post, path = "/api/auth/logout", tag = "auth",
+    responses((status = 204), (status = "default", response = Problem)))]
+pub async fn logout(
+    State(accounts): State<Accounts>,
+    Extension(secure): Extension<Secure>,
+    SignedIn(caller): SignedIn,
+) -> Result<Response> {
+    if let Some(session) = caller.session {
+        let room = accounts.clone();
+        let now = accounts.clock.now();
+        accounts
+            .db
+            .write(move |tx| {
+                store::revoke_session(tx, &room, session, now)?;
+                let event = Event::new(AuditAction::Logout, "user", format!("{} signed out", caller.actor.name));
+                let event = match caller.user {
+                    Some(user) => event.id(user.0),
+                    None => event,
+                };
+                audit::record(tx, now, &caller, &event)
+            })
+            .await?;
+    }
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie("", 0, secure.0))]).into_response())
+}
+
+/// The signed-in caller and what they may do.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// Null: the local operator.
+    pub user: Option<User>,
+    pub name: String,
+    /// Permissions held over the whole site.
+    pub site_permissions: Vec<String>,
+    pub organizations: Vec<MyOrganization>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct MyOrganization {
+    pub id: i64,
+    pub name: String,
+    pub slug: String,
+    pub permissions: Vec<String>,
+}
+
+/// Who am I, and what may I do where.
+#[utoipa::path(get, path = "/api/auth/me", tag = "auth",
+    responses((status = 200, body = Me), (status = "default", response = Problem)))]
+pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) -> Result<Json<Me>> {
+    let codes = |set: crate::access::PermissionSet| set.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let me = accounts
+        .db
+        .read(move |tx| {
+            let user = match caller.user {
+                Some(id) => store::user(tx, id)?,
+                None => None,
+            };
+            let organizations = orgs::store::reached_by(tx, &caller.grants)?
+                .into_iter()
+                .map(|(id, name, slug)| {
+                    let held = caller.grants.orgs.iter().find(|(org, _)| org.0 == id);
+                    let set = held.map_or(caller.grants.site, |(_, set)| caller.grants.site.union(*set));
+                    MyOrganization { id, name, slug, permissions: codes(set) }
+                })
+                .collect();
+            Ok(Me { user, name: caller.actor.name.clone(), site_permissions: codes(caller.grants.site), organizations })
+        })
+        .await?;
+    Ok(Json(me))
+}

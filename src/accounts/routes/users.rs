@@ -1,0 +1,129 @@
+//! People: list and create.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::access::actions::{UserManage, UserRead};
+use crate::access::{OrgId, Permit, Role};
+use crate::accounts::store::NewUser;
+use crate::accounts::{Accounts, User, check_email, check_username, store};
+use crate::audit::{self, AuditAction, Event};
+use crate::base::error::{Error, Result};
+use crate::base::page::{List, PageQuery};
+use crate::db::Tx;
+use crate::orgs;
+use crate::web::{Created, Json, Problem, Query};
+
+/// People who share an organisation with the caller; for site administrators, everybody.
+#[utoipa::path(get, path = "/api/users", tag = "users", params(PageQuery),
+    responses((status = 200, body = List<User>), (status = "default", response = Problem)))]
+pub async fn list(
+    State(accounts): State<Accounts>,
+    permit: Permit<UserRead>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<List<User>>> {
+    let page = query.check()?;
+    let users = accounts.db.read(move |tx| store::list(tx, &permit, page)).await?;
+    Ok(Json(page.list(users, |user| user.id)))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUserRequest {
+    username: String,
+    email: String,
+    /// At least 16 characters.
+    password: String,
+    /// super_admin (or `admin`), org_admin, team_admin, developer or viewer.
+    role: Option<String>,
+    /// The slug of the organisation the role is held in; absent for super_admin.
+    organization: Option<String>,
+}
+
+/// Create a person, with a role when one is given.
+#[utoipa::path(post, path = "/api/users", tag = "users", request_body = NewUserRequest,
+    responses((status = 201, body = User), (status = "default", response = Problem)))]
+pub async fn create(
+    State(accounts): State<Accounts>,
+    permit: Permit<UserManage>,
+    Json(body): Json<NewUserRequest>,
+) -> Result<Created<User>> {
+    check_username(&body.username)?;
+    check_email(&body.email, "email")?;
+    let role = body.role.as_deref().map(Role::parse).transpose()?;
+    if role.is_none() {
+        // A person without a role belongs to no organisation, so only the site can have them.
+        permit.require_site()?;
+    }
+    let new = NewUser {
+        username: body.username,
+        email: body.email,
+        password_hash: accounts.hash(body.password).await?,
+    };
+    let now = accounts.clock.now();
+    let room = accounts.clone();
+    let user = accounts
+        .db
+        .write(move |tx| {
+            let place = place(tx, role, body.organization.as_deref())?;
+            if let Some((role, org)) = place {
+                check_grant(&permit, role, org)?;
+            }
+            let id = store::insert(tx, &permit, now, &new)?;
+            if let Some((role, org)) = place {
+                store::set_role(tx, &room, now, id, role, org)?;
+            }
+            let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+            let mut event = Event::new(AuditAction::Create, "user", format!("Created user {}", user.username));
+            if let Some((_, Some(org))) = place {
+                event = event.org(org);
+            }
+            audit::record(tx, now, permit.caller(), &event.id(user.id).after(&user))?;
+            Ok(user)
+        })
+        .await?;
+    Ok(Created(user))
+}
+
+/// Where a role is held: super_admin over the site, the others in the organisation named.
+fn place(tx: &mut Tx<'_>, role: Option<Role>, slug: Option<&str>) -> Result<Option<(Role, Option<OrgId>)>> {
+    let org = match slug {
+        None => None,
+        Some(slug) => Some(orgs::store::id_of_slug(tx, slug)?.ok_or_else(|| {
+            Error::not_found(format!("organization `{slug}`")).field("organization")
+        })?),
+    };
+    match (role, org) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Error::invalid("role_missing", "Say which role the person has in the organisation.").field("role")),
+        (Some(Role::SuperAdmin), None) => Ok(Some((Role::SuperAdmin, None))),
+        (Some(Role::SuperAdmin), Some(_)) => Err(Error::invalid(
+            "role_over_site",
+            "super_admin is held over the whole site; leave the organisation out, or take org_admin.",
+        )
+        .field("organization")),
+        (Some(role), None) => Err(Error::invalid(
+            "organization_missing",
+            format!("{} is held in an organisation: name it.", role.code()),
+        )
+        .field("organization")),
+        (Some(role), org) => Ok(Some((role, org))),
+    }
+}
+
+/// Nobody gives what they do not hold.
+///
+/// # Errors
+/// `not_found` outside the permit, `role_above_yours` for more than the caller has.
+pub fn check_grant(permit: &Permit<UserManage>, role: Role, org: Option<OrgId>) -> Result<()> {
+    match org {
+        Some(org) => permit.require(org, "such organization")?,
+        None => permit.require_site()?,
+    }
+    if !permit.caller().grants.hold_all(org, role.permissions()) {
+        let message = format!("The role {} holds more than you do; somebody with those rights must give it.", role.code());
+        return Err(Error::forbidden("role_above_yours", message).field("role"));
+    }
+    Ok(())
+}

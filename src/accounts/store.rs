@@ -1,0 +1,310 @@
+//! All SQL of people: accounts, roles held, sessions, personal tokens.
+
+use super::{Accounts, RoleGrant, User};
+use crate::access::actions::{UserManage, UserRead};
+use crate::access::{OrgId, Permit, Role, UserId};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::base::page::Page;
+use crate::db::{DbError, Row, Tx, Val, params};
+
+/// What is known of an account before it has an id.
+pub struct NewUser {
+    pub username: String,
+    pub email: String,
+    pub password_hash: String,
+}
+
+/// What a token or session is tied to.
+pub struct Held {
+    pub id: i64,
+    pub user: UserId,
+    pub expires_at: Option<Time>,
+}
+
+/// Names and addresses are compared without regard to case.
+pub fn key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// # Errors
+/// `username_taken` and `email_taken`.
+pub fn insert(tx: &mut Tx<'_>, _: &Permit<UserManage>, now: Time, new: &NewUser) -> Result<UserId> {
+    let id = tx.next_id()?;
+    tx.execute(
+        "INSERT INTO users (id, username, username_key, email, email_key, password_hash, is_active, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &params![
+            id,
+            new.username.as_str(),
+            key(&new.username),
+            new.email.as_str(),
+            key(&new.email),
+            new.password_hash.as_str(),
+            true,
+            now
+        ],
+    )
+    .map_err(|cause| match cause {
+        DbError::Unique(name) if name == "uq_users_username_key" => {
+            let message = format!("There is already a user named {}.", new.username);
+            Error::conflict("username_taken", message).field("username")
+        }
+        DbError::Unique(name) if name == "uq_users_email_key" => {
+            Error::conflict("email_taken", format!("{} belongs to another user.", new.email)).field("email")
+        }
+        other => other.into(),
+    })?;
+    Ok(UserId(id))
+}
+
+/// Gives or replaces the role a person holds over an organisation, or over the site.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_role(tx: &mut Tx<'_>, accounts: &Accounts, now: Time, user: UserId, role: Role, org: Option<OrgId>) -> Result<()> {
+    accounts.forget_callers(tx);
+    remove_role(tx, accounts, user, org)?;
+    let id = tx.next_id()?;
+    tx.execute(
+        "INSERT INTO role_grants (id, user_id, role, organization_id, granted_at) VALUES ($1, $2, $3, $4, $5)",
+        &params![id, user.0, role.code(), org.map(|org| org.0), now],
+    )?;
+    Ok(())
+}
+
+/// Takes the role away; false when there was none.
+///
+/// # Errors
+/// When the database fails.
+pub fn remove_role(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, org: Option<OrgId>) -> Result<bool> {
+    accounts.forget_callers(tx);
+    let removed = tx.execute(
+        "DELETE FROM role_grants WHERE user_id = $1 AND organization_id IS NOT DISTINCT FROM $2",
+        &params![user.0, org.map(|org| org.0)],
+    )?;
+    Ok(removed > 0)
+}
+
+const USER: &str = "SELECT id, username, email, is_active, created_at FROM users";
+
+fn read_user(row: &Row<'_>) -> Result<User, DbError> {
+    Ok(User {
+        id: row.get(0)?,
+        username: row.get(1)?,
+        email: row.get(2)?,
+        is_active: row.get(3)?,
+        created_at: row.get(4)?,
+        roles: Vec::new(),
+    })
+}
+
+fn with_roles(tx: &mut Tx<'_>, user: Option<User>) -> Result<Option<User>> {
+    let Some(mut user) = user else { return Ok(None) };
+    user.roles = roles(tx, UserId(user.id))?;
+    Ok(Some(user))
+}
+
+fn roles(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
+    let rows: Vec<(String, Option<i64>)> = tx.query_map(
+        "SELECT role, organization_id FROM role_grants WHERE user_id = $1 ORDER BY id",
+        &params![user.0],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    rows.into_iter()
+        .map(|(role, organization_id)| Ok(RoleGrant { role: Role::parse(&role)?, organization_id }))
+        .collect()
+}
+
+/// # Errors
+/// When the database fails.
+pub fn user(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>> {
+    let user = tx.query_row(&format!("{USER} WHERE id = $1"), &params![id.0], read_user)?;
+    with_roles(tx, user)
+}
+
+/// # Errors
+/// When the database fails.
+pub fn user_by_name(tx: &mut Tx<'_>, username: &str) -> Result<Option<User>> {
+    let user = tx.query_row(&format!("{USER} WHERE username_key = $1"), &params![key(username)], read_user)?;
+    with_roles(tx, user)
+}
+
+/// # Errors
+/// When the database fails.
+pub fn user_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>> {
+    let user = tx.query_row(&format!("{USER} WHERE email_key = $1"), &params![key(email)], read_user)?;
+    with_roles(tx, user)
+}
+
+/// # Errors
+/// When the database fails.
+pub fn password_hash(tx: &mut Tx<'_>, id: UserId) -> Result<Option<String>> {
+    Ok(tx.query_row("SELECT password_hash FROM users WHERE id = $1", &params![id.0], |row| row.get(0))?)
+}
+
+/// People who share an organisation with the permit's holder; over the site, everybody.
+///
+/// # Errors
+/// When the database fails.
+pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, page: Page) -> Result<Vec<User>> {
+    let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
+    let scope = permit.sql("g.organization_id", &mut params);
+    let visible = match scope.as_str() {
+        "TRUE" => scope,
+        _ => format!("EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = users.id AND {scope})"),
+    };
+    let sql = format!("{USER} WHERE id < $1 AND {visible} ORDER BY id DESC LIMIT $2");
+    let mut users = tx.query_map(&sql, &params, read_user)?;
+    for user in &mut users {
+        user.roles = roles(tx, UserId(user.id))?;
+        user.roles.retain(|grant| grant.organization_id.is_none_or(|org| permit.covers(OrgId(org))));
+    }
+    Ok(users)
+}
+
+/// A new session; its id goes into the token.
+///
+/// # Errors
+/// When the database fails.
+pub fn insert_session(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    now: Time,
+    expires: Time,
+    origin: &crate::access::Origin,
+) -> Result<i64> {
+    let id = tx.next_id()?;
+    tx.execute(
+        "INSERT INTO sessions (id, user_id, created_at, expires_at, ip_address, user_agent) VALUES ($1, $2, $3, $4, $5, $6)",
+        &params![id, user.0, now, expires, origin.ip_address.clone(), origin.user_agent.clone()],
+    )?;
+    Ok(id)
+}
+
+/// # Errors
+/// When the database fails.
+pub fn live_session(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<Option<Held>> {
+    Ok(tx.query_row(
+        "SELECT id, user_id, expires_at FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        &params![id, now],
+        read_held,
+    )?)
+}
+
+fn read_held(row: &Row<'_>) -> Result<Held, DbError> {
+    Ok(Held { id: row.get(0)?, user: UserId(row.get(1)?), expires_at: row.get(2)? })
+}
+
+/// # Errors
+/// When the database fails.
+pub fn revoke_session(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, now: Time) -> Result<()> {
+    accounts.forget_callers(tx);
+    tx.execute("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", &params![id, now])?;
+    Ok(())
+}
+
+/// A personal token as its owner sees it; the secret itself is never kept.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Token {
+    pub id: i64,
+    pub name: String,
+    pub created_at: Time,
+    pub expires_at: Option<Time>,
+    pub last_used_at: Option<Time>,
+}
+
+/// # Errors
+/// When the database fails.
+pub fn insert_personal(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    name: &str,
+    digest: &str,
+    now: Time,
+    expires: Option<Time>,
+) -> Result<Token> {
+    let id = tx.next_id()?;
+    tx.execute(
+        "INSERT INTO personal_tokens (id, user_id, name, token_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        &params![id, user.0, name, digest, now, expires],
+    )?;
+    Ok(Token { id, name: name.to_owned(), created_at: now, expires_at: expires, last_used_at: None })
+}
+
+/// # Errors
+/// When the database fails.
+pub fn count_personal(tx: &mut Tx<'_>, user: UserId) -> Result<i64> {
+    let count = tx.query_row("SELECT COUNT(*) FROM personal_tokens WHERE user_id = $1", &params![user.0], |row| row.get(0))?;
+    Ok(count.unwrap_or(0))
+}
+
+/// # Errors
+/// When the database fails.
+pub fn personal_by_digest(tx: &mut Tx<'_>, digest: &str, now: Time) -> Result<Option<Held>> {
+    Ok(tx.query_row(
+        "SELECT id, user_id, expires_at FROM personal_tokens WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
+        &params![digest, now],
+        read_held,
+    )?)
+}
+
+/// # Errors
+/// When the database fails.
+pub fn touch_personal(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<()> {
+    tx.execute("UPDATE personal_tokens SET last_used_at = $2 WHERE id = $1", &params![id, now])?;
+    Ok(())
+}
+
+/// # Errors
+/// When the database fails.
+pub fn list_personal(tx: &mut Tx<'_>, user: UserId, page: Page) -> Result<Vec<Token>> {
+    Ok(tx.query_map(
+        "SELECT id, name, created_at, expires_at, last_used_at FROM personal_tokens \
+         WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+        &params![user.0, page.before, page.fetch()],
+        |row| {
+            Ok(Token {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                created_at: row.get(2)?,
+                expires_at: row.get(3)?,
+                last_used_at: row.get(4)?,
+            })
+        },
+    )?)
+}
+
+/// # Errors
+/// `not_found` when the token is not this person's.
+pub fn delete_personal(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, id: i64) -> Result<String> {
+    accounts.forget_callers(tx);
+    tx.query_row("DELETE FROM personal_tokens WHERE id = $1 AND user_id = $2 RETURNING name", &params![id, user.0], |row| {
+        row.get(0)
+    })?
+    .ok_or_else(|| Error::not_found(format!("personal token {id}")))
+}
+
+/// The members of an organisation, by descending user id.
+///
+/// # Errors
+/// When the database fails.
+pub fn members(
+    tx: &mut Tx<'_>,
+    permit: &Permit<UserRead>,
+    org: OrgId,
+    page: Page,
+) -> Result<Vec<super::routes::Member>> {
+    permit.require(org, "such organization")?;
+    let rows: Vec<(i64, String, String, String)> = tx.query_map(
+        "SELECT u.id, u.username, u.email, g.role FROM role_grants g JOIN users u ON u.id = g.user_id \
+         WHERE g.organization_id = $1 AND u.id < $2 ORDER BY u.id DESC LIMIT $3",
+        &params![org.0, page.before, page.fetch()],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    rows.into_iter()
+        .map(|(user_id, username, email, role)| {
+            Ok(super::routes::Member { user_id, username, email, role: Role::parse(&role)? })
+        })
+        .collect()
+}

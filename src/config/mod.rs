@@ -1,0 +1,200 @@
+//! Settings: flags over environment over the TOML file over defaults, each known by one name.
+//!
+//! Invariant: [`keys::KEYS`] is the only list of settings; start-up, `resoftai config check` and the reference read it.
+//! A name that is not in it is refused, with the nearest one that is. Secrets never appear in output.
+
+mod keys;
+pub mod secrets;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use keys::{KEYS, Setting};
+
+use crate::base::error::{Error, Result};
+
+/// The most a configuration file may hold.
+const FILE_LIMIT: u64 = 256 * 1024;
+
+/// Every setting with its value.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    /// Plain HTTP instead of HTTPS; on loopback addresses only.
+    pub http: bool,
+    /// Certificate chain and key in PEM; without them a certificate is minted at the first start.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub log_level: String,
+    pub database_url: Option<Secret>,
+    pub jwt_secret_key: Option<Secret>,
+    pub enterprise_mode: bool,
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(set)")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/resoftai"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            http: false,
+            tls_cert: None,
+            tls_key: None,
+            log_level: "info".to_owned(),
+            database_url: None,
+            jwt_secret_key: None,
+            enterprise_mode: true,
+        }
+    }
+}
+
+/// Where settings come from besides the defaults.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// A file that must exist.
+    pub file: Option<PathBuf>,
+    /// Looks a variable up.
+    pub env: Vec<(String, String)>,
+    /// Setting names and values from the command line.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+impl Config {
+    /// Reads all sources and checks the whole.
+    ///
+    /// # Errors
+    /// `unknown_setting`, `invalid_setting` and `unreadable_config`, naming setting and source.
+    pub fn load(sources: &Sources) -> Result<Self> {
+        let mut config = Self::default();
+        if let Some(file) = &sources.file {
+            config.read_file(file)?;
+        }
+        for setting in KEYS {
+            for variable in setting.variables() {
+                if let Some((_, value)) = sources.env.iter().find(|(name, _)| *name == variable) {
+                    setting.apply(&mut config, value, &format!("the environment variable {variable}"))?;
+                }
+            }
+        }
+        for (name, value) in &sources.flags {
+            let setting = keys::find(name, "the command line")?;
+            setting.apply(&mut config, value, "the command line")?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<()> {
+        let unreadable = |why: String| {
+            Error::invalid("unreadable_config", format!("The configuration {} cannot be read: {why}", path.display()))
+        };
+        let length = std::fs::metadata(path).map_err(|cause| unreadable(cause.to_string()))?.len();
+        if length > FILE_LIMIT {
+            return Err(unreadable(format!("it has {length} bytes, more than {FILE_LIMIT}.")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|cause| unreadable(cause.to_string()))?;
+        let table: toml::Table = text.parse().map_err(|cause: toml::de::Error| unreadable(cause.to_string()))?;
+        let mut values = Vec::new();
+        flatten("", &table, &mut values);
+        for (name, value) in values {
+            let source = path.display().to_string();
+            keys::find(&name, &source)?.apply(self, &value, &source)?;
+        }
+        Ok(())
+    }
+
+    /// Rules over more than one setting.
+    fn check(&self) -> Result<()> {
+        let wrong = |setting: &str, message: &str| Err(Error::invalid("invalid_setting", message).field(setting));
+        if self.http && !self.listen.ip().is_loopback() {
+            return wrong(
+                "server.http",
+                "Plain HTTP is for loopback addresses only. Leave server.http out to get HTTPS, or listen on 127.0.0.1.",
+            );
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return wrong("server.tls_cert", "server.tls_cert and server.tls_key belong together: set both or neither.");
+        }
+        if self.jwt_secret_key.as_ref().is_some_and(|key| key.0.len() < 32) {
+            return wrong("security.jwt_secret_key", "JWT_SECRET_KEY needs at least 32 bytes. Leave it out to have one made.");
+        }
+        Ok(())
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, into: &mut Vec<(String, String)>) {
+    for (name, value) in table {
+        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&name, inner, into),
+            toml::Value::String(text) => into.push((name, text.clone())),
+            other => into.push((name, other.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, env: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("resoftai.toml");
+        std::fs::write(&file, toml).unwrap();
+        Config::load(&Sources {
+            file: Some(file),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+        })
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file_which_beats_defaults() {
+        let toml = "[server]\nlisten = '127.0.0.1:1'\n[log]\nlevel = 'warn'";
+        assert_eq!(load("", &[], &[]).unwrap().listen.port(), 8443);
+        assert_eq!(load(toml, &[], &[]).unwrap().listen.port(), 1);
+        let env = [("RESOFTAI_SERVER_LISTEN", "127.0.0.1:2")];
+        assert_eq!(load(toml, &env, &[]).unwrap().listen.port(), 2);
+        let config = load(toml, &env, &[("server.listen", "127.0.0.1:3")]).unwrap();
+        assert_eq!((config.listen.port(), config.log_level.as_str()), (3, "warn"));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_nearest_known_one() {
+        let error = load("[server]\nlisen = 'x'", &[], &[]).unwrap_err();
+        assert_eq!(error.code(), "unknown_setting");
+        assert!(error.message().contains("server.listen"), "{error}");
+    }
+
+    #[test]
+    fn the_names_of_the_specification_count_and_secrets_stay_hidden() {
+        let env = [("DATABASE_URL", "postgres://u:secret@127.0.0.1/db"), ("ENTERPRISE_MODE", "false")];
+        let config = load("", &env, &[]).unwrap();
+        assert!(!config.enterprise_mode);
+        assert!(config.database_url.is_some());
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn wrong_values_name_the_setting() {
+        for (toml, field) in [
+            ("[server]\nlisten = 'nowhere'", "server.listen"),
+            ("[server]\nhttp = true\nlisten = '0.0.0.0:80'", "server.http"),
+            ("[server]\ntls_cert = '/x'", "server.tls_cert"),
+            ("[security]\njwt_secret_key = 'short'", "security.jwt_secret_key"),
+        ] {
+            assert_eq!(load(toml, &[], &[]).unwrap_err().field_name(), Some(field), "{toml}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Projects over HTTP.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::store::{self, Change, NewProject};
+use super::{Project, ProjectId, Projects, check_name, check_requirements};
+use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
+use crate::access::{OrgId, Permit};
+use crate::base::error::{Error, Result};
+use crate::base::page::{List, PageQuery};
+use crate::web::{Created, Json, Path, Problem, Query};
+
+impl Projects {
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete)).with_state(self)
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ProjectsQuery {
+    organization_id: Option<i64>,
+    /// How many, 1 to 100; 20 when absent.
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// The projects the caller may see, newest first.
+#[utoipa::path(get, path = "/api/projects", tag = "projects", params(ProjectsQuery),
+    responses((status = 200, body = List<Project>), (status = "default", response = Problem)))]
+async fn list(
+    State(projects): State<Projects>,
+    permit: Permit<ProjectRead>,
+    Query(query): Query<ProjectsQuery>,
+) -> Result<Json<List<Project>>> {
+    let page = PageQuery { limit: query.limit, cursor: query.cursor }.check()?;
+    let found = projects.db.read(move |tx| store::list(tx, &permit, query.organization_id, page)).await?;
+    Ok(Json(page.list(found, |project| project.id.0)))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewProjectRequest {
+    name: String,
+    /// What is to be built.
+    #[serde(default)]
+    requirements: String,
+    /// May be left out by who belongs to one organisation only.
+    organization_id: Option<i64>,
+}
+
+/// Create a project; it counts against the organisation's quota.
+#[utoipa::path(post, path = "/api/projects", tag = "projects", request_body = NewProjectRequest,
+    responses((status = 201, body = Project), (status = "default", response = Problem)))]
+async fn create(
+    State(projects): State<Projects>,
+    permit: Permit<ProjectCreate>,
+    Json(body): Json<NewProjectRequest>,
+) -> Result<Created<Project>> {
+    check_requirements(&body.requirements)?;
+    let org = body.organization_id.map(OrgId).or_else(|| permit.only_org()).ok_or_else(|| {
+        Error::invalid("organization_missing", "Say in which organisation the project is made.").field("organization_id")
+    })?;
+    let new = NewProject { org, name: check_name(&body.name)?, requirements: body.requirements };
+    let now = projects.clock.now();
+    projects.db.write(move |tx| store::create(tx, &permit, now, &new)).await.map(Created)
+}
+
+/// One project.
+#[utoipa::path(get, path = "/api/projects/{id}", tag = "projects", params(("id" = i64, Path)),
+    responses((status = 200, body = Project), (status = "default", response = Problem)))]
+async fn get(
+    State(projects): State<Projects>,
+    permit: Permit<ProjectRead>,
+    Path(id): Path<i64>,
+) -> Result<Json<Project>> {
+    projects.db.read(move |tx| store::get(tx, &permit, ProjectId(id))).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProjectChange {
+    name: Option<String>,
+    requirements: Option<String>,
+}
+
+/// Change a project's name or requirements; what is absent stays.
+#[utoipa::path(put, path = "/api/projects/{id}", tag = "projects", params(("id" = i64, Path)), request_body = ProjectChange,
+    responses((status = 200, body = Project), (status = "default", response = Problem)))]
+async fn update(
+    State(projects): State<Projects>,
+    permit: Permit<ProjectUpdate>,
+    Path(id): Path<i64>,
+    Json(body): Json<ProjectChange>,
+) -> Result<Json<Project>> {
+    body.requirements.as_deref().map(check_requirements).transpose()?;
+    let change = Change { name: body.name.as_deref().map(check_name).transpose()?, requirements: body.requirements };
+    let now = projects.clock.now();
+    projects.db.write(move |tx| store::update(tx, &permit, now, ProjectId(id), &change)).await.map(Json)
+}
+
+/// Delete a project for good.
+#[utoipa::path(delete, path = "/api/projects/{id}", tag = "projects", params(("id" = i64, Path)),
+    responses((status = 204), (status = "default", response = Problem)))]
+async fn delete(
+    State(projects): State<Projects>,
+    permit: Permit<ProjectDelete>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode> {
+    let now = projects.clock.now();
+    projects.db.write(move |tx| store::delete(tx, &permit, now, ProjectId(id))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Runs a command beside a throw-away PostgreSQL: tests/postgres.sh cargo test
+# The server listens on a free loopback port, with fsync on, as an unprivileged user; RESOFTAI_TEST_POSTGRES_URL names it.
+# Everything it wrote is deleted at the end. Needs Debian's `postgresql` (installed with apt-get when missing and root).
+set -eu
+
+[ $# -gt 0 ] || { echo "usage: $0 COMMAND [ARGUMENT..]" >&2; exit 2; }
+
+bin_folder() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
+
+bin=$(bin_folder)
+if [ -z "$bin" ]; then
+    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql
+    bin=$(bin_folder)
+fi
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/postgres.XXXXXX")
+if [ "$(id -u)" = 0 ]; then
+    # PostgreSQL refuses to run as root.
+    chown nobody "$dir"
+    as_owner() { setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups env HOME="$dir" "$@"; }
+else
+    as_owner() { "$@"; }
+fi
+
+stop() {
+    status=$?
+    trap - EXIT INT TERM
+    [ ! -f "$dir/data/postmaster.pid" ] || as_owner "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null || true
+    rm -rf "$dir"
+    exit "$status"
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+cd "$dir"
+as_owner "$bin/initdb" -D "$dir/data" -U resoftai --auth=trust --locale=C --encoding=UTF8 >"$dir/initdb.log" 2>&1 \
+    || { cat "$dir/initdb.log" >&2; exit 1; }
+
+# A port is free until somebody takes it: try a few.
+started=
+for _ in 1 2 3 4 5; do
+    port=$(awk -v seed="$$$(date +%N)" 'BEGIN { srand(seed); print 20000 + int(rand() * 12000) }')
+    if as_owner "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" \
+        -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 -c fsync=on" \
+        start >/dev/null; then
+        started=1
+        break
+    fi
+done
+[ -n "$started" ] || { cat "$dir/server.log" >&2; exit 1; }
+cd "$OLDPWD"
+
+RESOFTAI_TEST_POSTGRES_URL="postgres://resoftai@127.0.0.1:$port/postgres"
+export RESOFTAI_TEST_POSTGRES_URL
+"$@"
