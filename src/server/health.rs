@@ -1,0 +1,73 @@
+//! Is it alive, and can it work?
+
+use std::path::PathBuf;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::db::Db;
+use crate::web::{Json, Public};
+
+/// With less free space than this the server says it is not ready.
+const DISK_FLOOR: u64 = 64 * 1024 * 1024;
+
+#[derive(Clone)]
+pub struct Health {
+    pub db: Db,
+    pub data_dir: PathBuf,
+}
+
+impl Health {
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready)).with_state(self)
+    }
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, body = String)))]
+async fn alive(_: Public) -> &'static str {
+    "ok"
+}
+
+#[derive(Serialize, ToSchema)]
+struct Readiness {
+    /// `ready` or `not ready`.
+    status: &'static str,
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+/// The parts work: database and disk. 503 when one does not.
+#[utoipa::path(get, path = "/readyz", tag = "operation",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+async fn ready(_: Public, State(health): State<Health>) -> Response {
+    let database = match health.db.ping().await {
+        Ok(()) => Check { name: "database", ok: true, detail: "reads and writes".to_owned() },
+        Err(error) => Check { name: "database", ok: false, detail: error.to_string() },
+    };
+    let checks = vec![database, disk(&health.data_dir)];
+    let ok = checks.iter().all(|check| check.ok);
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { status: if ok { "ready" } else { "not ready" }, checks })).into_response()
+}
+
+fn disk(path: &std::path::Path) -> Check {
+    match rustix::fs::statvfs(path) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            Check { name: "disk", ok: free >= DISK_FLOOR, detail: format!("{} MiB free", free / 1024 / 1024) }
+        }
+        Err(cause) => Check { name: "disk", ok: false, detail: format!("the data directory cannot be looked at: {cause}") },
+    }
+}

@@ -1,0 +1,75 @@
+//! The door for machines and browsers: opens the ground, builds the rooms, binds ports, drains at the end.
+//!
+//! Invariant: [`App`] is put together here and nowhere else; rooms get only what they need. Plain HTTP is bound on
+//! loopback only (checked by `config`).
+
+pub mod health;
+pub mod listen;
+pub mod middleware;
+pub mod router;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::accounts::Accounts;
+use crate::base::clock::Clock;
+use crate::base::crypto::Key;
+use crate::base::error::Result;
+use crate::base::tasks::Tasks;
+use crate::config::{Config, secrets};
+use crate::db::{Db, Options};
+
+/// How long requests may take to finish once the server is told to stop.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// A server that answers.
+pub struct Running {
+    pub address: SocketAddr,
+    /// `SHA256:` and the certificate's digest; None over plain HTTP.
+    pub fingerprint: Option<String>,
+    pub socket: PathBuf,
+    db: Db,
+    tasks: Tasks,
+}
+
+impl Running {
+    /// Stops accepting, lets requests finish for at most [`DRAIN_LIMIT`], closes the database.
+    pub async fn stop(self) {
+        if !self.tasks.shut_down(DRAIN_LIMIT).await {
+            tracing::warn!("Some requests did not finish within {DRAIN_LIMIT:?} and were cut off.");
+        }
+        self.db.close().await;
+        if let Err(cause) = std::fs::remove_file(&self.socket) {
+            tracing::warn!("{} was not removed: {cause}", self.socket.display());
+        }
+    }
+}
+
+/// Opens the data directory and the database and answers requests.
+///
+/// # Errors
+/// What keeps the server from starting, in a sentence with the mend.
+pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
+    secrets::private_folder(&config.data_dir)?;
+    let db = match &config.database_url {
+        Some(url) => Db::open_postgres(&url.0, Options::default()).await?,
+        None => Db::open_sqlite(&config.data_dir.join("resoftai.db"), Options::default()).await?,
+    };
+    let jwt_key = match &config.jwt_secret_key {
+        Some(secret) => Key::derive(secret.0.as_bytes(), "resoftai session tokens"),
+        None => secrets::load_or_create(&config.data_dir.join("secrets/jwt.key"))?,
+    };
+    let tasks = Tasks::default();
+    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
+    let router = router::build(&router::App {
+        db: db.clone(),
+        clock,
+        accounts,
+        many_organizations: config.enterprise_mode,
+        data_dir: config.data_dir.clone(),
+    })?;
+    let bound = listen::bind(config, &router, &tasks).await?;
+    Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
+}

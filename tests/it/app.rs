@@ -1,0 +1,150 @@
+//! A server under test, and actors that talk to it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_resoftai");
+pub const PASSWORD: &str = "correct horse battery";
+
+pub struct App {
+    pub dir: TempDir,
+    pub address: String,
+    database: Option<String>,
+    process: Child,
+}
+
+pub struct Reply {
+    pub status: u16,
+    pub headers: hyper::HeaderMap,
+    pub body: Value,
+}
+
+impl App {
+    /// Starts the binary on an empty data directory and waits until it says where it answers.
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let database = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|url| {
+            let schema: String = dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
+            format!("{}?options=-csearch_path%3D{}", url.to_str().unwrap(), schema.to_lowercase())
+        });
+        let (process, address) = launch(&dir, database.as_deref());
+        Self { dir, address, database, process }
+    }
+
+    /// Kills the process as a power cut would and starts it again on the same data.
+    pub fn crash_and_restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let (process, address) = launch(&self.dir, self.database.as_deref());
+        (self.process, self.address) = (process, address);
+    }
+
+    /// Asks the server to stop; its exit code.
+    pub fn terminate(&mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.process.wait().unwrap().code().unwrap()
+    }
+
+    /// Runs a command on the box, with `input` as standard input.
+    pub fn cli(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(BINARY)
+            .arg("--data-dir")
+            .arg(self.dir.path())
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs a command that must succeed; its JSON.
+    pub fn cli_json(&self, arguments: &[&str], input: &str) -> Value {
+        let output = self.cli(&[&["--json"], arguments].concat(), input);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A person with `role` in `org` (null: over the site), signed in; their access token.
+    pub async fn person(&self, name: &str, role: &str, org: Option<&str>) -> String {
+        let email = format!("{name}@example.org");
+        let mut arguments = vec!["admin", "create-user", "--username", name, "--email", &email, "--role", role];
+        if let Some(org) = org {
+            arguments.extend(["--org", org]);
+        }
+        arguments.push("--password-stdin");
+        self.cli_json(&arguments, PASSWORD);
+        let reply = self.call("POST", "/api/auth/login", None, Some(json!({"username": name, "password": PASSWORD}))).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub fn org(&self, slug: &str) -> i64 {
+        let org = self.cli_json(&["admin", "create-org", "--name", slug, "--slug", slug, "--tier", "starter"], "");
+        org["id"].as_i64().unwrap()
+    }
+
+    pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Reply {
+        let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let mut headers = vec![("content-type", "application/json".to_owned())];
+        if let Some(token) = token {
+            headers.push(("authorization", format!("Bearer {token}")));
+        }
+        self.send(method, path, &headers, bytes).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, String)], body: Bytes) -> Reply {
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let exchange = async {
+            let reply = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+            let (parts, body) = reply.into_parts();
+            (parts, body.collect().await.unwrap().to_bytes())
+        };
+        let (parts, body) = tokio::select! {
+            reply = exchange => reply,
+            ended = connection => panic!("the connection ended first: {ended:?}"),
+        };
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into()));
+        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn launch(dir: &TempDir, database: Option<&str>) -> (Child, String) {
+    let mut command = Command::new(BINARY);
+    command.args(["--json", "--data-dir"]).arg(dir.path()).args(["serve", "--listen", "127.0.0.1:0", "--http"]);
+    command.env_clear().stdout(Stdio::piped()).stderr(Stdio::null());
+    if let Some(url) = database {
+        command.env("DATABASE_URL", url);
+    }
+    let mut process = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).expect("the server says where it answers");
+    let address = ready["address"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    (process, address)
+}

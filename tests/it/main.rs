@@ -1,0 +1,10 @@
+//! Through the door: the real binary on a data directory of its own, spoken to by HTTP and by its own commands. With
+//! RESOFTAI_TEST_POSTGRES_URL set (tests/postgres.sh), every test runs on PostgreSQL, else on SQLite.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod access;
+mod app;
+mod bad_input;
+mod binary;
+mod projects;
