@@ -143,8 +143,8 @@ pub(super) fn write_loop(session: &Session, mut queue: Receiver<Message>) {
 
 /// Commits the jobs together; when the group as a whole fails, each alone, so that only the culprit fails.
 fn commit(session: &Session, mut jobs: Vec<Box<dyn Job>>) {
-    if jobs.is_empty() {
-        return;
+    if jobs.len() < 2 {
+        return jobs.into_iter().for_each(|job| commit_alone(session, job));
     }
     match commit_group(session, &mut jobs) {
         Ok(hooks) => {
@@ -153,9 +153,22 @@ fn commit(session: &Session, mut jobs: Vec<Box<dyn Job>>) {
                 job.answer(Ok(()));
             }
         }
-        Err(_) if jobs.len() > 1 => jobs.into_iter().for_each(|job| commit(session, vec![job])),
-        Err(error) => jobs.into_iter().for_each(|job| job.answer(Err(error.clone().into()))),
+        Err(_) => jobs.into_iter().for_each(|job| commit_alone(session, job)),
     }
+}
+
+fn commit_alone(session: &Session, mut job: Box<dyn Job>) {
+    let conn = &session.conn;
+    if let Err(error) = control(conn, "BEGIN IMMEDIATE") {
+        return job.answer(Err(error.into()));
+    }
+    let verdict = match session.limit.bound(|| job.run(Conn::Sqlite(conn))) {
+        Outcome::Keep(hooks) => control(conn, "COMMIT").map(|()| run_hooks(hooks)),
+        // The job holds its error.
+        Outcome::Undo | Outcome::Again => Ok(()),
+    };
+    roll_back(conn);
+    job.answer(verdict.map_err(Error::from));
 }
 
 /// One transaction with a savepoint for each job. `Err` means that none of it is in the database.
@@ -175,8 +188,8 @@ fn run_in_group(session: &Session, job: &mut dyn Job) -> Result<Vec<Hook>, DbErr
     control(conn, "SAVEPOINT job")?;
     let outcome = session.limit.bound(|| job.run(Conn::Sqlite(conn)));
     if conn.is_autocommit() {
-        // A full disk, an I/O error or an interruption makes SQLite itself roll everything back.
-        return Err(lost_transaction(conn));
+        // On a full disk, an I/O error or an interruption SQLite itself rolls everything back.
+        return Err(DbError::Other("SQLite ended the transaction".into()));
     }
     let hooks = match outcome {
         Outcome::Keep(hooks) => hooks,
@@ -187,14 +200,6 @@ fn run_in_group(session: &Session, job: &mut dyn Job) -> Result<Vec<Hook>, DbErr
     };
     control(conn, "RELEASE job")?;
     Ok(hooks)
-}
-
-/// Why SQLite ended the transaction by itself; asks again, because the statement's own error went to the job.
-fn lost_transaction(conn: &Connection) -> DbError {
-    match control(conn, "BEGIN IMMEDIATE").and_then(|()| control(conn, "ROLLBACK")) {
-        Err(error) => error,
-        Ok(()) => DbError::Other("SQLite rolled the transaction back: full disk, I/O error or time limit".into()),
-    }
 }
 
 /// A reader's life: one job at a time, each on its own snapshot.

@@ -1,5 +1,5 @@
 //! The same suite for both engines: SQLite always, PostgreSQL when RESOFTAI_TEST_POSTGRES_URL names a server.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -186,12 +186,14 @@ fn a_savepoint_undoes_only_itself() {
             user(tx, 1)?;
             let doomed = Arc::clone(&seen);
             let inner: Result<(), DbError> = tx.savepoint(|tx| {
-                tx.after_commit(move || drop(doomed.fetch_add(100, Ordering::SeqCst)));
+                tx.after_commit(move || {
+                    doomed.fetch_add(100, Ordering::SeqCst);
+                });
                 user(tx, 2)?;
                 tx.savepoint(|tx| user(tx, 3))?;
                 user(tx, 1)
             });
-            assert_eq!(inner, Err(DbError::Unique("pk_users".into())));
+            assert!(matches!(inner, Err(DbError::Unique(_))));
             let swallowed: Result<(), DbError> = tx.savepoint(|tx| {
                 drop(user(tx, 1));
                 assert!(matches!(user(tx, 5), Err(DbError::Other(_))), "nothing may run after a failure");
@@ -200,7 +202,9 @@ fn a_savepoint_undoes_only_itself() {
             assert!(swallowed.is_err());
             let kept = Arc::clone(&seen);
             tx.savepoint(|tx| -> Result<(), DbError> {
-                tx.after_commit(move || drop(kept.fetch_add(1, Ordering::SeqCst)));
+                tx.after_commit(move || {
+                    kept.fetch_add(1, Ordering::SeqCst);
+                });
                 user(tx, 4)
             })?;
             Ok(())
@@ -505,8 +509,6 @@ fn a_lost_connection_is_replaced() {
         }
         let db = place.open_with(Options { readers: 1, queue: 8 }, &[SCHEMA]).await.unwrap();
         db.ping().await.unwrap();
-        let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = \
-                    'resoftai' AND pid <> pg_backend_pid() AND query LIKE '%counters%'";
         db.write(|tx| Ok(tx.execute("UPDATE counters SET n = 5 WHERE id = 1", &[])?)).await.unwrap();
         // The writer's connection ends by its own hand in the middle of a transaction; the second run must succeed.
         let mut runs = 0;
@@ -520,7 +522,9 @@ fn a_lost_connection_is_replaced() {
         });
         assert_eq!(attempts.await.unwrap(), 2);
         // And while it is idle, by another's.
-        drop(db.read(move |tx| Ok(tx.query_row(kill, &[], |_| Ok(()))?)).await);
+        let pid = db.write(|tx| Ok(tx.query_row("SELECT pg_backend_pid()", &[], |row| row.get::<i64>(0))?));
+        let (pid, kill) = (pid.await.unwrap(), "SELECT pg_terminate_backend(CAST(CAST($1 AS BIGINT) AS INTEGER))");
+        db.read(move |tx| Ok(tx.query_row(kill, &params![pid], |_| Ok(()))?)).await.unwrap();
         db.write(|tx| Ok(tx.execute("UPDATE counters SET n = n + 1 WHERE id = 1", &[])?)).await.unwrap();
         let read = db.read(|tx| Ok(tx.query_row("SELECT n FROM counters", &[], |row| row.get::<i64>(0))?));
         assert_eq!(read.await.unwrap(), Some(7));

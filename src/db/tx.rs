@@ -145,12 +145,12 @@ impl Tx<'_> {
         done.map_err(|error| self.failed(error))
     }
 
-    fn usable(&self, params: &[Val]) -> Result<(), DbError> {
+    fn usable(&mut self, params: &[Val]) -> Result<(), DbError> {
         if let Some(cause) = &self.broken {
             let rule = "a statement ran after a failed one; put what may fail into a savepoint";
             return Err(DbError::Other(format!("{rule} (the failure was: {cause})")));
         }
-        params.iter().try_for_each(Val::check)
+        params.iter().try_for_each(Val::check).map_err(|error| self.failed(error))
     }
 
     fn failed(&mut self, error: DbError) -> DbError {
