@@ -14,11 +14,11 @@ pub mod audit;
 pub mod web;
 
 // Rooms: a folder a noun.
-pub mod quotas;
-pub mod orgs;
 pub mod accounts;
+pub mod orgs;
 pub mod projects;
+pub mod quotas;
 
 // Doors.
-pub mod server;
 pub mod cli;
+pub mod server;

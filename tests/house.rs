@@ -6,10 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 12] = [
-    "base", "config", "db", "access", "audit", "web", "quotas", "orgs", "accounts", "projects", "server", "cli",
-];
-/// `base::clock::Time` is a value of the database, so `db` knows `base`; nothing in `base` knows `db`.
+const FLOORS: [&str; 12] =
+    ["base", "config", "db", "access", "web", "audit", "quotas", "orgs", "accounts", "projects", "server", "cli"];
+/// Past this a file holds more than one thing.
 const LONGEST: usize = 600;
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

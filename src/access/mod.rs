@@ -224,7 +224,10 @@ impl<A: Action> Permit<A> {
             Scope::Site => Ok(()),
             Scope::Orgs(_) => Err(Error::forbidden(
                 "forbidden",
-                format!("{} over the whole site is needed for this; yours is over single organisations.", A::PERMISSION.code()),
+                format!(
+                    "{} over the whole site is needed for this; yours is over single organisations.",
+                    A::PERMISSION.code()
+                ),
             )),
         }
     }

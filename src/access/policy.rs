@@ -121,12 +121,8 @@ const DEVELOPER: PermissionSet = VIEWER.union(PermissionSet::of(&[
     P::ModelUse,
 ]));
 const TEAM_ADMIN: PermissionSet = DEVELOPER.union(PermissionSet::of(&[P::UserInvite, P::TeamManage]));
-const ORG_ADMIN: PermissionSet = TEAM_ADMIN.union(PermissionSet::of(&[
-    P::AuditRead,
-    P::ModelManage,
-    P::OrganizationManage,
-    P::UserManage,
-]));
+const ORG_ADMIN: PermissionSet =
+    TEAM_ADMIN.union(PermissionSet::of(&[P::AuditRead, P::ModelManage, P::OrganizationManage, P::UserManage]));
 const SUPER_ADMIN: PermissionSet = PermissionSet((1 << CATALOGUE.len()) - 1);
 
 impl Role {

@@ -178,9 +178,9 @@ pub fn check_username(name: &str) -> Result<()> {
 /// # Errors
 /// `invalid_email`.
 pub fn check_email(email: &str, field: &str) -> Result<()> {
-    let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-    });
+    let well_formed = email
+        .split_once('@')
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
     if !well_formed || email.len() > EMAIL_MAX || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
         let message = format!("`{email}` is not an e-mail address such as name@example.org.");
         return Err(Error::invalid("invalid_email", message).field(field));
@@ -190,5 +190,9 @@ pub fn check_email(email: &str, field: &str) -> Result<()> {
 
 /// The answer to any sign-in that fails, whatever the reason.
 pub(crate) fn login_failed() -> Error {
-    Error::new(Kind::Unauthenticated, "login_failed", "The user name or the password is wrong, or the account is switched off.")
+    Error::new(
+        Kind::Unauthenticated,
+        "login_failed",
+        "The user name or the password is wrong, or the account is switched off.",
+    )
 }

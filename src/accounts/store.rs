@@ -62,7 +62,14 @@ pub fn insert(tx: &mut Tx<'_>, _: &Permit<UserManage>, now: Time, new: &NewUser)
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_role(tx: &mut Tx<'_>, accounts: &Accounts, now: Time, user: UserId, role: Role, org: Option<OrgId>) -> Result<()> {
+pub fn set_role(
+    tx: &mut Tx<'_>,
+    accounts: &Accounts,
+    now: Time,
+    user: UserId,
+    role: Role,
+    org: Option<OrgId>,
+) -> Result<()> {
     accounts.forget_callers(tx);
     remove_role(tx, accounts, user, org)?;
     let id = tx.next_id()?;
@@ -235,7 +242,8 @@ pub fn insert_personal(
 /// # Errors
 /// When the database fails.
 pub fn count_personal(tx: &mut Tx<'_>, user: UserId) -> Result<i64> {
-    let count = tx.query_row("SELECT COUNT(*) FROM personal_tokens WHERE user_id = $1", &params![user.0], |row| row.get(0))?;
+    let count =
+        tx.query_row("SELECT COUNT(*) FROM personal_tokens WHERE user_id = $1", &params![user.0], |row| row.get(0))?;
     Ok(count.unwrap_or(0))
 }
 
@@ -279,9 +287,11 @@ pub fn list_personal(tx: &mut Tx<'_>, user: UserId, page: Page) -> Result<Vec<To
 /// `not_found` when the token is not this person's.
 pub fn delete_personal(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, id: i64) -> Result<String> {
     accounts.forget_callers(tx);
-    tx.query_row("DELETE FROM personal_tokens WHERE id = $1 AND user_id = $2 RETURNING name", &params![id, user.0], |row| {
-        row.get(0)
-    })?
+    tx.query_row(
+        "DELETE FROM personal_tokens WHERE id = $1 AND user_id = $2 RETURNING name",
+        &params![id, user.0],
+        |row| row.get(0),
+    )?
     .ok_or_else(|| Error::not_found(format!("personal token {id}")))
 }
 

@@ -32,7 +32,8 @@ impl Throttle {
         match until {
             Some(until) if until > now => {
                 let seconds = ((until.0 - now.0) / SECOND + 1).unsigned_abs();
-                let message = format!("Too many sign-ins failed for this name or address. Try again in {seconds} seconds.");
+                let message =
+                    format!("Too many sign-ins failed for this name or address. Try again in {seconds} seconds.");
                 Err(Error::new(Kind::Limited, "login_throttled", message).retry_after(seconds))
             }
             _ => Ok(()),

@@ -62,8 +62,11 @@ impl AuditAction {
     pub fn parse(code: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|action| action.code() == code).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|action| action.code()).collect();
-            Error::invalid("unknown_action", format!("`{code}` is not an audit action. They are: {}.", known.join(", ")))
-                .field("action")
+            Error::invalid(
+                "unknown_action",
+                format!("`{code}` is not an audit action. They are: {}.", known.join(", ")),
+            )
+            .field("action")
         })
     }
 }
@@ -84,10 +87,20 @@ pub struct Event {
 impl Event {
     pub fn new(action: AuditAction, resource_type: &'static str, description: impl Into<String>) -> Self {
         let description = description.into();
-        Self { action, resource_type, resource_id: None, org: None, description, success: true, before: None, after: None }
+        Self {
+            action,
+            resource_type,
+            resource_id: None,
+            org: None,
+            description,
+            success: true,
+            before: None,
+            after: None,
+        }
     }
 
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "ids are small and often made for this call")]
     pub fn id(mut self, id: impl ToString) -> Self {
         self.resource_id = Some(id.to_string());
         self

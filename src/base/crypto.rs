@@ -63,7 +63,9 @@ impl Key {
         let refused = || {
             Error::unavailable(
                 "unsealed",
-                format!("The sealed value of {place} does not open with this site's key. Restore the secrets folder that belongs to this database."),
+                format!(
+                    "The sealed value of {place} does not open with this site's key. Restore the secrets folder that belongs to this database."
+                ),
             )
         };
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN).ok_or_else(refused)?;

@@ -35,13 +35,18 @@ pub fn start_logs(dir: &Path, level: &str) -> Result<Vec<WorkerGuard>> {
         .filename_suffix("log")
         .max_log_files(KEPT_FILES)
         .build(dir)
-        .map_err(|cause| Error::unavailable("log_folder", format!("{} cannot be written.", dir.display())).caused_by(cause))?;
+        .map_err(|cause| {
+            Error::unavailable("log_folder", format!("{} cannot be written.", dir.display())).caused_by(cause)
+        })?;
     let (files, files_guard) = tracing_appender::non_blocking(files);
     let (stderr, stderr_guard) = tracing_appender::non_blocking(std::io::stderr());
     let filter = EnvFilter::try_new(level).map_err(|cause| {
-        Error::invalid("invalid_log_level", format!("log.level `{level}` is not a filter such as `info` or `resoftai=debug`."))
-            .field("log.level")
-            .caused_by(cause)
+        Error::invalid(
+            "invalid_log_level",
+            format!("log.level `{level}` is not a filter such as `info` or `resoftai=debug`."),
+        )
+        .field("log.level")
+        .caused_by(cause)
     })?;
     tracing_subscriber::registry()
         .with(filter)

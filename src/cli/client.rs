@@ -65,9 +65,8 @@ impl Client {
             return Ok(id);
         }
         let slugs: Vec<&str> = orgs.iter().filter_map(|org| org["slug"].as_str()).collect();
-        let nearest = slugs.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, slug).total_cmp(&strsim::jaro_winkler(b, slug))
-        });
+        let nearest =
+            slugs.iter().max_by(|a, b| strsim::jaro_winkler(a, slug).total_cmp(&strsim::jaro_winkler(b, slug)));
         let hint = nearest.map_or_else(String::new, |nearest| format!(" Did you mean `{nearest}`?"));
         Err(Failure::new(Exit::NotFound, "not_found", format!("There is no organisation `{slug}` here.{hint}")))
     }
@@ -82,8 +81,7 @@ impl Client {
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|cause| self.unreachable(&cause.to_string()))?;
         let broken = |cause: hyper::Error| self.unreachable(&cause.to_string());
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let request = Request::builder()
             .method(method)
@@ -93,7 +91,9 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|cause| Failure::usage(format!("This cannot be part of an address: {cause}.")))?;
-        let answer = async {
+        let answer = async move {
+            // Owns the sender: dropping it at the end lets the connection end too.
+            let mut sender = sender;
             let reply = sender.send_request(request).await.map_err(broken)?;
             let status = reply.status();
             let body = Limited::new(reply.into_body(), REPLY_LIMIT)
@@ -103,10 +103,8 @@ impl Client {
                 .to_bytes();
             Ok::<_, Failure>((status, body))
         };
-        let (status, body) = tokio::select! {
-            answer = answer => answer?,
-            ended = connection => return Err(self.unreachable(&format!("the connection ended: {ended:?}"))),
-        };
+        let (answer, _) = tokio::join!(answer, connection);
+        let (status, body) = answer?;
         if !status.is_success() {
             return Err(Failure::from_reply(status.as_u16(), &body));
         }

@@ -33,10 +33,6 @@ pub enum Exit {
     Limit = 6,
     /// No server answered.
     Unreachable = 7,
-    /// A run that was followed ended failed or canceled.
-    RunFailed = 8,
-    /// Ctrl-C stopped watching; the run itself goes on.
-    Detached = 130,
 }
 
 /// Why a command did not do what was asked.
@@ -77,25 +73,6 @@ impl Failure {
         failure.request_id = text("request_id");
         failure.status = Some(status);
         failure
-    }
-
-    /// Adds a sentence behind the detail.
-    #[must_use]
-    pub fn and(mut self, sentence: &str) -> Self {
-        self.detail = format!("{} {sentence}", self.detail.trim_end());
-        self
-    }
-
-    pub fn exit(&self) -> Exit {
-        self.exit
-    }
-
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 
     /// Writes the failure to stderr and gives the exit code.
@@ -182,7 +159,7 @@ mod tests {
     fn a_problem_keeps_its_words_and_gets_its_exit_code() {
         let body = br#"{"type":"about:blank","status":409,"detail":"The slug acme is taken.","code":"slug_taken","field":"slug","request_id":"r1"}"#;
         let failure = Failure::from_reply(409, body);
-        assert_eq!(failure.exit(), Exit::Conflict);
+        assert_eq!(failure.exit, Exit::Conflict);
         assert_eq!(failure.text(), "error: The slug acme is taken.\n  (field slug, code slug_taken, request r1)");
         assert_eq!(failure.json()["exit_code"], 5);
     }
@@ -190,7 +167,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_problem_is_quoted() {
         let failure = Failure::from_reply(502, b"<html>Bad gateway</html>");
-        assert_eq!(failure.exit(), Exit::Failed);
+        assert_eq!(failure.exit, Exit::Failed);
         assert!(failure.text().contains("<html>Bad gateway</html>"), "{}", failure.text());
     }
 

@@ -24,7 +24,11 @@ impl Org {
     pub async fn run(self, client: Client, output: Output) -> Result<()> {
         let Self::List(paging) = self;
         let page = client.page("/api/organizations", paging.limit).await?;
-        output.list(&page, &[("id", "id"), ("slug", "slug"), ("name", "name"), ("tier", "tier")], "No organisation yet.")
+        output.list(
+            &page,
+            &[("id", "id"), ("slug", "slug"), ("name", "name"), ("tier", "tier")],
+            "No organisation yet.",
+        )
     }
 }
 
@@ -37,7 +41,11 @@ impl User {
     pub async fn run(self, client: Client, output: Output) -> Result<()> {
         let Self::List(paging) = self;
         let page = client.page("/api/users", paging.limit).await?;
-        output.list(&page, &[("id", "id"), ("name", "username"), ("email", "email"), ("active", "is_active")], "Nobody yet.")
+        output.list(
+            &page,
+            &[("id", "id"), ("name", "username"), ("email", "email"), ("active", "is_active")],
+            "Nobody yet.",
+        )
     }
 }
 
@@ -71,14 +79,17 @@ const PROJECT: [(&str, &str); 5] =
 impl Project {
     pub async fn run(self, client: Client, output: Output) -> Result<()> {
         match self {
-            Self::List(paging) => output.list(&client.page("/api/projects", paging.limit).await?, &PROJECT, "No project yet."),
+            Self::List(paging) => {
+                output.list(&client.page("/api/projects", paging.limit).await?, &PROJECT, "No project yet.")
+            }
             Self::Show { id } => {
                 let project = client.get(&format!("/api/projects/{id}")).await?;
                 output.item(&project, &[&PROJECT[..], &[("requirements", "requirements")]].concat())
             }
             Self::Create { name, requirements, org } => {
                 let organization = client.org(&org).await?;
-                let body = json!({"name": name, "requirements": input::text(&requirements)?, "organization_id": organization});
+                let body =
+                    json!({"name": name, "requirements": input::text(&requirements)?, "organization_id": organization});
                 let project = client.post("/api/projects", &body).await?;
                 output.done(&project, &format!("Created project {name} (id {}).", project["id"]))
             }
@@ -122,12 +133,13 @@ impl Quota {
                 output.table(quotas["items"].as_array().map_or(&[][..], Vec::as_slice), &QUOTA)
             }
             Self::Set { org, resource, limit } => {
-                let limit = match limit.as_str() {
-                    "unlimited" => Value::Null,
-                    number => json!(number.parse::<i64>().map_err(|_| {
-                        Failure::usage(format!("`{number}` is neither a number nor `unlimited`."))
-                    })?),
-                };
+                let limit =
+                    match limit.as_str() {
+                        "unlimited" => Value::Null,
+                        number => json!(number.parse::<i64>().map_err(|_| {
+                            Failure::usage(format!("`{number}` is neither a number nor `unlimited`."))
+                        })?),
+                    };
                 let id = client.org(&org).await?;
                 let path = format!("/api/organizations/{id}/quotas/{resource}");
                 output.item(&client.put(&path, &json!({"limit_value": limit})).await?, &QUOTA)
@@ -152,8 +164,13 @@ impl Audit {
     pub async fn run(self, client: Client, output: Output) -> Result<()> {
         let Self::List { paging, action } = self;
         let path = action.map_or_else(|| "/api/audit".to_owned(), |action| format!("/api/audit?action={action}"));
-        let columns =
-            [("at", "at"), ("actor", "actor.name"), ("action", "action"), ("what", "description"), ("from", "ip_address")];
+        let columns = [
+            ("at", "at"),
+            ("actor", "actor.name"),
+            ("action", "action"),
+            ("what", "description"),
+            ("from", "ip_address"),
+        ];
         output.list(&client.page(&path, paging.limit).await?, &columns, "No entry fits.")
     }
 }

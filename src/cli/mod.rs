@@ -26,8 +26,12 @@ use crate::config::{Config, Sources};
 
 /// AI agents build software on a site's own models.
 #[derive(Debug, Parser)]
-#[command(name = "resoftai", version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, \
-    5 conflict, 6 limit reached, 7 server unreachable. See docs/cli.md.")]
+#[command(
+    name = "resoftai",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, \
+    5 conflict, 6 limit reached, 7 server unreachable. See docs/cli.md."
+)]
 pub struct Cli {
     /// Print JSON for programs; errors too.
     #[arg(long, global = true)]
@@ -105,7 +109,9 @@ fn dispatch(cli: Cli) -> Result<()> {
 
 /// The environment, read once and handed down. Names that are not UTF-8 name nothing of ours.
 fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 type Work<'a> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'a>>;

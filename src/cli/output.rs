@@ -31,11 +31,6 @@ impl Output {
         self.json
     }
 
-    /// Whether a person reads stdout.
-    pub fn is_terminal(&self) -> bool {
-        self.terminal
-    }
-
     /// One line of text.
     pub fn line(&self, text: &str) -> Result<()> {
         Ok(writeln!(io::stdout(), "{text}")?)
@@ -44,13 +39,6 @@ impl Output {
     /// One JSON document on a line of its own.
     pub fn value(&self, value: &Value) -> Result<()> {
         self.line(&value.to_string())
-    }
-
-    /// Bytes as they are.
-    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        let mut out = io::stdout();
-        out.write_all(bytes)?;
-        Ok(out.flush()?)
     }
 
     /// A page of a list; says on stderr when there is more than was asked for.
@@ -83,8 +71,10 @@ impl Output {
             table.add_row(columns.iter().map(|column| cell(item, column.1)));
         }
         let text = table.to_string();
-        let lines: Vec<&str> =
-            text.lines().map(|line| if self.terminal { line } else { line.trim_end().trim_start_matches(' ') }).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|line| if self.terminal { line } else { line.trim_end().trim_start_matches(' ') })
+            .collect();
         self.line(&lines.join("\n"))
     }
 
@@ -140,21 +130,6 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|char| if harmful(char) { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
-/// A size in bytes as people say it (decimal units).
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,11 +147,5 @@ mod tests {
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mred\r\n\tb\u{202e}"), "a\u{fffd}[31mred\u{fffd}\n\tb\u{fffd}");
-    }
-
-    #[test]
-    fn sizes_stay_short() {
-        let read: Vec<String> = [0, 999, 1000, 999_949, 999_950, 1_500_000].into_iter().map(size).collect();
-        assert_eq!(read, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "1.5 MB"]);
     }
 }

@@ -46,7 +46,8 @@ pub const KEYS: &[Setting] = &[
         alias: None,
         help: "Address and port to listen on",
         set: |config, value| {
-            config.listen = value.parse().map_err(|_| format!("`{value}` is not ADDRESS:PORT, such as 0.0.0.0:8443"))?;
+            config.listen =
+                value.parse().map_err(|_| format!("`{value}` is not ADDRESS:PORT, such as 0.0.0.0:8443"))?;
             Ok(())
         },
         show: |config| config.listen.to_string(),
@@ -120,9 +121,9 @@ pub const KEYS: &[Setting] = &[
 /// `unknown_setting` with the nearest name there is.
 pub fn find(name: &str, source: &str) -> Result<&'static Setting> {
     KEYS.iter().find(|setting| setting.name == name).ok_or_else(|| {
-        let nearest = KEYS.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name))
-        });
+        let nearest = KEYS
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
         let nearest = nearest.map_or("", |setting| setting.name);
         let message = format!("There is no setting `{name}` ({source}). Did you mean `{nearest}`?");
         Error::invalid("unknown_setting", message).field(name)

@@ -50,7 +50,10 @@ pub fn load_or_create(path: &Path) -> Result<Key> {
             let mut bytes = Vec::new();
             file.take(33).read_to_end(&mut bytes)?;
             let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
-                let message = format!("{} is not a 32-byte key. Restore it from a backup; deleting it loses what it protects.", path.display());
+                let message = format!(
+                    "{} is not a 32-byte key. Restore it from a backup; deleting it loses what it protects.",
+                    path.display()
+                );
                 Error::unavailable("damaged_secret", message)
             })?;
             Ok(Key::from_bytes(bytes))
@@ -63,6 +66,9 @@ pub fn load_or_create(path: &Path) -> Result<Key> {
             write_private(path, key.bytes())?;
             Ok(key)
         }
-        Err(cause) => Err(Error::unavailable("unreadable_secret", format!("{} cannot be read: {cause}.", path.display())).caused_by(cause)),
+        Err(cause) => {
+            Err(Error::unavailable("unreadable_secret", format!("{} cannot be read: {cause}.", path.display()))
+                .caused_by(cause))
+        }
     }
 }

@@ -72,7 +72,8 @@ impl NewOrganization {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let dashes = self.slug.starts_with('-') || self.slug.ends_with('-') || self.slug.contains("--");
         if self.slug.is_empty() || self.slug.len() > SLUG_MAX || !self.slug.chars().all(plain) || dashes {
-            let message = format!("`{}` is not a slug: use a-z, 0-9 and single dashes, such as `your-company`.", self.slug);
+            let message =
+                format!("`{}` is not a slug: use a-z, 0-9 and single dashes, such as `your-company`.", self.slug);
             return Err(Error::invalid("invalid_slug", message).field("slug"));
         }
         if !TIERS.contains(&self.tier.as_str()) {

@@ -105,9 +105,7 @@ fn check_name(name: &str) -> Result<String> {
 /// `invalid_requirements`.
 fn check_requirements(text: &str) -> Result<()> {
     if text.len() > MAX_REQUIREMENTS || text.contains('\0') {
-        let rule = format!(
-            "Requirements are text of at most {MAX_REQUIREMENTS} bytes without NUL characters."
-        );
+        let rule = format!("Requirements are text of at most {MAX_REQUIREMENTS} bytes without NUL characters.");
         return Err(Error::invalid("invalid_requirements", rule).field("requirements"));
     }
     Ok(())

@@ -65,7 +65,8 @@ async fn create(
 ) -> Result<Created<Project>> {
     check_requirements(&body.requirements)?;
     let org = body.organization_id.map(OrgId).or_else(|| permit.only_org()).ok_or_else(|| {
-        Error::invalid("organization_missing", "Say in which organisation the project is made.").field("organization_id")
+        Error::invalid("organization_missing", "Say in which organisation the project is made.")
+            .field("organization_id")
     })?;
     let new = NewProject { org, name: check_name(&body.name)?, requirements: body.requirements };
     let now = projects.clock.now();

@@ -92,7 +92,13 @@ pub struct Change {
 ///
 /// # Errors
 /// `not_found`.
-pub fn update(tx: &mut Tx<'_>, permit: &Permit<ProjectUpdate>, now: Time, id: ProjectId, change: &Change) -> Result<Project> {
+pub fn update(
+    tx: &mut Tx<'_>,
+    permit: &Permit<ProjectUpdate>,
+    now: Time,
+    id: ProjectId,
+    change: &Change,
+) -> Result<Project> {
     let before = find(tx, permit, id)?;
     let after = Project {
         name: change.name.clone().unwrap_or_else(|| before.name.clone()),

@@ -27,11 +27,7 @@ struct QuotaList {
 /// What an organisation may have and has.
 #[utoipa::path(get, path = "/api/organizations/{id}/quotas", tag = "quotas", params(("id" = i64, Path)),
     responses((status = 200, body = QuotaList), (status = "default", response = Problem)))]
-async fn list(
-    State(quotas): State<Quotas>,
-    permit: Permit<QuotaView>,
-    Path(id): Path<i64>,
-) -> Result<Json<QuotaList>> {
+async fn list(State(quotas): State<Quotas>, permit: Permit<QuotaView>, Path(id): Path<i64>) -> Result<Json<QuotaList>> {
     let items = quotas.db.read(move |tx| store::list(tx, &permit, OrgId(id))).await?;
     Ok(Json(QuotaList { items }))
 }

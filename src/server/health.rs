@@ -68,6 +68,8 @@ fn disk(path: &std::path::Path) -> Check {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);
             Check { name: "disk", ok: free >= DISK_FLOOR, detail: format!("{} MiB free", free / 1024 / 1024) }
         }
-        Err(cause) => Check { name: "disk", ok: false, detail: format!("the data directory cannot be looked at: {cause}") },
+        Err(cause) => {
+            Check { name: "disk", ok: false, detail: format!("the data directory cannot be looked at: {cause}") }
+        }
     }
 }

@@ -32,9 +32,15 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
 pub enum Peer {
-    Tcp { address: SocketAddr, tls: bool },
+    Tcp {
+        address: SocketAddr,
+        tls: bool,
+    },
     /// Over the Unix socket; trusted: root, or the account the server runs as.
-    Local { uid: Option<u32>, trusted: bool },
+    Local {
+        uid: Option<u32>,
+        trusted: bool,
+    },
 }
 
 pub struct Bound {
@@ -49,7 +55,8 @@ pub struct Bound {
 /// `port_taken` and what else keeps a port from being bound.
 pub async fn bind(config: &Config, router: &Router, tasks: &Tasks) -> Result<Bound> {
     let listener = TcpListener::bind(config.listen).await.map_err(|cause| {
-        let message = format!("{} cannot be listened on: {cause}. Free it, or choose another with --listen.", config.listen);
+        let message =
+            format!("{} cannot be listened on: {cause}. Free it, or choose another with --listen.", config.listen);
         Error::unavailable("port_taken", message).caused_by(cause)
     })?;
     let address = listener.local_addr()?;
@@ -70,7 +77,8 @@ fn bind_local(path: &Path) -> Result<UnixListener> {
         secrets::private_folder(folder)?;
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        let message = format!("A server already runs on this data directory: {} answers. Stop it first.", path.display());
+        let message =
+            format!("A server already runs on this data directory: {} answers. Stop it first.", path.display());
         return Err(Error::conflict("already_running", message));
     }
     match std::fs::remove_file(path) {

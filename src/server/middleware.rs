@@ -21,11 +21,10 @@ const USER_AGENT_MAX: usize = 500;
 
 /// Puts the whole chain around the rooms.
 pub fn wrap(router: Router, accounts: Accounts) -> Router {
-    router
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(accounts, handle))
+    router.layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(accounts, handle))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic
         .downcast_ref::<String>()
@@ -59,7 +58,8 @@ async fn identify(accounts: &Accounts, request: &mut Request, id: &str) -> Resul
     let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::Local { uid: None, trusted: false });
     let origin = Origin {
         ip_address: peer.address(),
-        user_agent: text(request.headers(), header::USER_AGENT).map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
+        user_agent: text(request.headers(), header::USER_AGENT)
+            .map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
         request_id: Some(id.to_owned()),
     };
     let bearer = text(request.headers(), header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));

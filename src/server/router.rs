@@ -58,7 +58,10 @@ pub fn build(app: &App) -> Result<Router> {
         .route("/metrics", axum::routing::get(move || std::future::ready(metrics.render())))
         .fallback(|| std::future::ready(Error::not_found("such address")))
         .method_not_allowed_fallback(|| {
-            std::future::ready(Error::invalid("method_not_allowed", "This address does not take that method. See /api/docs."))
+            std::future::ready(Error::invalid(
+                "method_not_allowed",
+                "This address does not take that method. See /api/docs.",
+            ))
         })
         .layer(DefaultBodyLimit::disable());
     Ok(middleware::wrap(router, app.accounts.clone()))

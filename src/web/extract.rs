@@ -46,8 +46,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 /// # Errors
 /// `body_too_large`, also when the announced length is; `body_cut_off` when the client stopped in the middle.
 pub async fn read_body(request: Request, limit: usize) -> Result<bytes::Bytes> {
-    let too_large =
-        || Error::new(Kind::TooLarge, "body_too_large", format!("The body is larger than the {limit} bytes this call takes."));
+    let too_large = || {
+        Error::new(
+            Kind::TooLarge,
+            "body_too_large",
+            format!("The body is larger than the {limit} bytes this call takes."),
+        )
+    };
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -59,7 +64,10 @@ pub async fn read_body(request: Request, limit: usize) -> Result<bytes::Bytes> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(cause) if cause.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
-        Err(cause) => Err(Error::invalid("body_cut_off", "The body ended before it was complete. Send it again.").caused_by(cause)),
+        Err(cause) => {
+            Err(Error::invalid("body_cut_off", "The body ended before it was complete. Send it again.")
+                .caused_by(cause))
+        }
     }
 }
 

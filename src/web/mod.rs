@@ -6,5 +6,5 @@
 pub mod extract;
 pub mod problem;
 
-pub use extract::{BodyLimit, Created, Json, Path, Public, Query, SignedIn, Secure};
+pub use extract::{BodyLimit, Created, Json, Path, Public, Query, Secure, SignedIn};
 pub use problem::Problem;

@@ -8,23 +8,49 @@ use crate::app::{App, PASSWORD};
 async fn the_specifications_commands_set_a_site_up() {
     let app = App::start();
     let user = app.cli_json(
-        &["admin", "create-user", "--username", "admin", "--email", "admin@yourcompany.com", "--role", "admin", "--password-stdin"],
+        &[
+            "admin",
+            "create-user",
+            "--username",
+            "admin",
+            "--email",
+            "admin@yourcompany.com",
+            "--role",
+            "admin",
+            "--password-stdin",
+        ],
         PASSWORD,
     );
     assert_eq!(user["roles"], json!([{"role": "super_admin", "organization_id": null}]));
     let org = app.cli_json(
-        &["admin", "create-org", "--name", "Your Company", "--slug", "your-company", "--tier", "enterprise", "--admin-email", "admin@yourcompany.com"],
+        &[
+            "admin",
+            "create-org",
+            "--name",
+            "Your Company",
+            "--slug",
+            "your-company",
+            "--tier",
+            "enterprise",
+            "--admin-email",
+            "admin@yourcompany.com",
+        ],
         "",
     );
     assert_eq!(org["tier"], "enterprise");
-    let login = app.call("POST", "/api/auth/login", None, Some(json!({"username": "Admin", "password": PASSWORD}))).await;
+    let login =
+        app.call("POST", "/api/auth/login", None, Some(json!({"username": "Admin", "password": PASSWORD}))).await;
     assert_eq!(login.status, 200, "{}", login.body);
     let token = login.body["access_token"].as_str().unwrap();
     let body = json!({"name": "Second", "slug": "second", "tier": "enterprise", "contact_email": "a@b.c"});
     assert_eq!(app.call("POST", "/api/organizations", Some(token), Some(body)).await.status, 201);
     let trail = app.cli_json(&["audit", "list"], "");
-    let told: Vec<&str> = trail["items"].as_array().unwrap().iter().map(|entry| entry["description"].as_str().unwrap()).collect();
-    assert_eq!(told, ["Created organisation Second", "admin signed in", "Created organisation Your Company", "Created user admin"]);
+    let told: Vec<&str> =
+        trail["items"].as_array().unwrap().iter().map(|entry| entry["description"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        ["Created organisation Second", "admin signed in", "Created organisation Your Company", "Created user admin"]
+    );
     assert_eq!(trail["items"][3]["actor"]["kind"], "operator");
     assert!(!trail.to_string().contains(PASSWORD));
 }
@@ -96,7 +122,14 @@ async fn nobody_gives_more_than_they_hold() {
     assert_eq!(site.status, 403, "{}", site.body);
     let elsewhere = app.call("POST", "/api/users", Some(&admin), Some(make("viewer", json!("other")))).await;
     assert_eq!(elsewhere.status, 404, "{}", elsewhere.body);
-    let join = app.call("POST", &format!("/api/organizations/{other}/members"), Some(&admin), Some(json!({"username": "boss", "role": "viewer"}))).await;
+    let join = app
+        .call(
+            "POST",
+            &format!("/api/organizations/{other}/members"),
+            Some(&admin),
+            Some(json!({"username": "boss", "role": "viewer"})),
+        )
+        .await;
     assert_eq!(join.status, 404, "{}", join.body);
     let own = app.call("POST", "/api/users", Some(&admin), Some(make("developer", json!("acme")))).await;
     assert_eq!(own.status, 201, "{}", own.body);
@@ -111,7 +144,8 @@ async fn every_operation_refuses_strangers() {
     let owner = app.person("owner", "org_admin", Some("acme")).await;
     app.org("elsewhere");
     let stranger = app.person("stranger", "org_admin", Some("elsewhere")).await;
-    let project = app.call("POST", "/api/projects", Some(&owner), Some(json!({"name": "Secret"}))).await.body["id"].to_string();
+    let project =
+        app.call("POST", "/api/projects", Some(&owner), Some(json!({"name": "Secret"}))).await.body["id"].to_string();
     let description = app.call("GET", "/api/openapi.json", None, None).await.body;
     let mut walked = 0;
     for (path, operations) in description["paths"].as_object().unwrap() {
@@ -129,7 +163,12 @@ async fn every_operation_refuses_strangers() {
                 let names_it = other.body.to_string().contains("Secret") || other.body.to_string().contains("acme");
                 assert!(!names_it, "{method} {path} tells a stranger: {}", other.body);
                 let refused = matches!(other.status, 400 | 403 | 404);
-                assert!(refused || !path.contains('{'), "{method} {path} as a stranger: {} {}", other.status, other.body);
+                assert!(
+                    refused || !path.contains('{'),
+                    "{method} {path} as a stranger: {} {}",
+                    other.status,
+                    other.body
+                );
             }
             walked += 1;
         }

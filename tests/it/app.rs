@@ -32,7 +32,8 @@ impl App {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let database = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|url| {
-            let schema: String = dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
+            let schema: String =
+                dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
             format!("{}?options=-csearch_path%3D{}", url.to_str().unwrap(), schema.to_lowercase())
         });
         let (process, address) = launch(&dir, database.as_deref());
@@ -86,7 +87,8 @@ impl App {
         }
         arguments.push("--password-stdin");
         self.cli_json(&arguments, PASSWORD);
-        let reply = self.call("POST", "/api/auth/login", None, Some(json!({"username": name, "password": PASSWORD}))).await;
+        let reply =
+            self.call("POST", "/api/auth/login", None, Some(json!({"username": name, "password": PASSWORD}))).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         reply.body["access_token"].as_str().unwrap().to_owned()
     }
@@ -107,21 +109,21 @@ impl App {
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, String)], body: Bytes) -> Reply {
         let stream = TcpStream::connect(&self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let exchange = async {
+        let exchange = async move {
+            // Owns the sender: dropping it at the end lets the connection end too.
+            let mut sender = sender;
             let reply = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
             let (parts, body) = reply.into_parts();
             (parts, body.collect().await.unwrap().to_bytes())
         };
-        let (parts, body) = tokio::select! {
-            reply = exchange => reply,
-            ended = connection => panic!("the connection ended first: {ended:?}"),
-        };
-        let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into()));
+        let ((parts, body), _) = tokio::join!(exchange, connection);
+        let body =
+            serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into()));
         Reply { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 }

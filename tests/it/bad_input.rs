@@ -18,12 +18,27 @@ async fn each_fault_is_named_by_code_and_field() {
         ("/api/organizations", json!({"name": "A", "slug": "No Slug"}), "invalid_slug", "slug"),
         ("/api/organizations", json!({"name": "A", "slug": "a", "tier": "gold"}), "unknown_tier", "tier"),
         ("/api/projects", json!({"name": "A\u{0}B", "organization_id": 1}), "invalid_name", "name"),
-        ("/api/users", json!({"username": "x", "email": "x@y.z", "password": "0123456789abcdef", "role": "admin"}), "invalid_username", "username"),
-        ("/api/users", json!({"username": "xx", "email": "x@y.z", "password": "short", "role": "admin"}), "password_too_short", "password"),
+        (
+            "/api/users",
+            json!({"username": "x", "email": "x@y.z", "password": "0123456789abcdef", "role": "admin"}),
+            "invalid_username",
+            "username",
+        ),
+        (
+            "/api/users",
+            json!({"username": "xx", "email": "x@y.z", "password": "short", "role": "admin"}),
+            "password_too_short",
+            "password",
+        ),
     ];
     for (path, body, code, field) in cases {
         let reply = app.call("POST", path, Some(&admin), Some(body.clone())).await;
-        assert_eq!((reply.status, &reply.body["code"], &reply.body["field"]), (400, &json!(code), &json!(field)), "{body}: {}", reply.body);
+        assert_eq!(
+            (reply.status, &reply.body["code"], &reply.body["field"]),
+            (400, &json!(code), &json!(field)),
+            "{body}: {}",
+            reply.body
+        );
         assert_eq!(reply.headers["content-type"], "application/problem+json");
         assert_eq!(reply.body["request_id"], reply.headers["x-request-id"].to_str().unwrap());
     }
@@ -40,7 +55,9 @@ async fn bodies_are_bounded_and_must_be_json() {
     let big = Bytes::from(vec![b' '; 2 * 1024 * 1024]);
     let reply = app.send("POST", "/api/projects", &[auth.clone(), json_type.clone()], big).await;
     assert_eq!((reply.status, &reply.body["code"]), (413, &json!("body_too_large")));
-    let reply = app.send("POST", "/api/projects", &[auth.clone(), json_type], Bytes::from_static(b"{\"name\": \"\xff\"}")).await;
+    let reply = app
+        .send("POST", "/api/projects", &[auth.clone(), json_type], Bytes::from_static(b"{\"name\": \"\xff\"}"))
+        .await;
     assert_eq!((reply.status, &reply.body["code"]), (400, &json!("invalid_json")));
     let reply = app.send("POST", "/api/projects", &[auth], Bytes::from_static(b"name=x")).await;
     assert_eq!((reply.status, &reply.body["code"]), (400, &json!("not_json")));

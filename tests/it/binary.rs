@@ -13,7 +13,10 @@ async fn it_says_how_it_is_and_what_it_can() {
     let ready = app.call("GET", "/readyz", None, None).await;
     assert_eq!((ready.status, &ready.body["status"]), (200, &json!("ready")), "{}", ready.body);
     let metrics = app.call("GET", "/metrics", None, None).await.body;
-    assert!(metrics.as_str().unwrap().contains("http_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"} 1"), "{metrics}");
+    assert!(
+        metrics.as_str().unwrap().contains("http_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"} 1"),
+        "{metrics}"
+    );
     let docs = app.call("GET", "/api/docs/", None, None).await;
     assert_eq!(docs.status, 200);
     assert!(docs.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));

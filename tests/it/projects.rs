@@ -11,7 +11,9 @@ async fn a_project_lives_changes_and_dies_and_the_trail_remembers() {
     let app = App::start();
     let org = app.org("acme");
     let dev = app.person("dev", "developer", Some("acme")).await;
-    let made = app.call("POST", "/api/projects", Some(&dev), Some(json!({"name": "Shortener", "requirements": "short"}))).await;
+    let made = app
+        .call("POST", "/api/projects", Some(&dev), Some(json!({"name": "Shortener", "requirements": "short"})))
+        .await;
     assert_eq!((made.status, &made.body["organization_id"]), (201, &json!(org)));
     let path = format!("/api/projects/{}", made.body["id"]);
     let changed = app.call("PUT", &path, Some(&dev), Some(json!({"requirements": "shorter"}))).await;
@@ -55,7 +57,8 @@ async fn what_was_answered_survives_kill_9() {
     }
     app.crash_and_restart();
     let list = app.call("GET", "/api/projects?limit=100", Some(&dev), None).await;
-    let found: Vec<_> = list.body["items"].as_array().unwrap().iter().rev().map(|project| project["id"].clone()).collect();
+    let found: Vec<_> =
+        list.body["items"].as_array().unwrap().iter().rev().map(|project| project["id"].clone()).collect();
     assert_eq!(found, acknowledged);
     let trail = app.cli_json(&["audit", "list", "--limit", "100", "--action", "create"], "");
     let told = trail["items"].as_array().unwrap().iter().filter(|entry| entry["resource_type"] == "project").count();
@@ -73,7 +76,9 @@ async fn pages_neither_repeat_nor_skip() {
     let (mut names, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = app.call("GET", &format!("/api/projects?limit=3{cursor}"), Some(&dev), None).await;
-        names.extend(page.body["items"].as_array().unwrap().iter().map(|project| project["name"].as_str().unwrap().to_owned()));
+        names.extend(
+            page.body["items"].as_array().unwrap().iter().map(|project| project["name"].as_str().unwrap().to_owned()),
+        );
         match page.body["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,

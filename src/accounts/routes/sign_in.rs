@@ -105,8 +105,7 @@ async fn open_session(
     };
     let access_token = accounts.tokens.sign(id, session, now, expires)?;
     let cookie = cookie(&access_token, SESSION_SECONDS, secure);
-    let reply =
-        LoginReply { access_token, token_type: "bearer".to_owned(), expires_in: SESSION_SECONDS, user };
+    let reply = LoginReply { access_token, token_type: "bearer".to_owned(), expires_in: SESSION_SECONDS, user };
     Ok(([(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, "no-store".to_owned())], Json(reply)).into_response())
 }
 

@@ -20,7 +20,10 @@ const LONGEST_DAYS: i64 = 3650;
 
 fn owner(caller: &Caller) -> Result<UserId> {
     caller.user.ok_or_else(|| {
-        Error::invalid("no_account", "Personal tokens belong to a person. Sign in with an account; the local operator has none.")
+        Error::invalid(
+            "no_account",
+            "Personal tokens belong to a person. Sign in with an account; the local operator has none.",
+        )
     })
 }
 

@@ -56,11 +56,8 @@ pub async fn create(
         // A person without a role belongs to no organisation, so only the site can have them.
         permit.require_site()?;
     }
-    let new = NewUser {
-        username: body.username,
-        email: body.email,
-        password_hash: accounts.hash(body.password).await?,
-    };
+    let new =
+        NewUser { username: body.username, email: body.email, password_hash: accounts.hash(body.password).await? };
     let now = accounts.clock.now();
     let room = accounts.clone();
     let user = accounts
@@ -90,24 +87,26 @@ pub async fn create(
 fn place(tx: &mut Tx<'_>, role: Option<Role>, slug: Option<&str>) -> Result<Option<(Role, Option<OrgId>)>> {
     let org = match slug {
         None => None,
-        Some(slug) => Some(orgs::store::id_of_slug(tx, slug)?.ok_or_else(|| {
-            Error::not_found(format!("organization `{slug}`")).field("organization")
-        })?),
+        Some(slug) => Some(
+            orgs::store::id_of_slug(tx, slug)?
+                .ok_or_else(|| Error::not_found(format!("organization `{slug}`")).field("organization"))?,
+        ),
     };
     match (role, org) {
         (None, None) => Ok(None),
-        (None, Some(_)) => Err(Error::invalid("role_missing", "Say which role the person has in the organisation.").field("role")),
+        (None, Some(_)) => {
+            Err(Error::invalid("role_missing", "Say which role the person has in the organisation.").field("role"))
+        }
         (Some(Role::SuperAdmin), None) => Ok(Some((Role::SuperAdmin, None))),
         (Some(Role::SuperAdmin), Some(_)) => Err(Error::invalid(
             "role_over_site",
             "super_admin is held over the whole site; leave the organisation out, or take org_admin.",
         )
         .field("organization")),
-        (Some(role), None) => Err(Error::invalid(
-            "organization_missing",
-            format!("{} is held in an organisation: name it.", role.code()),
-        )
-        .field("organization")),
+        (Some(role), None) => {
+            Err(Error::invalid("organization_missing", format!("{} is held in an organisation: name it.", role.code()))
+                .field("organization"))
+        }
         (Some(role), org) => Ok(Some((role, org))),
     }
 }
@@ -122,7 +121,8 @@ pub fn check_grant(permit: &Permit<UserManage>, role: Role, org: Option<OrgId>) 
         None => permit.require_site()?,
     }
     if !permit.caller().grants.hold_all(org, role.permissions()) {
-        let message = format!("The role {} holds more than you do; somebody with those rights must give it.", role.code());
+        let message =
+            format!("The role {} holds more than you do; somebody with those rights must give it.", role.code());
         return Err(Error::forbidden("role_above_yours", message).field("role"));
     }
     Ok(())
