@@ -5,8 +5,10 @@
 
 // Ground: knows nothing of the product.
 pub mod base;
+pub mod blobs;
 pub mod config;
 pub mod db;
+pub mod kv;
 
 // Kit: what every room may hold.
 pub mod access;
