@@ -1,0 +1,95 @@
+"""The one place where the SDK meets the platform.
+
+Inside the sandbox the guest loader installs a host that calls the platform. Everywhere else `LocalHost` answers: logs go
+to `logging`, keys live in memory, network and model refuse with a sentence. Nothing else in the SDK may know which it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Callable, Protocol
+
+from resoftai.plugins.errors import PluginError
+
+HttpReply = tuple[int, list[tuple[str, str]], bytes]
+
+
+class HostError(PluginError):
+    """The platform refused or could not do what was asked; the text says what and what to do."""
+
+
+class Host(Protocol):
+    """What a plugin may reach. Every method but `log` raises `HostError` with one sentence."""
+
+    def log(self, level: str, message: str) -> None:
+        """Writes one line; `level` is debug, info, warning or error."""
+
+    def kv_get(self, key: str) -> str | None:
+        """The JSON text kept under `key`."""
+
+    def kv_set(self, key: str, value: str | None) -> None:
+        """Keeps JSON text under `key`; None forgets it."""
+
+    def http_request(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> HttpReply:
+        """One exchange with a granted host."""
+
+    def llm_complete(self, request: str) -> str:
+        """One answer of the site's model, JSON to JSON."""
+
+
+class LocalHost:
+    """Stands in for the platform under plain CPython.
+
+    `http` and `llm` are functions a test may set; without them these two refuse.
+    """
+
+    def __init__(
+        self, http: Callable[..., HttpReply] | None = None, llm: Callable[[dict], dict] | None = None
+    ) -> None:
+        self.kv: dict[str, str] = {}
+        self.lines: list[tuple[str, str]] = []
+        self._http = http
+        self._llm = llm
+
+    def log(self, level: str, message: str) -> None:
+        self.lines.append((level, message))
+        logging.getLogger("resoftai.host").log(getattr(logging, level.upper()), "%s", message)
+
+    def kv_get(self, key: str) -> str | None:
+        return self.kv.get(key)
+
+    def kv_set(self, key: str, value: str | None) -> None:
+        if value is None:
+            self.kv.pop(key, None)
+        else:
+            self.kv[key] = value
+
+    def http_request(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> HttpReply:
+        if self._http is None:
+            raise HostError("There is no network outside the platform: give resoftai.testing.LocalHost an http function.")
+        return self._http(method, url, headers, body, timeout_ms)
+
+    def llm_complete(self, request: str) -> str:
+        if self._llm is None:
+            raise HostError("There is no model outside the platform: give resoftai.testing.LocalHost an llm function.")
+        return json.dumps(self._llm(json.loads(request)))
+
+
+_current: Host = LocalHost()
+
+
+def current() -> Host:
+    """The host that answers now."""
+    return _current
+
+
+def install(host: Host) -> Host:
+    """Puts another host in place and returns the one before."""
+    global _current
+    before, _current = _current, host
+    return before

@@ -1,0 +1,63 @@
+"""What an agent plugin inherits from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from resoftai import llm
+
+
+class AgentRole(str, Enum):
+    """The roles the platform's own team has; a plugin may name its own."""
+
+    PROJECT_MANAGER = "project_manager"
+    REQUIREMENTS_ANALYST = "requirements_analyst"
+    ARCHITECT = "architect"
+    UXUI_DESIGNER = "uxui_designer"
+    DEVELOPER = "developer"
+    TEST_ENGINEER = "test_engineer"
+    QUALITY_EXPERT = "quality_expert"
+    CUSTOM = "custom"
+
+
+@dataclass
+class AgentCapability:
+    """One thing an agent can do."""
+
+    name: str
+    description: str = ""
+
+
+class Agent(ABC):
+    """A member of the team. The three properties say who it is; the two methods are its work."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name people see."""
+
+    @property
+    @abstractmethod
+    def system_prompt(self) -> str:
+        """What the model is told before every request."""
+
+    @property
+    def capabilities(self) -> list[AgentCapability]:
+        """What it can do."""
+        return []
+
+    @property
+    def responsible_stages(self) -> list[str]:
+        """The workflow's stages it takes part in."""
+        return []
+
+    async def process_request(self, request: str, context: dict[str, Any] | None = None) -> str:
+        """Answers one request; unless overridden the model does, under `system_prompt`."""
+        return llm.complete(request, self.system_prompt)
+
+    async def handle_task_assignment(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Works on a task; unless overridden its `description` is processed as a request."""
+        return {"result": await self.process_request(str(task.get("description", "")), task)}

@@ -1,0 +1,47 @@
+"""What an LLM provider plugin inherits from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, AsyncIterator
+
+
+@dataclass
+class LLMConfig:
+    """How a provider is to be called."""
+
+    provider: str = ""
+    model: str = ""
+    api_key: str | None = None
+    base_url: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class LLMResponse:
+    """One answer. `usage` counts tokens: prompt_tokens, completion_tokens, total_tokens."""
+
+    content: str
+    model: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
+    finish_reason: str | None = None
+
+
+class LLMProvider(ABC):
+    """A source of answers."""
+
+    def __init__(self, config: LLMConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    async def generate(self, prompt: str, system_prompt: str | None = None, **options: Any) -> LLMResponse:
+        """The whole answer."""
+
+    async def generate_stream(
+        self, prompt: str, system_prompt: str | None = None, **options: Any
+    ) -> AsyncIterator[str]:
+        """The answer in pieces; where a provider does not override this, in one piece."""
+        yield (await self.generate(prompt, system_prompt, **options)).content
