@@ -3,6 +3,11 @@
 //!
 //! Invariant: it opens no socket of its own, writes no file, and ends with its parent. Exit codes: 0 the parent ended,
 //! 1 the process could not be set up, 2 the arguments or the model file cannot be used.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a process of its own: it has no clock, tasks or settings of the server's"
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
 mod chat;

@@ -111,7 +111,7 @@ impl Model {
             true => Some(content.tensor(file, "rope_freqs.weight", &device)?.dequantize(&device)?.to_vec1()?),
             false => None,
         };
-        let (cos, sin) = rotations(&shape, context, factors)?;
+        let (cos, sin) = rotations(&shape, context, factors.as_deref())?;
         let layers = (0..shape.layers)
             .map(|index| Layer::load(content, file, &shape, context, index))
             .collect::<Result<Vec<_>>>()?;
@@ -223,9 +223,9 @@ fn causal_mask(rows: usize, position: usize) -> Result<Option<Tensor>> {
 }
 
 /// Cosines and sines of rotary position embedding (arXiv 2104.09864), each (context, head_width / 2).
-fn rotations(shape: &Shape, context: usize, factors: Option<Vec<f32>>) -> Result<(Tensor, Tensor)> {
+fn rotations(shape: &Shape, context: usize, factors: Option<&[f32]>) -> Result<(Tensor, Tensor)> {
     let half = shape.head_width / 2;
-    let factor = |index: usize| factors.as_ref().and_then(|list| list.get(index)).copied().unwrap_or(1.0);
+    let factor = |index: usize| factors.and_then(|list| list.get(index)).copied().unwrap_or(1.0);
     let frequencies: Vec<f32> =
         (0..half).map(|index| shape.rope_base.powf(-(index as f32) / half as f32) / factor(index)).collect();
     let frequencies = Tensor::from_vec(frequencies, (1, half), &Device::Cpu)?;
