@@ -47,7 +47,6 @@ fi
 rm -rf "$work/app" "$work/none"
 mkdir -p "$work/app" "$work/none/lib/python3/site-packages"
 cp -R "$here/resoftai_guest" "$sdk/python/resoftai" "$work/app/"
-[ ! -d "$here/shims" ] || cp -R "$here/shims/." "$work/app/"
 cp -R "$("$work/venv/bin/python" -c 'import tzdata, os; print(os.path.dirname(tzdata.__file__))')" "$work/app/tzdata"
 find "$work/app" -name __pycache__ -prune -exec rm -rf {} +
 VIRTUAL_ENV=$work/none "$work/venv/bin/componentize-py" -q -d "$sdk/wit" -w plugin \

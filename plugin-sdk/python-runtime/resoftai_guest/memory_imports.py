@@ -21,7 +21,7 @@ from resoftai.plugins.errors import PluginLoadError
 
 _SKIP = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "__pycache__"}
 # The build tool offers whatever packages the building machine's Python has: only these belong to the runtime.
-_OURS = {"resoftai", "resoftai_guest", "tzdata", "requests", "httpx", "aiohttp"}
+_OURS = {"resoftai", "resoftai_guest", "tzdata"}
 _OURS |= {"wit_world", "componentize_py_types", "componentize_py_async_support", "poll_loop"}
 # What plugins commonly import: loaded at build time, so that it costs nothing later.
 _HOT = """
