@@ -2,22 +2,34 @@
 CARGO ?= cargo
 TARGET := target/x86_64-unknown-linux-gnu
 
-.PHONY: run test check dist
+.PHONY: run test model plugin-runtime check dist
 
 ## Build and serve on a data directory of its own, over HTTPS on https://127.0.0.1:8443.
 run:
 	$(CARGO) build --release
 	$(TARGET)/release/resoftai --data-dir "$(CURDIR)/target/site" serve
 
-## All tests: SQLite first, then the same ones on a throw-away PostgreSQL.
-test:
+## All tests: the server on SQLite, the same ones on a throw-away PostgreSQL, the model engine with a real model, plugins in
+## the real sandbox, the plugin SDK under plain Python. What they need is installed or built.
+test: model plugin-runtime
 	$(CARGO) test
 	sh tests/postgres.sh $(CARGO) test --lib --test it
+	$(CARGO) test -p resoftai-engine --profile engine
+	$(CARGO) test -p resoftai-sandbox
+	python3 -m unittest discover -s plugin-sdk/python/tests
+
+model:
+	sh src/llm/engine/fetch-model.sh
+
+plugin-runtime:
+	sh plugin-sdk/python-runtime/build.sh target/parts
 
 ## What a maintainer looks for before reading.
 check:
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy -p resoftai-sandbox --all-targets -- -D warnings
+	$(CARGO) clippy -p resoftai-engine --profile engine --all-targets -- -D warnings
 
 ## One file, dist/resoftai, that needs nothing else; proven in an empty chroot.
 dist:
