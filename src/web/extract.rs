@@ -71,11 +71,34 @@ pub async fn read_body(request: Request, limit: usize) -> Result<bytes::Bytes> {
     }
 }
 
+/// No database takes a NUL character in a text, so it is refused where it comes in.
+fn nul(place: &str) -> Error {
+    Error::invalid(
+        "nul_character",
+        format!("{place} holds a text with a NUL character, which cannot be stored. Leave it out."),
+    )
+}
+
+/// Whether some JSON text escapes a NUL; a backslash that is itself escaped escapes nothing.
+fn holds_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        if rest[at..].starts_with(br"\u0000") {
+            return true;
+        }
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    false
+}
+
 /// Parses JSON from a stranger.
 ///
 /// # Errors
-/// `invalid_json` with the field's path and the library's sentence.
+/// `nul_character`; `invalid_json` with the field's path and the library's sentence.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    if holds_nul(body) {
+        return Err(nul("The body"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|cause| {
         let path = cause.path().to_string();
@@ -111,6 +134,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(nul("The query"));
+        }
         axum::extract::Query::<T>::try_from_uri(&parts.uri)
             .map(|query| Self(query.0))
             .map_err(|cause| Error::invalid("invalid_query", format!("The query does not fit: {}.", cause.body_text())))

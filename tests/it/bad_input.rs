@@ -17,7 +17,7 @@ async fn each_fault_is_named_by_code_and_field() {
         ("/api/organizations", json!({"name": long, "slug": "a"}), "invalid_name", "name"),
         ("/api/organizations", json!({"name": "A", "slug": "No Slug"}), "invalid_slug", "slug"),
         ("/api/organizations", json!({"name": "A", "slug": "a", "tier": "gold"}), "unknown_tier", "tier"),
-        ("/api/projects", json!({"name": "A\u{0}B", "organization_id": 1}), "invalid_name", "name"),
+        ("/api/projects", json!({"name": "A\u{1}B", "organization_id": 1}), "invalid_name", "name"),
         (
             "/api/users",
             json!({"username": "x", "email": "x@y.z", "password": "0123456789abcdef", "role": "admin"}),
@@ -61,6 +61,18 @@ async fn bodies_are_bounded_and_must_be_json() {
     assert_eq!((reply.status, &reply.body["code"]), (400, &json!("invalid_json")));
     let reply = app.send("POST", "/api/projects", &[auth], Bytes::from_static(b"name=x")).await;
     assert_eq!((reply.status, &reply.body["code"]), (400, &json!("not_json")));
+}
+
+#[tokio::test]
+async fn a_nul_character_is_refused_at_the_door() {
+    let app = App::start();
+    let admin = app.person("root", "admin", None).await;
+    let login = app.call("POST", "/api/auth/login", None, Some(json!({"username": "a\u{0}b", "password": "x"}))).await;
+    assert_eq!((login.status, &login.body["code"]), (400, &json!("nul_character")), "{}", login.body);
+    let listed = app.call("GET", "/api/audit?actor=a%00b", Some(&admin), None).await;
+    assert_eq!((listed.status, &listed.body["code"]), (400, &json!("nul_character")), "{}", listed.body);
+    let spelled = json!({"name": r"the text \u0000", "slug": "spelled"});
+    assert_eq!(app.call("POST", "/api/organizations", Some(&admin), Some(spelled)).await.status, 201);
 }
 
 #[tokio::test]
