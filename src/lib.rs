@@ -7,6 +7,7 @@
 pub mod base;
 pub mod config;
 pub mod db;
+pub mod net;
 
 // Kit: what every room may hold.
 pub mod access;
@@ -14,11 +15,11 @@ pub mod audit;
 pub mod web;
 
 // Rooms: a folder a noun.
-pub mod quotas;
-pub mod orgs;
 pub mod accounts;
+pub mod orgs;
 pub mod projects;
+pub mod quotas;
 
 // Doors.
-pub mod server;
 pub mod cli;
+pub mod server;

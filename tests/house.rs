@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 12] = [
-    "base", "config", "db", "access", "audit", "web", "quotas", "orgs", "accounts", "projects", "server", "cli",
+const FLOORS: [&str; 13] = [
+    "base", "config", "db", "net", "access", "audit", "web", "quotas", "orgs", "accounts", "projects", "server", "cli",
 ];
 /// `base::clock::Time` is a value of the database, so `db` knows `base`; nothing in `base` knows `db`.
 const LONGEST: usize = 600;

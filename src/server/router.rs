@@ -31,6 +31,7 @@ pub struct App {
     pub db: Db,
     pub clock: Clock,
     pub accounts: Accounts,
+    pub quotas: Quotas,
     pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
@@ -40,7 +41,7 @@ fn rooms(app: &App) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(app.accounts.clone().routes())
         .merge(Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations).routes())
-        .merge(Quotas::new(app.db.clone(), app.clock.clone()).routes())
+        .merge(app.quotas.clone().routes())
         .merge(Projects::new(app.db.clone(), app.clock.clone()).routes())
         .merge(Audit { db: app.db.clone() }.routes())
         .merge(health::Health { db: app.db.clone(), data_dir: app.data_dir.clone() }.routes())
