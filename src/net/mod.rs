@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use dns::Dns;
-pub use target::Target;
+pub use target::{Place, Target};
 pub use tls::client_config;
 pub use wire::{Endpoint, Reply, ReplyBody};
 
