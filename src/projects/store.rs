@@ -1,0 +1,171 @@
+//! All SQL of projects themselves; files and findings have their own stores.
+//!
+//! Invariant: every statement is bounded to the organisations of the permit it was given.
+
+use super::{Project, ProjectId, ProjectStatus};
+use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate, RunExecute};
+use crate::access::{Action, OrgId, Permit};
+use crate::audit::{self, AuditAction, Event};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::base::page::Page;
+use crate::db::{DbError, Row, Tx, Val, params};
+use crate::quotas::{self, Resource};
+
+const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
+    (SELECT count(*) FROM files WHERE files.project_id = projects.id), \
+    (SELECT max(runs.id) FROM runs WHERE runs.project_id = projects.id)";
+
+/// What a new project starts with; checked by the rule that made it.
+pub struct NewProject {
+    pub org: OrgId,
+    pub name: String,
+    pub requirements: String,
+}
+
+/// Makes a project, counts it against the organisation's quota and audits it.
+///
+/// # Errors
+/// `not_found` when there is no such organisation; `quota_exceeded`.
+pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &NewProject) -> Result<Project> {
+    permit.require(new.org, "organization")?;
+    let id = tx.next_id()?;
+    let by = permit.caller().actor.name.as_str();
+    let inserted = tx.savepoint(|tx| {
+        tx.execute(
+            "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+            &params![id, new.org.0, &new.name, &new.requirements, ProjectStatus::Pending.code(), by, now],
+        )
+    });
+    match inserted {
+        Err(DbError::ForeignKey(_)) => return Err(Error::not_found("organization").field("organization_id")),
+        other => other?,
+    };
+    quotas::take(tx, new.org, Resource::Projects, 1)?;
+    let project = by_id(tx, ProjectId(id))?.ok_or_else(|| Error::not_found("project"))?;
+    let event = Event::new(AuditAction::Create, "project", format!("Created project {}", project.name));
+    audit::record(tx, now, permit.caller(), &event.id(id).org(new.org).after(&project))?;
+    Ok(project)
+}
+
+/// One project the permit covers.
+///
+/// # Errors
+/// `not_found`, also when it belongs to somebody else.
+pub fn get(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, id: ProjectId) -> Result<Project> {
+    find(tx, permit, id)
+}
+
+/// [`get`] for whatever is about to be done to the project.
+///
+/// # Errors
+/// `not_found`, also when it belongs to somebody else.
+pub fn find<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: ProjectId) -> Result<Project> {
+    let project = by_id(tx, id)?.ok_or_else(|| Error::not_found("project"))?;
+    permit.require(OrgId(project.organization_id), "project")?;
+    Ok(project)
+}
+
+fn by_id(tx: &mut Tx<'_>, id: ProjectId) -> Result<Option<Project>> {
+    Ok(tx.query_row(&format!("SELECT {COLUMNS} FROM projects WHERE id = $1"), &params![id], read)?)
+}
+
+/// Newest first, over the organisations the permit covers.
+pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, org: Option<i64>, page: Page) -> Result<Vec<Project>> {
+    let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
+    let mut conditions = vec!["id < $1".to_owned(), permit.sql("organization_id", &mut params)];
+    if let Some(org) = org {
+        params.push(Val::I64(org));
+        conditions.push(format!("organization_id = ${}", params.len()));
+    }
+    let sql = format!("SELECT {COLUMNS} FROM projects WHERE {} ORDER BY id DESC LIMIT $2", conditions.join(" AND "));
+    Ok(tx.query_map(&sql, &params, read)?)
+}
+
+/// What a change may set; absent stays.
+#[derive(Default)]
+pub struct Change {
+    pub name: Option<String>,
+    pub requirements: Option<String>,
+}
+
+/// Changes name or requirements and audits it; a change that changes nothing leaves no trace.
+///
+/// # Errors
+/// `not_found`.
+pub fn update(tx: &mut Tx<'_>, permit: &Permit<ProjectUpdate>, now: Time, id: ProjectId, change: &Change) -> Result<Project> {
+    let before = find(tx, permit, id)?;
+    let after = Project {
+        name: change.name.clone().unwrap_or_else(|| before.name.clone()),
+        requirements: change.requirements.clone().unwrap_or_else(|| before.requirements.clone()),
+        ..before.clone()
+    };
+    if after == before {
+        return Ok(before);
+    }
+    let after = Project { updated_at: now, ..after };
+    tx.execute(
+        "UPDATE projects SET name = $2, requirements = $3, updated_at = $4 WHERE id = $1",
+        &params![id, &after.name, &after.requirements, now],
+    )?;
+    let event = Event::new(AuditAction::Update, "project", format!("Changed project {}", after.name)).id(id.0);
+    audit::record(tx, now, permit.caller(), &event.org(OrgId(after.organization_id)).before(&before).after(&after))?;
+    Ok(after)
+}
+
+/// Deletes a project with its files, findings and runs, gives its place in the quota back and audits it.
+///
+/// # Errors
+/// `not_found`; `project_busy` while one of its runs is going.
+pub fn delete(tx: &mut Tx<'_>, permit: &Permit<ProjectDelete>, now: Time, id: ProjectId) -> Result<()> {
+    let project = find(tx, permit, id)?;
+    let going = tx.query_row(
+        "SELECT id FROM runs WHERE project_id = $1 AND status IN ('queued', 'running') ORDER BY id LIMIT 1",
+        &params![id],
+        |row| row.get::<i64>(0),
+    )?;
+    if let Some(run) = going {
+        let what = format!("Run {run} of project {} is still going. Cancel it, then delete the project.", project.name);
+        return Err(Error::conflict("project_busy", what));
+    }
+    tx.execute("DELETE FROM projects WHERE id = $1", &params![id])?;
+    let org = OrgId(project.organization_id);
+    quotas::give_back(tx, org, Resource::Projects, 1)?;
+    let event = Event::new(AuditAction::Delete, "project", format!("Deleted project {}", project.name)).id(id.0);
+    audit::record(tx, now, permit.caller(), &event.org(org).before(&project))
+}
+
+/// Says how far the project is; a run's doing, which the run's own entries tell of.
+///
+/// # Errors
+/// `not_found`.
+pub fn set_status(tx: &mut Tx<'_>, permit: &Permit<RunExecute>, id: ProjectId, status: ProjectStatus, now: Time) -> Result<()> {
+    find(tx, permit, id)?;
+    tx.execute(
+        "UPDATE projects SET status = $2, updated_at = $3 WHERE id = $1 AND status <> $2",
+        &params![id, status.code(), now],
+    )?;
+    Ok(())
+}
+
+/// Notes that something below the project changed.
+pub fn touch(tx: &mut Tx<'_>, id: ProjectId, now: Time) -> Result<()> {
+    tx.execute("UPDATE projects SET updated_at = $2 WHERE id = $1", &params![id, now])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<Project, DbError> {
+    Ok(Project {
+        id: row.get(0)?,
+        organization_id: row.get(1)?,
+        name: row.get(2)?,
+        requirements: row.get(3)?,
+        status: ProjectStatus::from_code(&row.get::<String>(4)?)?,
+        created_by: row.get(5)?,
+        created_at: row.get(6)?,
+        updated_at: row.get(7)?,
+        file_count: row.get(8)?,
+        latest_run_id: row.get(9)?,
+    })
+}
