@@ -1,0 +1,146 @@
+//! The schema's history: every step once, in order, each in its own transaction, checked against what this build knows.
+//!
+//! Invariant: a step that ran is never edited, and a database that knows more than this build is not touched.
+//!
+//! To add a step: write `migrations/NNNN_name.sql` (one text for both engines; `.sqlite.sql` and `.postgres.sql` beside it
+//! for what cannot be one text, run after it), then add its line to [`BUILTIN`]. Steps must not BEGIN or COMMIT.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::error::DbError;
+use super::tx::Tx;
+use super::{Engine, params};
+use crate::base::error::{Error, Result};
+
+/// Every step of this build, oldest first.
+pub const BUILTIN: &[Migration] = &[];
+
+/// One step of the schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Unique and growing; the number in the file's name.
+    pub version: i64,
+    /// The rest of the file's name.
+    pub name: &'static str,
+    /// Statements for both engines, may be empty.
+    pub common: &'static str,
+    /// Statements that follow on SQLite only.
+    pub sqlite: &'static str,
+    /// Statements that follow on PostgreSQL only.
+    pub postgres: &'static str,
+}
+
+impl Migration {
+    /// A step whose text is the same on both engines.
+    pub const fn new(version: i64, name: &'static str, common: &'static str) -> Self {
+        Self { version, name, common, sqlite: "", postgres: "" }
+    }
+
+    /// Adds what each engine needs in its own words.
+    #[must_use]
+    pub const fn dialects(self, sqlite: &'static str, postgres: &'static str) -> Self {
+        Self { sqlite, postgres, ..self }
+    }
+
+    fn own(&self, engine: Engine) -> &'static str {
+        match engine {
+            Engine::Sqlite => self.sqlite,
+            Engine::Postgres => self.postgres,
+        }
+    }
+
+    fn checksum(&self, engine: Engine) -> String {
+        let text = [self.common, "\n", self.own(engine)].concat();
+        digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Applies the next outstanding step inside `tx`, which must be exclusive among migrating processes. False: none left.
+pub(super) fn step(tx: &mut Tx<'_>, engine: Engine, migrations: &[Migration]) -> Result<bool> {
+    tx.batch(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL, name TEXT NOT NULL, \
+         checksum TEXT NOT NULL, applied_at BIGINT NOT NULL, CONSTRAINT pk_schema_migrations PRIMARY KEY (version))",
+    )?;
+    let read = "SELECT version, name, checksum FROM schema_migrations ORDER BY version";
+    let applied: Vec<(i64, String, String)> =
+        tx.query_map(read, &[], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    check(&applied, engine, migrations)?;
+    let done = applied.last().map_or(i64::MIN, |(version, ..)| *version);
+    let Some(next) = migrations.iter().find(|migration| migration.version > done) else { return Ok(false) };
+    apply(tx, engine, next).map_err(|cause| {
+        let sentence = format!(
+            "Step {:04}_{} of the database's schema failed and was undone; the database is as it was. \
+             Start the previous version and report this with the log.",
+            next.version, next.name
+        );
+        Error::unavailable("migration_failed", sentence).caused_by(cause)
+    })?;
+    Ok(true)
+}
+
+fn apply(tx: &mut Tx<'_>, engine: Engine, next: &Migration) -> Result<(), DbError> {
+    for text in [next.common, next.own(engine)] {
+        if !text.trim().is_empty() {
+            tx.batch(text)?;
+        }
+    }
+    // The engine's clock: these times are for people only, no rule reads them.
+    let now = match engine {
+        Engine::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS BIGINT)",
+        Engine::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+    };
+    let insert =
+        format!("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, {now})");
+    tx.execute(&insert, &params![next.version, next.name, next.checksum(engine)]).map(drop)
+}
+
+/// The applied steps must be the first of ours, unchanged.
+fn check(applied: &[(i64, String, String)], engine: Engine, migrations: &[Migration]) -> Result<()> {
+    for (place, (version, name, checksum)) in applied.iter().enumerate() {
+        let Some(known) = migrations.get(place).filter(|known| known.version == *version) else {
+            let sentence = format!(
+                "The database has schema step {version:04}_{name}, which this version does not know: it was written by \
+                 a newer version. Start that version, or restore a backup made by this one."
+            );
+            return Err(Error::unavailable("database_newer", sentence));
+        };
+        if known.checksum(engine) != *checksum {
+            let sentence = format!(
+                "Schema step {version:04}_{name} in the database is not the one this version carries. Nothing was \
+                 changed. Use the version that created this database, or restore a backup made by this one."
+            );
+            return Err(Error::unavailable("migration_changed", sentence));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_in_the_table_and_in_order() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+        files.retain(|file| file.ends_with(".sql"));
+        let mut stems: Vec<&str> = files.iter().map(|file| file.split('.').next().unwrap()).collect();
+        stems.sort_unstable();
+        stems.dedup();
+        let known: Vec<String> = BUILTIN.iter().map(|step| format!("{:04}_{}", step.version, step.name)).collect();
+        assert_eq!(stems, known);
+    }
+
+    #[test]
+    fn an_edited_unknown_or_skipped_step_is_refused() {
+        let ours = [Migration::new(1, "one", "A"), Migration::new(2, "two", "B")];
+        let row = |step: &Migration| (step.version, step.name.to_owned(), step.checksum(Engine::Sqlite));
+        let code = |applied: &[(i64, String, String)]| check(applied, Engine::Sqlite, &ours).map_err(|e| e.code());
+        assert_eq!(code(&[row(&ours[0])]), Ok(()));
+        assert_eq!(code(&[row(&ours[0]), row(&ours[1]), row(&Migration::new(3, "x", ""))]), Err("database_newer"));
+        assert_eq!(code(&[row(&Migration::new(1, "one", "A "))]), Err("migration_changed"));
+        assert_eq!(code(&[row(&ours[1])]), Err("database_newer"));
+    }
+}

@@ -1,0 +1,247 @@
+//! The database: `read(|tx| ..)` and `write(|tx| ..)`, one SQL text on SQLite and on PostgreSQL.
+//!
+//! Invariants: a write is durable before its caller hears of it; a closure is synchronous, so nothing waits for the
+//! network inside a transaction; every queue, wait and statement is bounded. Dialects end here: no room asks which
+//! engine it is on. SQL of the rooms lives in their `store.rs`.
+
+mod error;
+mod job;
+pub mod migrate;
+mod postgres;
+mod sqlite;
+mod tx;
+mod val;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+use tokio::sync::oneshot;
+
+pub use error::DbError;
+pub use migrate::Migration;
+pub use postgres::{Reach, Resolve};
+pub use tx::{Row, Tx};
+pub use val::{FromVal, Val, ValRef, params};
+
+use crate::base::error::{Error, Result};
+use job::{Job, Message, Task};
+
+/// How long a job may wait for its turn.
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a job's statements may run.
+const JOB_LIMIT: Duration = Duration::from_secs(30);
+const PING_LIMIT: Duration = Duration::from_secs(5);
+
+/// A handle on the open database; clones share it. When the last one is dropped the queues drain and the threads end.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    reads: Sender<Message>,
+    writes: Sender<Message>,
+    threads: Mutex<Vec<Thread>>,
+}
+
+/// A database thread and the queue it serves.
+struct Thread {
+    handle: JoinHandle<()>,
+    queue: Sender<Message>,
+}
+
+/// Which database stands behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// A file, one process.
+    Sqlite,
+    /// A server, any number of processes.
+    Postgres,
+}
+
+/// Sizes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// SQLite: reading threads. PostgreSQL: connections for reads, and as many for writes. At least 1.
+    pub readers: usize,
+    /// Jobs that may wait, in each of the two queues. At least 1.
+    pub queue: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { readers: 2, queue: 1024 }
+    }
+}
+
+/// One queue that several threads serve.
+#[derive(Clone)]
+struct SharedReceiver(Arc<Mutex<Receiver<Message>>>);
+
+impl SharedReceiver {
+    fn new(receiver: Receiver<Message>) -> Self {
+        Self(Arc::new(Mutex::new(receiver)))
+    }
+
+    fn next(&self) -> Option<Message> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
+    }
+}
+
+impl Db {
+    /// Opens or creates the SQLite file at `path` (mode 0600, WAL, synchronous=FULL) and brings its schema up to date.
+    pub async fn open_sqlite(path: &Path, options: Options) -> Result<Self> {
+        Self::open_sqlite_with(path, options, migrate::BUILTIN).await
+    }
+
+    /// [`Db::open_sqlite`] with another history of the schema.
+    pub async fn open_sqlite_with(path: &Path, options: Options, migrations: &[Migration]) -> Result<Self> {
+        let (path, migrations) = (path.to_owned(), migrations.to_vec());
+        let opened = blocking(move || sqlite::open(&path, options.readers.max(1), &migrations));
+        let (writer, readers) = opened.await?;
+        let (reads, read_queue) = mpsc::channel(options.queue.max(1));
+        let (writes, write_queue) = mpsc::channel(options.queue.max(1));
+        let queue = SharedReceiver::new(read_queue);
+        let mut threads = Vec::new();
+        for reader in readers {
+            let queue = queue.clone();
+            threads.push(spawn("db-read", &reads, move || sqlite::read_loop(&reader, &queue))?);
+        }
+        threads.push(spawn("db-write", &writes, move || sqlite::write_loop(&writer, write_queue))?);
+        Ok(Self::from_parts(Engine::Sqlite, reads, writes, threads))
+    }
+
+    /// Connects to PostgreSQL at an address (or `localhost`), without TLS, and brings the schema up to date. A schema
+    /// other than `public` comes from the URL: `?options=-csearch_path%3Dname`; it is created when missing.
+    pub async fn open_postgres(url: &str, options: Options) -> Result<Self> {
+        Self::open_postgres_with(url, options, Reach::default(), migrate::BUILTIN).await
+    }
+
+    /// [`Db::open_postgres`] for hosts with names, for TLS (`sslmode=require`), and with another history of the schema.
+    pub async fn open_postgres_with(
+        url: &str,
+        options: Options,
+        reach: Reach,
+        migrations: &[Migration],
+    ) -> Result<Self> {
+        let server = Arc::new(postgres::Server::parse(url, reach)?);
+        let (first, migrations) = (Arc::clone(&server), migrations.to_vec());
+        blocking(move || {
+            let mut session = postgres::Session::new(first, 0);
+            while session.migrate_one(&migrations)? {}
+            Ok(())
+        })
+        .await?;
+        let (reads, read_queue) = mpsc::channel(options.queue.max(1));
+        let (writes, write_queue) = mpsc::channel(options.queue.max(1));
+        let (read_queue, write_queue) = (SharedReceiver::new(read_queue), SharedReceiver::new(write_queue));
+        let mut threads = Vec::new();
+        for number in 0..u32::try_from(options.readers.max(1)).unwrap_or(u32::MAX) {
+            let (session, queue) = (postgres::Session::new(Arc::clone(&server), number), read_queue.clone());
+            threads.push(spawn("db-read", &reads, move || postgres::serve(session, &queue, false))?);
+            let (session, queue) = (postgres::Session::new(Arc::clone(&server), number), write_queue.clone());
+            threads.push(spawn("db-write", &writes, move || postgres::serve(session, &queue, true))?);
+        }
+        Ok(Self::from_parts(Engine::Postgres, reads, writes, threads))
+    }
+
+    fn from_parts(engine: Engine, reads: Sender<Message>, writes: Sender<Message>, threads: Vec<Thread>) -> Self {
+        Self { inner: Arc::new(Inner { engine, reads, writes, threads: Mutex::new(threads) }) }
+    }
+
+    /// Which engine this is; for diagnostics, not for rules.
+    pub fn engine(&self) -> Engine {
+        self.inner.engine
+    }
+
+    /// Runs `f` on one consistent snapshot. Errors: those of `f`; `database_busy` when no turn came within 10 s.
+    pub async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let mut once = Some(f);
+        let work = move |tx: &mut Tx<'_>| match once.take() {
+            Some(f) => f(tx),
+            None => Err(error::busy()),
+        };
+        let (job, answer) = Task::boxed(work, false);
+        ask(&self.inner.reads, WAIT_LIMIT, job, answer).await
+    }
+
+    /// Runs `f` in a transaction: committed when it returns Ok, undone when it returns Err or panics. `f` may run more
+    /// than once and must keep nothing from a run that was undone. Errors: those of `f`; `database_busy` when no turn
+    /// came within 10 s or every attempt lost a race; `commit_unknown` when PostgreSQL vanished during COMMIT.
+    pub async fn write<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (job, answer) = Task::boxed(f, true);
+        ask(&self.inner.writes, WAIT_LIMIT, job, answer).await
+    }
+
+    /// Whether reads and writes get their turn within 5 s; for readiness.
+    pub async fn ping(&self) -> Result<()> {
+        let both = async {
+            self.read(|tx| Ok(tx.query_row("SELECT 1", &[], |_| Ok(()))?)).await?;
+            self.write(|_| Ok(())).await
+        };
+        tokio::time::timeout(PING_LIMIT, both).await.unwrap_or_else(|_| Err(error::busy()))
+    }
+
+    /// Finishes what is queued, refuses what comes later (also through clones), writes the WAL back, ends the threads.
+    pub async fn close(self) {
+        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in &threads {
+            // An error means that the thread has ended already.
+            drop(thread.queue.send(Message::Close).await);
+        }
+        let joined = blocking(move || {
+            for thread in threads {
+                if thread.handle.join().is_err() {
+                    tracing::error!("a database thread had panicked");
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = joined.await {
+            tracing::error!(?error, "the database's threads could not be waited for");
+        }
+    }
+}
+
+/// Queues the job, waiting for room at most `limit`, and waits for the answer.
+async fn ask<T>(
+    queue: &Sender<Message>,
+    limit: Duration,
+    job: Box<dyn Job>,
+    answer: oneshot::Receiver<Result<T>>,
+) -> Result<T> {
+    match queue.try_send(Message::Run(job)) {
+        Ok(()) => {}
+        Err(TrySendError::Closed(_)) => return Err(error::closed()),
+        Err(TrySendError::Full(message)) => match tokio::time::timeout(limit, queue.reserve()).await {
+            Ok(Ok(room)) => room.send(message),
+            Ok(Err(_)) => return Err(error::closed()),
+            Err(_) => return Err(error::busy()),
+        },
+    }
+    answer.await.unwrap_or_else(|_| Err(error::closed()))
+}
+
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
+}
+
+fn spawn(name: &str, queue: &Sender<Message>, life: impl FnOnce() + Send + 'static) -> Result<Thread> {
+    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(life)?;
+    Ok(Thread { handle, queue: queue.clone() })
+}
