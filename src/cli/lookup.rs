@@ -1,0 +1,42 @@
+//! Names that people use to the ids that the API uses.
+//!
+//! Invariant: a name that is not there fails with "not found" and the nearest name that is.
+
+use serde_json::Value;
+
+use crate::cli::Context;
+use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::suggest;
+
+/// The organisation with this slug.
+pub async fn organization(context: &Context, slug: &str) -> Result<Value> {
+    let all = context.client.all("/api/organizations").await?;
+    match all.iter().find(|one| one["slug"] == slug) {
+        Some(found) => Ok(found.clone()),
+        None => Err(suggest::not_found("organisation", slug, &all, "slug")),
+    }
+}
+
+/// The id of the organisation with this slug.
+pub async fn organization_id(context: &Context, slug: &str) -> Result<i64> {
+    id(&organization(context, slug).await?)
+}
+
+/// The organisation named, else the only one there is; with several the server decides.
+pub async fn organization_or_only(context: &Context, slug: Option<&str>) -> Result<Option<i64>> {
+    if let Some(slug) = slug {
+        return organization_id(context, slug).await.map(Some);
+    }
+    let page = context.client.list("/api/organizations", &[], 2).await?;
+    match page.items.as_slice() {
+        [only] => id(only).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The `id` field of something the server sent.
+pub fn id(item: &Value) -> Result<i64> {
+    item["id"].as_i64().ok_or_else(|| {
+        Failure::new(Exit::Failed, "no_id", "The server's answer has no id. Is it of the same version as this program?")
+    })
+}

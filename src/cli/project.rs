@@ -1,0 +1,147 @@
+//! `resoftai project`: projects.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::cli::client::Reply;
+use crate::cli::failure::Result;
+use crate::cli::output::{Column, cell, size};
+use crate::cli::{Context, ListArgs, deleted, input, lookup};
+
+const COLUMNS: [Column; 6] = [
+    ("id", "id"),
+    ("name", "name"),
+    ("status", "status"),
+    ("files", "file_count"),
+    ("organisation", "organization_id"),
+    ("updated", "updated_at"),
+];
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// List the projects you can see.
+    List {
+        /// Of this organisation.
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Show one.
+    Show { id: i64 },
+    /// Create one, without starting the agents (see `run`).
+    Create {
+        #[arg(long)]
+        name: String,
+        /// What it shall do; `@file` reads a file, `-` reads stdin.
+        #[arg(long)]
+        requirements: String,
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
+    },
+    /// Delete one with all its files and runs.
+    Delete {
+        id: i64,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Fetch all files as an archive.
+    Download {
+        id: i64,
+        /// Where to put it; `-` is stdout.
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        /// Default: tar for a name that ends in .tar, else zip.
+        #[arg(long, value_parser = ["zip", "tar"])]
+        format: Option<String>,
+    },
+}
+
+pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
+    let (client, out) = (&context.client, &context.out);
+    match command {
+        ProjectCommand::List { org, list } => {
+            let org = match org {
+                Some(slug) => Some(lookup::organization_id(context, slug).await?.to_string()),
+                None => None,
+            };
+            let page = client.list("/api/projects", &[("organization_id", org)], list.most()).await?;
+            out.list(&page, &COLUMNS, "There are no projects. Make one: resoftai run \"a shop for ..\" --follow")
+        }
+        ProjectCommand::Show { id } => {
+            let project = client.get(&format!("/api/projects/{id}")).await?;
+            let more = [("created by", "created_by"), ("created", "created_at"), ("latest run", "latest_run_id")];
+            out.item(&project, &[&COLUMNS[..], &more, &[("requirements", "requirements")]].concat())
+        }
+        ProjectCommand::Create { name, requirements, org } => {
+            let organization = lookup::organization_or_only(context, org.as_deref()).await?;
+            let project = create(name, &input::text(requirements)?, organization, context).await?;
+            let sentence = format!("Created project {} ({}).", project["id"], cell(&project, "name"));
+            out.done(&project, &sentence)
+        }
+        ProjectCommand::Delete { id, yes } => {
+            let project = client.get(&format!("/api/projects/{id}")).await?;
+            let (name, files) = (cell(&project, "name"), cell(&project, "file_count"));
+            input::confirm(&format!("Delete project {id} ({name}) with its {files} files?"), *yes)?;
+            client.delete(&format!("/api/projects/{id}")).await?;
+            out.done(&deleted(id), &format!("Deleted project {id} ({name})."))
+        }
+        ProjectCommand::Download { id, output, format } => download(*id, output, format.as_deref(), context).await,
+    }
+}
+
+/// Creates a project; without an organisation the server takes the caller's only one.
+pub async fn create(
+    name: &str,
+    requirements: &str,
+    organization: Option<i64>,
+    context: &Context,
+) -> Result<serde_json::Value> {
+    let mut body = json!({"name": name, "requirements": requirements});
+    if let Some(id) = organization {
+        body["organization_id"] = json!(id);
+    }
+    context.client.post("/api/projects", &body).await
+}
+
+async fn download(id: i64, output: &Path, format: Option<&str>, context: &Context) -> Result<()> {
+    let by_name = if output.extension().is_some_and(|extension| extension == "tar") { "tar" } else { "zip" };
+    let format = format.unwrap_or(by_name);
+    let path = format!("/api/projects/{id}/download?format={format}");
+    let mut reply = context.client.open(&path, "*/*", None).await?;
+    if output == Path::new("-") {
+        return copy(&mut reply, &mut std::io::stdout()).await.map(drop);
+    }
+    let written = save(&mut reply, output).await?;
+    let value = json!({"file": output, "size": written, "format": format});
+    context.out.done(&value, &format!("Wrote {} ({}).", output.display(), size(written)))
+}
+
+/// Writes the reply under a temporary name beside `output`, then renames: a broken download leaves nothing.
+async fn save(reply: &mut Reply, output: &Path) -> Result<u64> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(mode()).tempfile_in(folder)?;
+    let written = copy(reply, &mut file).await?;
+    file.as_file().sync_all()?;
+    file.persist(output).map_err(|cause| cause.error)?;
+    Ok(written)
+}
+
+/// As a file made by the shell; the umask takes away what it must.
+fn mode() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+async fn copy(reply: &mut Reply, to: &mut impl Write) -> Result<u64> {
+    let mut written = 0;
+    while let Some(piece) = reply.piece().await? {
+        to.write_all(&piece)?;
+        written += piece.len() as u64;
+    }
+    to.flush()?;
+    Ok(written)
+}
