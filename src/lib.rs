@@ -19,3 +19,6 @@ pub mod orgs;
 pub mod accounts;
 pub mod projects;
 
+
+// Doors.
+pub mod cli;

@@ -1,2 +1,8 @@
 //! Parse, run, exit code.
-fn main() {}
+
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    resoftai::cli::main()
+}

@@ -90,6 +90,11 @@ impl Failure {
         self.exit
     }
 
+    /// The HTTP status, when a server answered.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
     pub fn code(&self) -> &str {
         &self.code
     }
