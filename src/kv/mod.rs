@@ -159,7 +159,7 @@ fn open(path: &Path) -> Result<Database> {
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     drop(file);
     let database = redb::Builder::new().set_cache_size(CACHE).create(path).map_err(|cause| match cause {
-        DatabaseError::DatabaseAlreadyOpen => Error::unavailable(
+        DatabaseError::DatabaseAlreadyOpen => Error::conflict(
             "kv_in_use",
             format!("{} is in use by another process. Stop the other server on this data directory.", path.display()),
         ),

@@ -3,6 +3,7 @@
 //! Invariant: what leaves here fits the database and the eye: a known severity, no NUL, bounded in number and length.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// How bad a finding is.
@@ -44,4 +45,96 @@ pub struct NewFinding {
     /// The code in question.
     pub code: Option<String>,
     pub recommendation: Option<String>,
+}
+
+/// Findings taken from one answer; what exceeds it is left out.
+pub const MAX_FINDINGS: usize = 1_000;
+const MAX_KIND: usize = 100;
+const MAX_MESSAGE: usize = 2_000;
+const MAX_CODE: usize = 1_000;
+/// The names under which plugins keep their lists.
+const LISTS: [&str; 2] = ["issues", "findings"];
+
+/// The findings in what a plugin put under one key: a list of them, or an object that has one. Anything else holds none.
+pub fn collect(value: &Value, into: &mut Vec<NewFinding>) {
+    let lists = match value {
+        Value::Array(items) => vec![items],
+        Value::Object(fields) => LISTS.iter().filter_map(|name| fields.get(*name)?.as_array()).collect(),
+        _ => Vec::new(),
+    };
+    let room = MAX_FINDINGS.saturating_sub(into.len());
+    into.extend(lists.into_iter().flatten().filter_map(finding).take(room));
+}
+
+/// None for what has no message: it says nothing.
+fn finding(item: &Value) -> Option<NewFinding> {
+    let text = |name: &str, most: usize| {
+        let text = clean(item.get(name)?.as_str()?, most);
+        (!text.trim().is_empty()).then_some(text)
+    };
+    Some(NewFinding {
+        message: text("message", MAX_MESSAGE)?,
+        kind: text("type", MAX_KIND).unwrap_or_else(|| "finding".to_owned()),
+        severity: item.get("severity").and_then(Value::as_str).map_or(Severity::Medium, severity),
+        line: item.get("line").and_then(Value::as_i64).filter(|line| *line > 0),
+        code: text("code", MAX_CODE),
+        recommendation: text("recommendation", MAX_MESSAGE),
+    })
+}
+
+/// The contract's four words, and what linters say instead; whatever else is worth a look.
+fn severity(word: &str) -> Severity {
+    match word.trim().to_ascii_lowercase().as_str() {
+        "low" | "info" | "note" | "hint" | "style" => Severity::Low,
+        "high" | "error" | "major" => Severity::High,
+        "critical" | "fatal" | "blocker" => Severity::Critical,
+        _ => Severity::Medium,
+    }
+}
+
+/// At most `most` bytes, without the NUL that no database takes.
+pub fn clean(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].replace('\0', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn collected(value: &Value) -> Vec<NewFinding> {
+        let mut found = Vec::new();
+        collect(value, &mut found);
+        found
+    }
+
+    #[test]
+    fn lists_are_found_and_what_says_nothing_is_not() {
+        let good = json!({"type": "t", "severity": "HIGH", "message": "m\u{0}", "line": 3, "code": "c", "recommendation": "r"});
+        let expected = NewFinding {
+            kind: "t".into(),
+            severity: Severity::High,
+            message: "m".into(),
+            line: Some(3),
+            code: Some("c".into()),
+            recommendation: Some("r".into()),
+        };
+        for value in [json!([good]), json!({"issues": [good], "score": 3}), json!({"findings": [good]})] {
+            assert_eq!(collected(&value), std::slice::from_ref(&expected));
+        }
+        for value in [json!("text"), json!(null), json!([5, {}, {"message": " "}]), json!({"issues": {"message": "m"}})]
+        {
+            assert_eq!(collected(&value), []);
+        }
+        let bare = collected(&json!([{"message": "m", "line": -4, "severity": "strange"}]));
+        assert_eq!((bare[0].kind.as_str(), bare[0].severity, bare[0].line), ("finding", Severity::Medium, None));
+    }
+
+    #[test]
+    fn number_and_length_are_bounded() {
+        let item = json!({"message": "ä".repeat(5_000)});
+        let found = collected(&Value::Array(vec![item; 3_000]));
+        assert_eq!((found.len(), found[0].message.len()), (MAX_FINDINGS, MAX_MESSAGE));
+    }
 }

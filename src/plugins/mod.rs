@@ -1,11 +1,53 @@
 //! Plugins: code of others that looks at what the site's people and agents build.
 //!
 //! Invariant: a plugin runs in the sandbox only, reaches what it was granted and nothing else, and its failure costs its
-//! own answer, never the server or the work it was asked about.
+//! own answer, never the server or the work it was asked about. A plugin belongs to the whole site.
+//!
+//! `package`, `archive`, `manifest` and `settings` check what comes from outside; `live` is one plugin at work; `shelf` is
+//! all of them; `install` changes which there are; `analyze` asks them.
 
+mod analyze;
+mod archive;
+mod counts;
 pub mod finding;
+mod host;
+mod install;
+mod live;
+mod manifest;
+mod package;
+pub mod routes;
+mod runtime;
+mod settings;
+mod shelf;
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{Mutex, Semaphore};
+use utoipa::ToSchema;
 
 pub use finding::{NewFinding, Severity};
+pub use resoftai_sandbox::Limits;
+
+use crate::base::clock::{Clock, Time};
+use crate::base::error::Result;
+use crate::base::tasks::Tasks;
+use crate::db::Db;
+use crate::kv::Kv;
+use live::HookView;
+use runtime::Runtime;
+use shelf::Shelf;
+
+/// The most plugins of a site.
+pub const MAX_PLUGINS: usize = 200;
+/// Calls into plugins at the same time; more wait.
+const TURNS: usize = 2;
 
 /// A text file to be looked at.
 #[derive(Debug, Clone)]
@@ -25,4 +67,114 @@ pub struct Analysis {
     pub plugin: String,
     /// The findings, or a sentence that says why there are none to be had.
     pub outcome: Result<Vec<NewFinding>, String>,
+}
+
+/// Whether a plugin is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginStatus {
+    Active,
+    /// By an administrator.
+    Disabled,
+    /// Its folder is damaged, or it failed too often in a row; `error` says which.
+    Failed,
+}
+
+impl PluginStatus {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn from_code(code: &str) -> Option<Self> {
+        [Self::Active, Self::Disabled, Self::Failed].into_iter().find(|status| status.code() == code)
+    }
+}
+
+/// A plugin as it is shown.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Plugin {
+    pub id: i64,
+    pub slug: String,
+    pub name: String,
+    pub version: String,
+    pub description: String,
+    pub category: String,
+    pub author: String,
+    pub status: PluginStatus,
+    /// Why it failed; the last failure while it is active; null when there was none.
+    pub error: Option<String>,
+    /// What the administrator set; empty for who may not manage plugins, for it may hold secrets.
+    #[schema(value_type = Object)]
+    pub config: settings::Settings,
+    /// JSON Schema of `config`.
+    pub config_schema: Option<Value>,
+    pub hooks: Vec<HookView>,
+    pub calls: i64,
+    pub failures: i64,
+    pub installed_at: Time,
+}
+
+/// Where plugins lie and what they may use.
+pub struct Options {
+    /// One folder a plugin.
+    pub dir: PathBuf,
+    /// The compiled Python runtime, compressed; empty when this build carries none.
+    pub runtime: &'static [u8],
+    /// Of one instance and one call.
+    pub limits: Limits,
+}
+
+/// The room of plugins.
+#[derive(Clone)]
+pub struct Plugins {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    limits: Limits,
+    runtime: Runtime,
+    db: Db,
+    kv: Kv,
+    clock: Clock,
+    tasks: Tasks,
+    shelf: Shelf,
+    /// Held by whoever changes which plugins there are.
+    changes: Mutex<()>,
+    turns: Semaphore,
+}
+
+impl Plugins {
+    /// Looks what lies in the folder, takes in what is new there, and begins to load what is active. Damaged folders are
+    /// listed as failed and stop nothing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or the database fails.
+    pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks) -> Result<Self> {
+        let Options { dir, runtime, limits } = options;
+        let inner = Inner {
+            dir,
+            limits,
+            runtime: Runtime::new(runtime),
+            db,
+            kv,
+            clock,
+            tasks,
+            shelf: Shelf::default(),
+            changes: Mutex::new(()),
+            turns: Semaphore::new(TURNS),
+        };
+        let plugins = Self { inner: Arc::new(inner) };
+        plugins.take_in().await?;
+        Ok(plugins)
+    }
+
+    /// Whether plugins can run as far as is known, and a few words about it; for readiness.
+    pub fn state(&self) -> (bool, String) {
+        self.inner.runtime.state()
+    }
 }

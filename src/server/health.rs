@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::db::Db;
+use crate::plugins::Plugins;
 use crate::web::{Json, Public};
 
 /// With less free space than this the server says it is not ready.
@@ -19,6 +20,7 @@ const DISK_FLOOR: u64 = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Health {
     pub db: Db,
+    pub plugins: Plugins,
     pub data_dir: PathBuf,
 }
 
@@ -48,7 +50,7 @@ struct Check {
     detail: String,
 }
 
-/// The parts work: database and disk. 503 when one does not.
+/// The parts work: database, disk and plugin runtime. 503 when one does not.
 #[utoipa::path(get, path = "/readyz", tag = "operation",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 async fn ready(_: Public, State(health): State<Health>) -> Response {
@@ -56,7 +58,9 @@ async fn ready(_: Public, State(health): State<Health>) -> Response {
         Ok(()) => Check { name: "database", ok: true, detail: "reads and writes".to_owned() },
         Err(error) => Check { name: "database", ok: false, detail: error.to_string() },
     };
-    let checks = vec![database, disk(&health.data_dir)];
+    let (ok, detail) = health.plugins.state();
+    let runtime = Check { name: "plugin runtime", ok, detail };
+    let checks = vec![database, disk(&health.data_dir), runtime];
     let ok = checks.iter().all(|check| check.ok);
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { status: if ok { "ready" } else { "not ready" }, checks })).into_response()

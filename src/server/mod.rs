@@ -20,6 +20,8 @@ use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::config::{Config, secrets};
 use crate::db::{Db, Options};
+use crate::kv::Kv;
+use crate::plugins::{self, Limits, Plugins};
 
 /// How long requests may take to finish once the server is told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -63,10 +65,14 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     };
     let tasks = Tasks::default();
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
+    let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
+    let options = plugins::Options { dir: config.data_dir.join("plugins"), runtime: &[], limits: Limits::default() };
+    let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
         accounts,
+        plugins,
         many_organizations: config.enterprise_mode,
         data_dir: config.data_dir.clone(),
     })?;

@@ -16,6 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::db::Db;
 use crate::orgs::Orgs;
+use crate::plugins::Plugins;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 
@@ -31,6 +32,7 @@ pub struct App {
     pub db: Db,
     pub clock: Clock,
     pub accounts: Accounts,
+    pub plugins: Plugins,
     pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
@@ -42,8 +44,12 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations).routes())
         .merge(Quotas::new(app.db.clone(), app.clock.clone()).routes())
         .merge(Projects::new(app.db.clone(), app.clock.clone()).routes())
+        .merge(app.plugins.clone().routes())
         .merge(Audit { db: app.db.clone() }.routes())
-        .merge(health::Health { db: app.db.clone(), data_dir: app.data_dir.clone() }.routes())
+        .merge(
+            health::Health { db: app.db.clone(), plugins: app.plugins.clone(), data_dir: app.data_dir.clone() }
+                .routes(),
+        )
 }
 
 /// The service: rooms, reference page, middleware.

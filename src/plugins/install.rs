@@ -1,0 +1,367 @@
+//! Bringing plugins in, changing them, taking them out.
+//!
+//! Invariant: a change is tried before it is made: the new files, configuration and code are checked and loaded, and only
+//! then put in place and written down; a refusal leaves everything as it was. Changes run one after the other and to their
+//! end, even when the caller leaves.
+
+use std::fs;
+use std::future::Future;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::counts::Counts;
+use super::live::{Learned, Live};
+use super::manifest::{self, Manifest};
+use super::package::Package;
+use super::settings::{self, Settings};
+use super::shelf::{Entry, view};
+use super::store::{self, Installed, Kept};
+use super::{Plugin, PluginStatus, Plugins, archive, host};
+use crate::access::Permit;
+use crate::access::actions::{PluginInstall, PluginManage};
+use crate::base::crypto;
+use crate::base::error::{Error, Result};
+
+/// Marks folders on their way in or out; what a crash left of them is cleared at start.
+const LEFTOVER: &str = ".change-";
+
+/// Whether the name is one of ours for a folder on its way in or out.
+pub fn is_leftover(name: &str) -> bool {
+    name.starts_with(LEFTOVER)
+}
+
+/// Deletes a folder, or a link in a folder's place, that nobody uses any more. Blocks.
+pub fn clear(folder: &Path) {
+    let link = fs::symlink_metadata(folder).is_ok_and(|found| !found.is_dir());
+    if let Err(cause) = if link { fs::remove_file(folder) } else { fs::remove_dir_all(folder) } {
+        tracing::warn!("{} could not be deleted: {cause}. Delete it by hand.", folder.display());
+    }
+}
+
+/// What `manifest` depends on and is not active here, as a sentence.
+pub fn unmet(plugins: &Plugins, manifest: &Manifest) -> Option<String> {
+    manifest.missing(|slug| {
+        let entry = plugins.inner.shelf.get(slug).filter(|entry| entry.live.is_some())?;
+        entry.package.as_ref().ok().map(|package| package.manifest.version.clone())
+    })
+}
+
+/// A change that was tried and may be made.
+struct Proven {
+    package: Arc<Package>,
+    live: Live,
+    learned: Learned,
+}
+
+impl Plugins {
+    /// Installs, or installs anew, what lies in the folder under `slug`. Without `config` it keeps what it had.
+    ///
+    /// # Errors
+    /// `plugin_folder_missing`, `invalid_plugin`, `invalid_config`, `plugin_load_failed`.
+    pub async fn install(
+        &self,
+        permit: Permit<PluginInstall>,
+        slug: String,
+        config: Option<Settings>,
+    ) -> Result<Plugin> {
+        permit.require_site()?;
+        if !manifest::is_slug(&slug) {
+            let sentence = format!("{slug:?} is no plugin's slug. A slug has 1 to 64 of a-z, 0-9 and -.");
+            return Err(Error::invalid("invalid_slug", sentence).field("slug"));
+        }
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            let package = plugins.read_folder(&slug).await?;
+            let config = plugins.config_or_kept(&slug, config).await?;
+            let proven = plugins.prove(package, &config).await?;
+            plugins.take_over(permit, proven, config).await
+        })
+        .await
+    }
+
+    /// Installs the plugin in a tar or zip archive; takes the place of one that is there only when `replace` says so.
+    ///
+    /// # Errors
+    /// `plugin_exists`, `plugin_too_large`, and those of [`Plugins::install`].
+    pub async fn upload(
+        &self,
+        permit: Permit<PluginInstall>,
+        archive: Bytes,
+        config: Option<Settings>,
+        replace: bool,
+    ) -> Result<Plugin> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let package = blocking(move || Package::new(archive::unpack(&archive)?)).await?;
+            let _alone = plugins.inner.changes.lock().await;
+            let slug = package.manifest.slug.clone();
+            let target = plugins.inner.dir.join(&slug);
+            if !replace && target.exists() {
+                let sentence = format!(
+                    "The plugin {slug} is there already. Upload with replace=true to put this one in its place."
+                );
+                return Err(Error::conflict("plugin_exists", sentence).field("replace"));
+            }
+            let config = plugins.config_or_kept(&slug, config).await?;
+            let proven = plugins.prove(Arc::new(package), &config).await?;
+            let aside = plugins.put_in_place(proven.package.clone()).await?;
+            let done = plugins.take_over(permit, proven, config).await;
+            let failed = done.is_err();
+            let mended = blocking(move || aside.settle(&target, failed)).await;
+            done.and_then(|plugin| mended.map(|()| plugin))
+        })
+        .await
+    }
+
+    /// Gives a plugin another configuration.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid_config`, `plugin_load_failed`.
+    pub async fn configure(&self, permit: Permit<PluginManage>, slug: String, config: Settings) -> Result<Plugin> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            let entry = plugins.shelved(&slug)?;
+            let proven = plugins.prove(usable(&entry)?, &config).await?;
+            let (learned, now) = (proven.learned.clone(), plugins.inner.clock.now());
+            let write = move |tx: &mut crate::db::Tx<'_>| store::configure(tx, &permit, now, &slug, &config, &learned);
+            let kept = plugins.inner.db.write(write).await?;
+            let live = (kept.status == PluginStatus::Active).then_some(proven.live);
+            plugins.replace(kept, Ok(proven.package), live).await
+        })
+        .await
+    }
+
+    /// Lets a plugin work, from its files as they are now.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid_plugin`, `plugin_load_failed`.
+    pub async fn enable(&self, permit: Permit<PluginManage>, slug: String) -> Result<Plugin> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            plugins.shelved(&slug)?;
+            let package = plugins.read_folder(&slug).await?;
+            let config = plugins.config_or_kept(&slug, None).await?;
+            let proven = plugins.prove(package, &config).await?;
+            let (learned, now) = (proven.learned.clone(), plugins.inner.clock.now());
+            let state = (PluginStatus::Active, None);
+            let write =
+                move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &slug, state, Some(&learned));
+            let kept = plugins.inner.db.write(write).await?;
+            plugins.replace(kept, Ok(proven.package), Some(proven.live)).await
+        })
+        .await
+    }
+
+    /// Keeps a plugin from working.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn disable(&self, permit: Permit<PluginManage>, slug: String) -> Result<Plugin> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            let entry = plugins.shelved(&slug)?;
+            plugins.write_count(&entry).await;
+            let (now, state) = (plugins.inner.clock.now(), (PluginStatus::Disabled, None));
+            let write = move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &slug, state, None);
+            let kept = plugins.inner.db.write(write).await?;
+            plugins.replace(kept, entry.package.clone(), None).await
+        })
+        .await
+    }
+
+    /// Takes a plugin out, with its folder, configuration and data.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn uninstall(&self, permit: Permit<PluginManage>, slug: String) -> Result<()> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            plugins.shelved(&slug)?;
+            // Out of the way first: what is forgotten must not be found again at the next start.
+            let aside = plugins.put_aside(&slug).await?;
+            let (now, name) = (plugins.inner.clock.now(), slug.clone());
+            let forgotten = plugins.inner.db.write(move |tx| store::uninstall(tx, &permit, now, &name)).await;
+            let (failed, target) = (forgotten.is_err(), plugins.inner.dir.join(&slug));
+            blocking(move || aside.settle(&target, failed)).await?;
+            forgotten?;
+            if let Some(entry) = plugins.inner.shelf.remove(&slug)
+                && let Some(live) = &entry.live
+            {
+                live.end().await;
+            }
+            plugins.inner.kv.update(&host::namespace(&slug), host::forget).await
+        })
+        .await
+    }
+
+    /// Turns a plugin off that failed too often, unless it was changed meanwhile.
+    pub(super) async fn give_up(&self, entry: &Arc<Entry>, sentence: String) {
+        let (plugins, entry) = (self.clone(), entry.clone());
+        let work = async move {
+            let _alone = plugins.inner.changes.lock().await;
+            if !plugins.inner.shelf.get(&entry.slug).is_some_and(|now| Arc::ptr_eq(&now, &entry)) {
+                return Ok(());
+            }
+            tracing::error!(plugin = entry.slug, "{sentence}");
+            plugins.write_count(&entry).await;
+            let permit = Arc::new(crate::access::Caller::system()).permit()?;
+            let (slug, now) = (entry.slug.clone(), plugins.inner.clock.now());
+            let write = move |tx: &mut crate::db::Tx<'_>| {
+                store::set_status(tx, &permit, now, &slug, (PluginStatus::Failed, Some(&sentence)), None)
+            };
+            let kept = plugins.inner.db.write(write).await?;
+            plugins.replace(kept, entry.package.clone(), None).await.map(drop)
+        };
+        if let Err(error) = self.to_the_end(work).await {
+            tracing::error!(%error, "a plugin that fails again and again could not be turned off");
+        }
+    }
+
+    fn shelved(&self, slug: &str) -> Result<Arc<Entry>> {
+        self.inner.shelf.get(slug).ok_or_else(|| Error::not_found("plugin"))
+    }
+
+    async fn read_folder(&self, slug: &str) -> Result<Arc<Package>> {
+        let folder = self.inner.dir.join(slug);
+        blocking(move || Package::read(&folder)).await.map(Arc::new)
+    }
+
+    async fn config_or_kept(&self, slug: &str, config: Option<Settings>) -> Result<Settings> {
+        if let Some(config) = config {
+            return Ok(config);
+        }
+        let slug = slug.to_owned();
+        match self.inner.db.read(move |tx| store::by_slug(tx, &slug)).await {
+            Ok(kept) => Ok(kept.config),
+            Err(error) if error.code() == "not_found" => Ok(Settings::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks the configuration and loads the plugin with it, beside whatever runs.
+    async fn prove(&self, package: Arc<Package>, config: &Settings) -> Result<Proven> {
+        if let Some(sentence) = unmet(self, &package.manifest) {
+            return Err(Error::conflict("plugin_dependency", sentence).field("dependencies"));
+        }
+        settings::check(config, package.manifest.config_schema.as_ref())?;
+        let counts =
+            self.inner.shelf.get(&package.manifest.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
+        // Not counted: what fails here was never at work.
+        let trial = self.live(&package, config, Arc::<Counts>::default());
+        let learned = trial.prove(&self.inner.runtime).await?;
+        trial.end().await;
+        settings::check(config, learned.config_schema.as_ref())?;
+        let live = self.live(&package, config, counts);
+        Ok(Proven { package, live, learned })
+    }
+
+    async fn take_over(&self, permit: Permit<PluginInstall>, proven: Proven, config: Settings) -> Result<Plugin> {
+        let manifest = &proven.package.manifest;
+        let (slug, version) = (manifest.slug.clone(), manifest.version.to_string());
+        let installed = Installed { slug, version, config, learned: Some(proven.learned) };
+        let now = self.inner.clock.now();
+        let kept = self.inner.db.write(move |tx| store::install(tx, &permit, now, &installed)).await?;
+        self.replace(kept, Ok(proven.package), Some(proven.live)).await
+    }
+
+    /// Puts a new entry on the shelf, warms it up and lets go of the old one.
+    async fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>, live: Option<Live>) -> Result<Plugin> {
+        let counts = self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
+        let entry = Arc::new(Entry::new(&kept, package, live, counts));
+        let old = self.inner.shelf.put(entry.clone());
+        if let Some(live) = old.as_ref().and_then(|old| old.live.as_ref()) {
+            live.end().await;
+        }
+        Ok(view(kept, Some(&entry), true))
+    }
+
+    /// Writes a package next to the others and renames it into its place; what was there is kept aside.
+    async fn put_in_place(&self, package: Arc<Package>) -> Result<Aside> {
+        let dir = self.inner.dir.clone();
+        let (new, slug) = (dir.join(aside_name()?), package.manifest.slug.clone());
+        let written = new.clone();
+        let outcome = blocking(move || package.write(&written)).await;
+        let aside = match outcome {
+            Ok(()) => self.put_aside(&slug).await,
+            Err(error) => Err(error),
+        };
+        blocking(move || {
+            let placed = aside.and_then(|aside| match fs::rename(&new, dir.join(&slug)) {
+                Ok(()) => Ok(aside),
+                Err(cause) => aside.settle(&dir.join(&slug), true).and(Err(cause.into())),
+            });
+            if placed.is_err() && new.exists() {
+                clear(&new);
+            }
+            fs::File::open(&dir)?.sync_all()?;
+            placed
+        })
+        .await
+    }
+
+    /// Takes what lies under `slug` out of the way, if anything does.
+    async fn put_aside(&self, slug: &str) -> Result<Aside> {
+        let (folder, aside) = (self.inner.dir.join(slug), self.inner.dir.join(aside_name()?));
+        blocking(move || match fs::rename(folder, &aside) {
+            Ok(()) => Ok(Aside { old: Some(aside) }),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(Aside { old: None }),
+            Err(cause) => Err(cause.into()),
+        })
+        .await
+    }
+
+    /// Runs a change to its end, also when the caller leaves in the middle.
+    async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let (done, outcome) = oneshot::channel();
+        self.inner.tasks.spawn(async move { drop(done.send(work.await)) });
+        outcome.await.unwrap_or_else(|_| Err(Error::internal("a change of the plugins ended without an outcome")))
+    }
+}
+
+/// The folder that was in the place of a new one.
+struct Aside {
+    old: Option<std::path::PathBuf>,
+}
+
+impl Aside {
+    /// Deletes it, or puts it back when the change failed. Blocks.
+    fn settle(self, target: &Path, failed: bool) -> Result<()> {
+        if failed && target.exists() {
+            clear(target);
+        }
+        match self.old {
+            Some(old) if failed => Ok(fs::rename(old, target)?),
+            Some(old) => {
+                clear(&old);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn aside_name() -> Result<String> {
+    Ok(format!("{LEFTOVER}{}", crypto::hex(&crypto::random_bytes::<8>()?)))
+}
+
+fn usable(entry: &Entry) -> Result<Arc<Package>> {
+    entry.package.clone().map_err(manifest::wrong)
+}
+
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
+}

@@ -1,0 +1,236 @@
+//! One plugin at work: one warm instance, made anew after a deadly failure, left in peace for a while after each.
+//!
+//! Invariant: one call at a time; an instance that did not come back in order is dropped; failures in a row are counted
+//! until one call succeeds. What is done about too many of them is decided above.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use resoftai_sandbox::{Failure, Hook, Kind, Limits, Plugin as Instance};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
+
+use super::counts::Counts;
+use super::finding::clean;
+use super::host::PluginHost;
+use super::package::Package;
+use super::runtime::Runtime;
+use super::settings::Settings;
+use crate::base::error::{Error, Result};
+use crate::kv::Kv;
+
+/// How long a call waits for those before it.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
+/// The rest after the first deadly failure; doubles with each in a row.
+const FIRST_REST: Duration = Duration::from_millis(250);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// A failure's words, traceback included, in bytes.
+const MAX_WORDS: usize = 4_000;
+
+/// One callback as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookView {
+    pub name: String,
+    /// `action` or `filter`.
+    pub kind: String,
+    /// Lower runs first, over all plugins.
+    pub priority: i32,
+}
+
+/// What a plugin said about itself when it was loaded last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The kind of plugin, such as `code_quality`.
+    pub api: String,
+    pub config_schema: Option<Value>,
+    pub hooks: Vec<HookView>,
+}
+
+/// What to ask an instance for.
+pub enum Ask<'a> {
+    /// The callback at this place of [`Learned::hooks`].
+    Hook(usize),
+    Method(&'a str),
+}
+
+/// A call that gave nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// For administrators and authors.
+    pub sentence: String,
+    /// In a row, this one included; None when the plugin is not to blame.
+    pub in_a_row: Option<u32>,
+}
+
+/// A plugin with its settings, ready to be called.
+pub struct Live {
+    host: Arc<PluginHost>,
+    package: Arc<Package>,
+    settings: String,
+    limits: Limits,
+    counts: Arc<Counts>,
+    slot: Mutex<Slot>,
+}
+
+/// A loaded instance.
+struct Warm {
+    instance: Instance,
+    hooks: Vec<Hook>,
+    learned: Learned,
+}
+
+#[derive(Default)]
+struct Slot {
+    warm: Option<Warm>,
+    failures: u32,
+    /// The last failure's words.
+    last: String,
+    rests_until: Option<Instant>,
+}
+
+impl Live {
+    pub fn new(package: Arc<Package>, settings: &Settings, limits: Limits, kv: Kv, counts: Arc<Counts>) -> Self {
+        let host = Arc::new(PluginHost::new(package.clone(), kv));
+        let settings = Value::Object(settings.clone()).to_string();
+        Self { host, package, settings, limits, counts, slot: Mutex::default() }
+    }
+
+    /// Loads the plugin now, so that its faults show to who installs it.
+    ///
+    /// # Errors
+    /// `plugin_load_failed` with the plugin's own words; those of [`Runtime::get`].
+    pub async fn prove(&self, runtime: &Runtime) -> Result<Learned> {
+        runtime.get().await?;
+        self.learned(runtime).await.map_err(|failed| {
+            let sentence = format!("{} could not be loaded. {}", self.package.manifest.slug, failed.sentence);
+            Error::invalid("plugin_load_failed", sentence)
+        })
+    }
+
+    /// What the plugin registered, loading it when it is not loaded.
+    ///
+    /// # Errors
+    /// Why it could not be loaded.
+    pub async fn learned(&self, runtime: &Runtime) -> Result<Learned, Failed> {
+        let mut slot = self.turn().await?;
+        let warm = self.warm(&mut slot, runtime).await?;
+        let learned = warm.learned.clone();
+        slot.warm = Some(warm);
+        Ok(learned)
+    }
+
+    /// Asks with a JSON payload; JSON back.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn call(&self, runtime: &Runtime, ask: &Ask<'_>, payload: &str) -> Result<String, Failed> {
+        let mut slot = self.turn().await?;
+        // Out of the slot while it works: a caller that leaves takes the half-done instance with it.
+        let mut warm = self.warm(&mut slot, runtime).await?;
+        self.host.begin_call();
+        let outcome = match ask {
+            Ask::Method(name) => warm.instance.call_method(name, payload).await,
+            Ask::Hook(place) => match warm.hooks.get(*place) {
+                Some(hook) => warm.instance.call_hook(hook, payload).await,
+                None => Err(Failure::NotCalled { reason: "it registers other hooks than before".to_owned() }),
+            },
+        };
+        self.counts.called();
+        if !outcome.as_ref().is_err_and(Failure::instance_is_dead) {
+            slot.warm = Some(warm);
+        }
+        match outcome {
+            Ok(answer) => {
+                slot.failures = 0;
+                Ok(answer)
+            }
+            Err(failure) => Err(self.failed(&mut slot, &failure)),
+        }
+    }
+
+    /// Lets go of the instance in order, if there is one.
+    pub async fn end(&self) {
+        let warm = self.slot.lock().await.warm.take();
+        if let Some(warm) = warm
+            && let Err(failure) = warm.instance.unload().await
+        {
+            tracing::warn!(plugin = self.package.manifest.slug, "did not end in order: {failure}");
+        }
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, Slot>, Failed> {
+        let turn = timeout(WAIT_LIMIT, self.slot.lock()).await;
+        turn.map_err(|_| blameless("Calls before this one took too long. Try again later."))
+    }
+
+    /// The instance out of the slot, or a new one.
+    async fn warm(&self, slot: &mut Slot, runtime: &Runtime) -> Result<Warm, Failed> {
+        if let Some(warm) = slot.warm.take() {
+            return Ok(warm);
+        }
+        let rest = slot.rests_until.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
+        if !rest.is_zero() {
+            let seconds = rest.as_secs_f32();
+            let last = &slot.last;
+            return Err(blameless(format!("It is left in peace for another {seconds:.1} s after it failed. {last}")));
+        }
+        let sandbox = runtime.get().await.map_err(|error| blameless(error.message()))?;
+        self.host.begin_call();
+        let host: Arc<PluginHost> = self.host.clone();
+        match sandbox.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {
+            Ok((instance, loaded)) => {
+                let config_schema = loaded.config_schema.and_then(|schema| serde_json::from_str(&schema).ok());
+                let hooks = loaded.hooks.iter().map(view).collect();
+                let learned = Learned { api: loaded.api, config_schema, hooks };
+                Ok(Warm { instance, hooks: loaded.hooks, learned })
+            }
+            Err(failure) => {
+                let failed = self.failed(slot, &failure);
+                rest_after(slot);
+                Err(failed)
+            }
+        }
+    }
+
+    fn failed(&self, slot: &mut Slot, failure: &Failure) -> Failed {
+        if failure.instance_is_dead() {
+            rest_after(slot);
+        }
+        let sentence = words(failure);
+        if matches!(failure, Failure::NotCalled { .. } | Failure::Dead) {
+            return blameless(sentence);
+        }
+        slot.failures = slot.failures.saturating_add(1);
+        self.counts.failed(&sentence);
+        slot.last.clone_from(&sentence);
+        Failed { sentence, in_a_row: Some(slot.failures) }
+    }
+}
+
+fn rest_after(slot: &mut Slot) {
+    let rest = FIRST_REST.saturating_mul(1 << slot.failures.min(16)).min(LONGEST_REST);
+    slot.rests_until = Some(Instant::now() + rest);
+}
+
+fn words(failure: &Failure) -> String {
+    let whole = match failure.traceback() {
+        Some(traceback) => format!("{failure}\n{traceback}"),
+        None => failure.to_string(),
+    };
+    clean(whole.trim_end(), MAX_WORDS)
+}
+
+fn blameless(sentence: impl Into<String>) -> Failed {
+    Failed { sentence: sentence.into(), in_a_row: None }
+}
+
+fn view(hook: &Hook) -> HookView {
+    let kind = match hook.kind {
+        Kind::Action => "action",
+        Kind::Filter => "filter",
+    };
+    HookView { name: hook.name.clone(), kind: kind.to_owned(), priority: hook.priority }
+}

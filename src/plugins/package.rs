@@ -1,0 +1,226 @@
+//! A plugin's files, read once: from its folder, or out of an archive.
+//!
+//! Invariant: a package in hand is whole, bounded and closed in itself: relative paths of plain files, no link that leads
+//! out. A running plugin keeps the files it was loaded from, whatever happens to the folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::manifest::{self, Manifest, wrong};
+use crate::base::error::{Error, Kind, Result};
+
+/// All files of a package together, in bytes.
+pub const MAX_TOTAL: usize = 16 << 20;
+const MAX_FILES: usize = 1_000;
+const MAX_DEPTH: usize = 16;
+const MAX_PATH: usize = 300;
+
+/// Contents by path, `/` between folders.
+#[derive(Debug, Default)]
+pub struct Files {
+    by_path: BTreeMap<String, Vec<u8>>,
+    total: usize,
+}
+
+impl Files {
+    /// Bytes that still fit.
+    pub fn room(&self) -> usize {
+        MAX_TOTAL - self.total
+    }
+
+    /// # Errors
+    /// `invalid_plugin` when the path leads out of the package or is there already, or the package is too large.
+    pub fn add(&mut self, path: &str, content: Vec<u8>) -> Result<()> {
+        check_path(path)?;
+        if content.len() > self.room() || self.by_path.len() >= MAX_FILES {
+            return Err(too_large());
+        }
+        self.total += content.len();
+        match self.by_path.insert(path.to_owned(), content) {
+            None => Ok(()),
+            Some(_) => Err(wrong(format!("{path} is there twice. A package has each file once."))),
+        }
+    }
+
+    /// Without the one folder that everything lies in, if there is one and the manifest is inside it.
+    #[must_use]
+    pub fn unwrapped(mut self) -> Self {
+        let folder = self.by_path.keys().next().and_then(|path| path.split_once('/')).map(|(top, _)| format!("{top}/"));
+        let Some(folder) = folder.filter(|folder| self.by_path.contains_key(&format!("{folder}{}", manifest::FILE)))
+        else {
+            return self;
+        };
+        if self.by_path.keys().all(|path| path.starts_with(&folder)) {
+            self.by_path =
+                self.by_path.into_iter().map(|(path, content)| (path[folder.len()..].to_owned(), content)).collect();
+        }
+        self
+    }
+}
+
+/// Why a package is refused for its size.
+pub fn too_large() -> Error {
+    let limits = format!("at most {MAX_FILES} files and {} MiB are allowed", MAX_TOTAL >> 20);
+    Error::new(
+        Kind::TooLarge,
+        "plugin_too_large",
+        format!("The plugin is too large: {limits}. Leave out what it does not need."),
+    )
+}
+
+/// # Errors
+/// `invalid_plugin` for a path that is absolute, leads out, or that not every system can name.
+pub fn check_path(path: &str) -> Result<()> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
+    let safe = path.len() <= MAX_PATH && !path.contains('\\') && path.split('/').count() <= MAX_DEPTH;
+    if safe && path.split('/').all(plain) {
+        return Ok(());
+    }
+    Err(wrong(format!("The path {path:?} is not allowed in a plugin: paths are relative and stay inside its folder.")))
+}
+
+/// Left by editors, version control and Python: no part of a package.
+pub fn is_debris(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.') && part != "." && part != ".." || part == "__pycache__")
+}
+
+/// A plugin, ready to be loaded.
+#[derive(Debug)]
+pub struct Package {
+    pub manifest: Manifest,
+    files: Files,
+}
+
+impl Package {
+    /// # Errors
+    /// `invalid_plugin`, naming the file.
+    pub fn new(files: Files) -> Result<Self> {
+        let text = files.by_path.get(manifest::FILE).ok_or_else(|| {
+            wrong(format!(
+                "There is no {} at the top of the plugin. Write one; docs/plugins.md shows how.",
+                manifest::FILE
+            ))
+        })?;
+        let manifest = Manifest::parse(text)?;
+        let entry = manifest.entry_file().unwrap_or_default();
+        if !files.by_path.contains_key(entry) {
+            let sentence =
+                format!("{} names {entry} as entry_point, but there is no such file. Add it.", manifest::FILE);
+            return Err(wrong(sentence).field("entry_point"));
+        }
+        let inner = |path: &String| path.match_indices('/').any(|(at, _)| files.by_path.contains_key(&path[..at]));
+        if let Some(path) = files.by_path.keys().find(|path| inner(path)) {
+            return Err(wrong(format!("{path} lies in a folder that is also a file. Rename one of them.")));
+        }
+        Ok(Self { manifest, files })
+    }
+
+    /// Reads the plugin in `folder`, which must be named after its slug. Blocks.
+    ///
+    /// # Errors
+    /// `plugin_folder_missing`; `invalid_plugin`, naming the file.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let kind = fs::symlink_metadata(folder).map_err(|cause| unreadable(folder, &cause))?.file_type();
+        if !kind.is_dir() {
+            return Err(wrong(format!("{} is not a folder. Put the plugin's folder itself there.", folder.display())));
+        }
+        let mut files = Files::default();
+        collect(folder, "", &mut files)?;
+        let package = Self::new(files).map_err(|error| located(folder, &error))?;
+        if folder.file_name().is_none_or(|name| name != package.manifest.slug.as_str()) {
+            let slug = &package.manifest.slug;
+            let sentence = format!("{} holds the plugin {slug}: rename the folder to {slug}.", folder.display());
+            return Err(wrong(sentence).field("slug"));
+        }
+        Ok(package)
+    }
+
+    pub fn manifest_text(&self) -> String {
+        self.content(manifest::FILE).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
+    }
+
+    pub fn paths(&self) -> Vec<String> {
+        self.files.by_path.keys().cloned().collect()
+    }
+
+    pub fn content(&self, path: &str) -> Option<&[u8]> {
+        self.files.by_path.get(path).map(Vec::as_slice)
+    }
+
+    /// Writes all files below `folder`, which must not exist, and has them on the disk when it returns. Blocks.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        make(folder)?;
+        for (path, content) in &self.files.by_path {
+            let path = folder.join(path);
+            path.parent().map(make).transpose()?;
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(content)?;
+        }
+        rustix::fs::syncfs(File::open(folder)?).map_err(std::io::Error::from)?;
+        Ok(())
+    }
+}
+
+fn located(folder: &Path, error: &Error) -> Error {
+    let sentence = format!("{}: {error}", folder.display());
+    let moved = Error::new(error.kind(), error.code(), sentence);
+    match error.field_name() {
+        Some(field) => moved.field(field),
+        None => moved,
+    }
+}
+
+fn unreadable(path: &Path, cause: &std::io::Error) -> Error {
+    if cause.kind() == ErrorKind::NotFound {
+        let sentence = format!("There is no {}. Copy the plugin's folder there, or upload it.", path.display());
+        return Error::new(Kind::NotFound, "plugin_folder_missing", sentence);
+    }
+    wrong(format!("{} cannot be read: {cause}. Let the server's account read it.", path.display()))
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, &cause))? {
+        let entry = entry.map_err(|cause| unreadable(folder, &cause))?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = entry.file_name();
+        let name = name
+            .to_str()
+            .ok_or_else(|| wrong(format!("{} has a name that is not UTF-8. Rename it.", path.display())))?;
+        let relative = format!("{prefix}{name}");
+        if is_debris(name) {
+            continue;
+        }
+        if kind.is_dir() {
+            check_path(&relative).map_err(|error| located(folder, &error))?;
+            collect(&path, &format!("{relative}/"), files)?;
+        } else if kind.is_file() {
+            let content = read_file(&path, files.room())?;
+            files.add(&relative, content).map_err(|error| located(folder, &error))?;
+        } else {
+            let what = if kind.is_symlink() { "a symbolic link" } else { "neither a file nor a folder" };
+            return Err(wrong(format!("{} is {what}. Put the file itself there.", path.display())));
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path, room: usize) -> Result<Vec<u8>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|cause| unreadable(path, &cause))?;
+    let mut content = Vec::new();
+    let most = room as u64 + 1;
+    file.take(most).read_to_end(&mut content).map_err(|cause| unreadable(path, &cause))?;
+    if content.len() > room {
+        return Err(too_large());
+    }
+    Ok(content)
+}

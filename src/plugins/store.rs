@@ -1,0 +1,217 @@
+//! All SQL of plugins.
+//!
+//! Invariant: what an administrator does is audited in the same transaction; counts are not actions and are not.
+
+use serde_json::{Value, json};
+
+use super::counts::Counted;
+use super::live::Learned;
+use super::settings::{Settings, masked};
+use super::{MAX_PLUGINS, PluginStatus};
+use crate::access::actions::{PluginInstall, PluginManage};
+use crate::access::{Action, Permit};
+use crate::audit::{self, AuditAction, Event};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::db::{DbError, Row, Tx, params};
+
+const COLUMNS: &str = "id, slug, config, status, error, learned, calls, failures, installed_at";
+
+/// A plugin as it is kept.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub id: i64,
+    pub slug: String,
+    pub config: Settings,
+    /// What the administrator, or too many failures, made of it.
+    pub status: PluginStatus,
+    pub error: Option<String>,
+    /// None until it was loaded once.
+    pub learned: Option<Learned>,
+    pub calls: i64,
+    pub failures: i64,
+    pub installed_at: Time,
+}
+
+/// What is written when a plugin is installed, newly or again.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    pub slug: String,
+    pub version: String,
+    pub config: Settings,
+    /// None for what was found at start and not yet loaded.
+    pub learned: Option<Learned>,
+}
+
+/// Every plugin, by slug.
+pub fn list(tx: &mut Tx<'_>) -> Result<Vec<Kept>> {
+    let sql = format!("SELECT {COLUMNS} FROM plugins ORDER BY slug LIMIT $1");
+    Ok(tx.query_map(&sql, &params![i64::try_from(MAX_PLUGINS).unwrap_or(i64::MAX)], read)?)
+}
+
+/// # Errors
+/// `not_found`.
+pub fn by_slug(tx: &mut Tx<'_>, slug: &str) -> Result<Kept> {
+    let sql = format!("SELECT {COLUMNS} FROM plugins WHERE slug = $1");
+    tx.query_row(&sql, &params![slug], read)?.ok_or_else(|| Error::not_found("plugin"))
+}
+
+/// The slug behind an id.
+///
+/// # Errors
+/// `not_found`.
+pub fn slug_of(tx: &mut Tx<'_>, id: i64) -> Result<String> {
+    let found = tx.query_row("SELECT slug FROM plugins WHERE id = $1", &params![id], |row| row.get(0))?;
+    found.ok_or_else(|| Error::not_found("plugin").field("plugin_id"))
+}
+
+/// Adds a plugin or takes a new version, configuration and good name of one that is there; active afterwards.
+///
+/// # Errors
+/// `too_many_plugins`.
+pub fn install(tx: &mut Tx<'_>, permit: &Permit<PluginInstall>, now: Time, new: &Installed) -> Result<Kept> {
+    permit.require_site()?;
+    let there = tx.query_row("SELECT id FROM plugins WHERE slug = $1", &params![&new.slug], |row| row.get::<i64>(0))?;
+    let (config, learned) = (json_of(&new.config)?, new.learned.as_ref().map(json_of).transpose()?);
+    match there {
+        Some(id) => tx.execute(
+            "UPDATE plugins SET config = $2, status = 'active', error = NULL, learned = $3 WHERE id = $1",
+            &params![id, config, learned],
+        )?,
+        None => {
+            let count: Option<i64> = tx.query_row("SELECT count(*) FROM plugins", &[], |row| row.get(0))?;
+            if usize::try_from(count.unwrap_or_default()).is_ok_and(|count| count >= MAX_PLUGINS) {
+                let sentence = format!("There are {MAX_PLUGINS} plugins already. Uninstall one that is not needed.");
+                return Err(Error::conflict("too_many_plugins", sentence));
+            }
+            let id = tx.next_id()?;
+            tx.execute(
+                "INSERT INTO plugins (id, slug, config, status, error, learned, calls, failures, installed_at) \
+                 VALUES ($1, $2, $3, 'active', NULL, $4, 0, 0, $5)",
+                &params![id, &new.slug, config, learned, now],
+            )?
+        }
+    };
+    let kept = by_slug(tx, &new.slug)?;
+    let (action, verb) =
+        if there.is_some() { (AuditAction::Update, "Installed anew") } else { (AuditAction::Create, "Installed") };
+    let event = Event::new(action, "plugin", format!("{verb} plugin {} {}", new.slug, new.version));
+    audit::record(tx, now, permit.caller(), &event.id(kept.id).after(&shown(&kept)))?;
+    Ok(kept)
+}
+
+/// Takes another configuration.
+///
+/// # Errors
+/// `not_found`.
+pub fn configure(
+    tx: &mut Tx<'_>,
+    permit: &Permit<PluginManage>,
+    now: Time,
+    slug: &str,
+    config: &Settings,
+    learned: &Learned,
+) -> Result<Kept> {
+    let before = by_slug(tx, slug)?;
+    let values = params![before.id, json_of(config)?, json_of(learned)?];
+    tx.execute("UPDATE plugins SET config = $2, learned = $3 WHERE id = $1", &values)?;
+    told(tx, permit, now, &before, "Configured")
+}
+
+/// Turns a plugin on or off, by an administrator's will or after too many failures. What it learned stays unless known
+/// better.
+///
+/// # Errors
+/// `not_found`.
+pub fn set_status(
+    tx: &mut Tx<'_>,
+    permit: &Permit<PluginManage>,
+    now: Time,
+    slug: &str,
+    (status, error): (PluginStatus, Option<&str>),
+    learned: Option<&Learned>,
+) -> Result<Kept> {
+    let before = by_slug(tx, slug)?;
+    let learned = learned.or(before.learned.as_ref()).map(json_of).transpose()?;
+    tx.execute(
+        "UPDATE plugins SET status = $2, error = $3, learned = $4 WHERE id = $1",
+        &params![before.id, status.code(), error, learned],
+    )?;
+    let verb = match status {
+        PluginStatus::Active => "Enabled",
+        PluginStatus::Disabled => "Disabled",
+        PluginStatus::Failed => "Turned off, after too many failures,",
+    };
+    told(tx, permit, now, &before, verb)
+}
+
+/// Forgets a plugin.
+///
+/// # Errors
+/// `not_found`.
+pub fn uninstall(tx: &mut Tx<'_>, permit: &Permit<PluginManage>, now: Time, slug: &str) -> Result<()> {
+    let before = by_slug(tx, slug)?;
+    permit.require_site()?;
+    tx.execute("DELETE FROM plugins WHERE id = $1", &params![before.id])?;
+    let event = Event::new(AuditAction::Delete, "plugin", format!("Uninstalled plugin {slug}")).id(before.id);
+    audit::record(tx, now, permit.caller(), &event.before(&shown(&before)))
+}
+
+/// Adds what was counted since the last time.
+///
+/// # Errors
+/// When the database fails.
+pub fn count(tx: &mut Tx<'_>, id: i64, counted: &Counted) -> Result<()> {
+    tx.execute(
+        "UPDATE plugins SET calls = calls + $2, failures = failures + $3, error = COALESCE($4, error) WHERE id = $1",
+        &params![id, counted.calls, counted.failures, counted.error.clone()],
+    )?;
+    Ok(())
+}
+
+/// Keeps what a plugin said about itself when it was loaded at start.
+///
+/// # Errors
+/// When the database fails.
+pub fn learn(tx: &mut Tx<'_>, id: i64, learned: &Learned) -> Result<()> {
+    tx.execute("UPDATE plugins SET learned = $2 WHERE id = $1", &params![id, json_of(learned)?])?;
+    Ok(())
+}
+
+fn told<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, before: &Kept, verb: &str) -> Result<Kept> {
+    permit.require_site()?;
+    let after = by_slug(tx, &before.slug)?;
+    let event = Event::new(AuditAction::Update, "plugin", format!("{verb} plugin {}", after.slug)).id(after.id);
+    audit::record(tx, now, permit.caller(), &event.before(&shown(before)).after(&shown(&after)))?;
+    Ok(after)
+}
+
+/// For the trail.
+fn shown(kept: &Kept) -> Value {
+    let schema = kept.learned.as_ref().and_then(|learned| learned.config_schema.as_ref());
+    json!({"slug": kept.slug, "status": kept.status, "error": kept.error, "config": masked(&kept.config, schema)})
+}
+
+fn json_of(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(Error::internal)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T, DbError> {
+    serde_json::from_str(text).map_err(|cause| DbError::Other(format!("plugins.{column} cannot be read: {cause}")))
+}
+
+fn read(row: &Row<'_>) -> Result<Kept, DbError> {
+    let (status, learned): (String, Option<String>) = (row.get(3)?, row.get(5)?);
+    Ok(Kept {
+        id: row.get(0)?,
+        slug: row.get(1)?,
+        config: parse("config", &row.get::<String>(2)?)?,
+        status: PluginStatus::from_code(&status)
+            .ok_or_else(|| DbError::Other(format!("plugins.status holds `{status}`, which is no status")))?,
+        error: row.get(4)?,
+        learned: learned.map(|text| parse("learned", &text)).transpose()?,
+        calls: row.get(6)?,
+        failures: row.get(7)?,
+        installed_at: row.get(8)?,
+    })
+}
