@@ -1,7 +1,9 @@
 """Looks for security mistakes that can be seen in a single line of code."""
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 from resoftai.plugins.base import CodeQualityPlugin, PluginContext
 from resoftai.plugins.errors import PluginValidationError
@@ -20,11 +22,13 @@ class Rule:
     severity: str
     message: str
     recommendation: str
+    words: tuple[str, ...]
+    """The pattern matches no line without one of these. Finding a word costs a hundredth of trying a pattern."""
     pattern: re.Pattern
 
 
-def rule(type, severity, message, recommendation, pattern):
-    return Rule(type, severity, message, recommendation, re.compile(pattern, re.IGNORECASE))
+def rule(type, severity, message, recommendation, words, pattern):
+    return Rule(type, severity, message, recommendation, tuple(words.split(" ")), re.compile(pattern, re.IGNORECASE))
 
 
 _CALL = r"\b(?:execute|executemany|executescript|query|raw)\s*\("
@@ -36,6 +40,7 @@ RULES = [
         "critical",
         "SQL is put together from strings, so input can change the statement.",
         "Pass the values as parameters of execute() and let the driver quote them.",
+        "execut query raw select insert update delete drop alter create",
         rf"""{_CALL}\s*(?:[rb]?f["'].*\{{|["'].*["']\s*(?:%|\+|\.format\s*\()|\w+\s*(?:%|\+)\s*\w)"""
         rf"""|(?:=|return|\()\s*(?:f["']\s*{_SQL}.*\{{|["']\s*{_SQL}.*["']\s*(?:%|\+|\.format\s*\())""",
     ),
@@ -44,6 +49,7 @@ RULES = [
         "critical",
         "Text is run as code.",
         "Parse the input instead: ast.literal_eval or json for data, a table of functions for choices.",
+        "eval exec",
         r"(?<![\w.])(?:eval|exec)\s*\(",
     ),
     rule(
@@ -51,6 +57,7 @@ RULES = [
         "high",
         "A secret is written into the source.",
         "Read it from the configuration or a secret store, and change the one that was written here.",
+        "password passwd pwd secret key auth",
         r"""\b\w*(?:password|passwd|pwd|secret|api_?key|access_?key|auth_?token|private_?key)\w*["']?\]?\s*[:=]\s*"""
         r"""["'](?!["']|\$\{|<|\{\{|example|changeme)[^"'\s]{4,}["']|-----BEGIN (?:\w+ )?PRIVATE KEY-----""",
     ),
@@ -59,6 +66,7 @@ RULES = [
         "high",
         "A command goes through the shell, so input can add commands.",
         "Use subprocess.run with a list of arguments and without shell=True.",
+        "shell os.system os.popen",
         r"\bshell\s*=\s*True\b|\bos\.(?:system|popen)\s*\(",
     ),
     rule(
@@ -66,6 +74,7 @@ RULES = [
         "high",
         "A path comes from input and may lead out of its folder.",
         "Resolve the path and check that it stays inside the folder it belongs to.",
+        "open send_file read_text read_bytes os.path.join",
         r"""\b(?:open|send_file|read_text|read_bytes)\s*\([^)]*(?:request\.|params\[|\bargs\.get|input\s*\()"""
         r"""|\bopen\s*\(\s*(?:f["'][^"']*\{|["'][^"']*["']\s*(?:\+|%)|\w+\s*\+\s*\w)"""
         r"""|\bos\.path\.join\s*\([^)]*(?:request\.|params\[|\bargs\.get|input\s*\()""",
@@ -75,6 +84,7 @@ RULES = [
         "medium",
         "MD5 and SHA-1 can be forged.",
         "Use SHA-256, and a password hash such as Argon2 for passwords.",
+        "hashlib",
         r"""\bhashlib\.(?:md5|sha1)\s*\(|\bhashlib\.new\s*\(\s*["'](?:md5|sha-?1)["']""",
     ),
 ]
@@ -115,7 +125,8 @@ class SecurityScannerPlugin(CodeQualityPlugin):
         """Findings at or above the configured severity, in the order of lines, and a score from 0 to 100."""
         threshold = SEVERITIES.index(self.config.get("severity_threshold", "medium"))
         rules = [rule for rule in RULES if SEVERITIES.index(rule.severity) >= threshold]
-        issues = [issue for number, line in enumerate(code.splitlines(), 1) for issue in findings(rules, number, line)]
+        lines = code.splitlines()
+        issues = [issue for number, rules in suspects(rules, code) for issue in findings(rules, number + 1, lines[number])]
         return {"issues": issues, "score": max(0, 100 - sum(PENALTY[issue["severity"]] for issue in issues))}
 
     async def scan_code(self, analysis_result: dict) -> dict:
@@ -124,6 +135,24 @@ class SecurityScannerPlugin(CodeQualityPlugin):
             analysis_result.get("code", ""), analysis_result.get("language", "")
         )
         return analysis_result
+
+
+def suspects(rules: list[Rule], code: str) -> list[tuple[int, list[Rule]]]:
+    """The lines, counted from 0, that hold a word of a rule, each with the rules to try."""
+    text = code.lower()
+    # Lower case may be longer than the original, but it has the same lines.
+    ends = list(accumulate(len(line) for line in text.splitlines(keepends=True)))
+    found: dict[int, list[Rule]] = {}
+    for rule in rules:
+        for word in rule.words:
+            at = text.find(word)
+            while at >= 0:
+                number = bisect_right(ends, at)
+                tried = found.setdefault(number, [])
+                if not tried or tried[-1] is not rule:
+                    tried.append(rule)
+                at = text.find(word, ends[number])
+    return sorted(found.items(), key=lambda suspect: suspect[0])
 
 
 def findings(rules: list[Rule], number: int, line: str):
