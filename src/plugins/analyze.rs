@@ -72,16 +72,12 @@ impl Plugins {
         let (mut answers, mut steps) = (Vec::new(), Vec::new());
         for entry in self.inner.shelf.all() {
             let Some(live) = &entry.live else { continue };
-            if entry.learned.as_ref().is_some_and(|learned| questions(learned).is_empty()) {
-                continue;
-            }
             let turn = self.inner.turns.acquire().await;
             let learned = live.learned(&self.inner.runtime).await;
             drop(turn);
             let place = answers.len();
             let outcome = match learned {
                 Ok(learned) => {
-                    entry.has_trouble(None);
                     let asked = questions(&learned);
                     if asked.is_empty() {
                         continue;
@@ -111,25 +107,18 @@ impl Plugins {
     ) -> Result<(), String> {
         let Some(live) = &step.entry.live else { return Ok(()) };
         let (ask, payload) = match step.hook {
-            Some(place) => (Ask::Hook(place), Value::Object(value.clone()).to_string()),
+            Some(place) => (Ask::Filter(place, HOOK), Value::Object(value.clone()).to_string()),
             None => (Ask::Method(METHOD), Value::Object(asked.clone()).to_string()),
         };
         let turn = self.inner.turns.acquire().await;
-        let answer = live.call(&self.inner.runtime, &ask, &payload).await;
+        let most = payload.len() + MAX_ADDED;
+        let answer = live.call(&self.inner.runtime, &ask, &payload, |answer| read(answer, most)).await;
         drop(turn);
         let answer = match answer {
             Ok(answer) => answer,
             Err(failed) => return Err(self.judge(&step.entry, failed).await),
         };
-        if answer.len() > payload.len() + MAX_ADDED {
-            let (added, most) = (answer.len() - payload.len(), MAX_ADDED >> 20);
-            return Err(format!(
-                "Its answer is left out: it adds {added} bytes, more than {most} MiB. Report less at once."
-            ));
-        }
-        let Ok(Value::Object(answer)) = serde_json::from_str(&answer) else {
-            return Err("Its answer is left out: a filter on code.analyze returns the object it was given.".to_owned());
-        };
+        step.entry.has_trouble(None);
         match step.hook {
             None => collect(&Value::Object(answer), found),
             Some(_) => merge(answer, asked, value, found),
@@ -159,6 +148,16 @@ fn questions(learned: &Learned) -> Vec<(i32, Option<usize>)> {
         return vec![(DEFAULT_PRIORITY, None)];
     }
     asked
+}
+
+fn read(answer: &str, most: usize) -> Result<Map<String, Value>, String> {
+    if answer.len() > most {
+        return Err(format!("it adds more than {} MiB to what was asked; report less at once", MAX_ADDED >> 20));
+    }
+    match serde_json::from_str(answer) {
+        Ok(Value::Object(answer)) => Ok(answer),
+        _ => Err("it is no object; a filter on code.analyze returns the one it was given".to_owned()),
+    }
 }
 
 /// Takes over what is new or changed under keys of the plugins' own.

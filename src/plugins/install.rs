@@ -13,7 +13,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::counts::Counts;
 use super::live::{Learned, Live};
 use super::manifest::{self, Manifest};
 use super::package::Package;
@@ -54,7 +53,7 @@ pub fn unmet(plugins: &Plugins, manifest: &Manifest) -> Option<String> {
 struct Proven {
     package: Arc<Package>,
     live: Live,
-    learned: Learned,
+    learned: Arc<Learned>,
 }
 
 impl Plugins {
@@ -260,19 +259,16 @@ impl Plugins {
         settings::check(config, package.manifest.config_schema.as_ref())?;
         let counts =
             self.inner.shelf.get(&package.manifest.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
-        // Not counted: what fails here was never at work.
-        let trial = self.live(&package, config, Arc::<Counts>::default());
-        let learned = trial.prove(&self.inner.runtime).await?;
-        trial.end().await;
-        settings::check(config, learned.config_schema.as_ref())?;
         let live = self.live(&package, config, counts);
+        let learned = live.prove(&self.inner.runtime).await?;
+        settings::check(config, learned.config_schema.as_ref())?;
         Ok(Proven { package, live, learned })
     }
 
     async fn take_over(&self, permit: Permit<PluginInstall>, proven: Proven, config: Settings) -> Result<Plugin> {
         let manifest = &proven.package.manifest;
         let (slug, version) = (manifest.slug.clone(), manifest.version.to_string());
-        let installed = Installed { slug, version, config, learned: Some(proven.learned) };
+        let installed = Installed { slug, version, config, learned: Some(Learned::clone(&proven.learned)) };
         let now = self.inner.clock.now();
         let kept = self.inner.db.write(move |tx| store::install(tx, &permit, now, &installed)).await?;
         self.replace(kept, Ok(proven.package), Some(proven.live)).await

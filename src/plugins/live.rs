@@ -3,7 +3,7 @@
 //! Invariant: one call at a time; an instance that did not come back in order is dropped; failures in a row are counted
 //! until one call succeeds. What is done about too many of them is decided above.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use resoftai_sandbox::{Failure, Hook, Kind, Limits, Plugin as Instance};
@@ -51,8 +51,8 @@ pub struct Learned {
 
 /// What to ask an instance for.
 pub enum Ask<'a> {
-    /// The callback at this place of [`Learned::hooks`].
-    Hook(usize),
+    /// The filter at this place of [`Learned::hooks`], by its name.
+    Filter(usize, &'a str),
     Method(&'a str),
 }
 
@@ -72,6 +72,8 @@ pub struct Live {
     settings: String,
     limits: Limits,
     counts: Arc<Counts>,
+    /// From the last time it was loaded.
+    known: std::sync::Mutex<Option<Arc<Learned>>>,
     slot: Mutex<Slot>,
 }
 
@@ -79,7 +81,7 @@ pub struct Live {
 struct Warm {
     instance: Instance,
     hooks: Vec<Hook>,
-    learned: Learned,
+    learned: Arc<Learned>,
 }
 
 #[derive(Default)]
@@ -95,26 +97,88 @@ impl Live {
     pub fn new(package: Arc<Package>, settings: &Settings, limits: Limits, kv: Kv, counts: Arc<Counts>) -> Self {
         let host = Arc::new(PluginHost::new(package.clone(), kv));
         let settings = Value::Object(settings.clone()).to_string();
-        Self { host, package, settings, limits, counts, slot: Mutex::default() }
+        Self { host, package, settings, limits, counts, known: Default::default(), slot: Mutex::default() }
     }
 
-    /// Loads the plugin now, so that its faults show to who installs it.
+    /// Loads the plugin now, so that its faults show to who installs it. Not counted: it was not at work.
     ///
     /// # Errors
     /// `plugin_load_failed` with the plugin's own words; those of [`Runtime::get`].
-    pub async fn prove(&self, runtime: &Runtime) -> Result<Learned> {
+    pub async fn prove(&self, runtime: &Runtime) -> Result<Arc<Learned>> {
         runtime.get().await?;
-        self.learned(runtime).await.map_err(|failed| {
+        self.load(runtime).await.map_err(|failed| {
             let sentence = format!("{} could not be loaded. {}", self.package.manifest.slug, failed.sentence);
             Error::invalid("plugin_load_failed", sentence)
         })
     }
 
-    /// What the plugin registered, loading it when it is not loaded.
+    /// What the plugin registered, loading it when it never was.
     ///
     /// # Errors
     /// Why it could not be loaded.
-    pub async fn learned(&self, runtime: &Runtime) -> Result<Learned, Failed> {
+    pub async fn learned(&self, runtime: &Runtime) -> Result<Arc<Learned>, Failed> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(learned) => Ok(learned),
+            None => self.load(runtime).await.inspect_err(|failed| self.count(failed)),
+        }
+    }
+
+    /// Asks with a JSON payload; what `read` makes of the JSON that comes back. What it refuses is a failure too.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn call<T>(
+        &self,
+        runtime: &Runtime,
+        ask: &Ask<'_>,
+        payload: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Failed> {
+        let mut slot = self.turn().await?;
+        // Out of the slot while it works: a caller that leaves takes the half-done instance with it.
+        let warm = self.warm(&mut slot, runtime).await.inspect_err(|failed| self.count(failed))?;
+        let started = Instant::now();
+        let outcome = self.ask(&mut slot, warm, ask, payload).await;
+        self.counts.called();
+        let outcome = match outcome {
+            Ok(answer) => read(&answer).map_err(|reason| judge(&mut slot, &Failure::BadReply { reason })),
+            Err(failure) => Err(judge(&mut slot, &failure)),
+        };
+        if outcome.is_ok() {
+            slot.failures = 0;
+        }
+        self.measure(started, outcome.is_ok());
+        outcome.inspect_err(|failed| self.count(failed))
+    }
+
+    async fn ask(&self, slot: &mut Slot, mut warm: Warm, ask: &Ask<'_>, payload: &str) -> Result<String, Failure> {
+        self.host.begin_call();
+        let outcome = match ask {
+            Ask::Method(name) => warm.instance.call_method(name, payload).await,
+            Ask::Filter(place, name) => {
+                match warm.hooks.get(*place).filter(|hook| hook.kind == Kind::Filter && hook.name == *name) {
+                    Some(hook) => warm.instance.call_hook(hook, payload).await,
+                    None => Err(Failure::NotCalled { reason: "it registers other hooks than before".to_owned() }),
+                }
+            }
+        };
+        if !outcome.as_ref().is_err_and(Failure::instance_is_dead) {
+            slot.warm = Some(warm);
+        }
+        outcome
+    }
+
+    fn measure(&self, started: Instant, well: bool) {
+        let labels = [
+            ("plugin", self.package.manifest.slug.clone()),
+            ("outcome", if well { "ok" } else { "failed" }.to_owned()),
+        ];
+        metrics::counter!("plugin_calls_total", &labels).increment(1);
+        metrics::histogram!("plugin_call_seconds", &labels[..1]).record(started.elapsed().as_secs_f64());
+    }
+
+    async fn load(&self, runtime: &Runtime) -> Result<Arc<Learned>, Failed> {
         let mut slot = self.turn().await?;
         let warm = self.warm(&mut slot, runtime).await?;
         let learned = warm.learned.clone();
@@ -122,32 +186,9 @@ impl Live {
         Ok(learned)
     }
 
-    /// Asks with a JSON payload; JSON back.
-    ///
-    /// # Errors
-    /// Why there is no answer.
-    pub async fn call(&self, runtime: &Runtime, ask: &Ask<'_>, payload: &str) -> Result<String, Failed> {
-        let mut slot = self.turn().await?;
-        // Out of the slot while it works: a caller that leaves takes the half-done instance with it.
-        let mut warm = self.warm(&mut slot, runtime).await?;
-        self.host.begin_call();
-        let outcome = match ask {
-            Ask::Method(name) => warm.instance.call_method(name, payload).await,
-            Ask::Hook(place) => match warm.hooks.get(*place) {
-                Some(hook) => warm.instance.call_hook(hook, payload).await,
-                None => Err(Failure::NotCalled { reason: "it registers other hooks than before".to_owned() }),
-            },
-        };
-        self.counts.called();
-        if !outcome.as_ref().is_err_and(Failure::instance_is_dead) {
-            slot.warm = Some(warm);
-        }
-        match outcome {
-            Ok(answer) => {
-                slot.failures = 0;
-                Ok(answer)
-            }
-            Err(failure) => Err(self.failed(&mut slot, &failure)),
+    fn count(&self, failed: &Failed) {
+        if failed.in_a_row.is_some() {
+            self.counts.failed(&failed.sentence);
         }
     }
 
@@ -184,30 +225,30 @@ impl Live {
             Ok((instance, loaded)) => {
                 let config_schema = loaded.config_schema.and_then(|schema| serde_json::from_str(&schema).ok());
                 let hooks = loaded.hooks.iter().map(view).collect();
-                let learned = Learned { api: loaded.api, config_schema, hooks };
+                let learned = Arc::new(Learned { api: loaded.api, config_schema, hooks });
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned.clone());
                 Ok(Warm { instance, hooks: loaded.hooks, learned })
             }
             Err(failure) => {
-                let failed = self.failed(slot, &failure);
+                let failed = judge(slot, &failure);
                 rest_after(slot);
                 Err(failed)
             }
         }
     }
+}
 
-    fn failed(&self, slot: &mut Slot, failure: &Failure) -> Failed {
-        if failure.instance_is_dead() {
-            rest_after(slot);
-        }
-        let sentence = words(failure);
-        if matches!(failure, Failure::NotCalled { .. } | Failure::Dead) {
-            return blameless(sentence);
-        }
-        slot.failures = slot.failures.saturating_add(1);
-        self.counts.failed(&sentence);
-        slot.last.clone_from(&sentence);
-        Failed { sentence, in_a_row: Some(slot.failures) }
+fn judge(slot: &mut Slot, failure: &Failure) -> Failed {
+    if failure.instance_is_dead() {
+        rest_after(slot);
     }
+    let sentence = words(failure);
+    if matches!(failure, Failure::NotCalled { .. } | Failure::Dead) {
+        return blameless(sentence);
+    }
+    slot.failures = slot.failures.saturating_add(1);
+    slot.last.clone_from(&sentence);
+    Failed { sentence, in_a_row: Some(slot.failures) }
 }
 
 fn rest_after(slot: &mut Slot) {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counts::Counts;
-use super::live::{Learned, Live};
+use super::live::Live;
 use super::manifest;
 use super::package::Package;
 use super::settings::Settings;
@@ -31,8 +31,6 @@ pub struct Entry {
     pub package: Result<Arc<Package>, String>,
     /// None while it is not active.
     pub live: Option<Live>,
-    /// What is known of it without loading it.
-    pub learned: Option<Learned>,
     pub counts: Arc<Counts>,
     /// Why it could not be loaded at start.
     trouble: Mutex<Option<String>>,
@@ -40,8 +38,7 @@ pub struct Entry {
 
 impl Entry {
     pub fn new(kept: &Kept, package: Result<Arc<Package>, String>, live: Option<Live>, counts: Arc<Counts>) -> Self {
-        let (slug, learned) = (kept.slug.clone(), kept.learned.clone());
-        Self { id: kept.id, slug, package, live, learned, counts, trouble: Mutex::default() }
+        Self { id: kept.id, slug: kept.slug.clone(), package, live, counts, trouble: Mutex::default() }
     }
 
     pub fn has_trouble(&self, sentence: Option<String>) {
@@ -88,6 +85,7 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
     let trouble = entry.map_or_else(missing, Entry::trouble);
     let (status, error) = match (kept.status, trouble) {
         (PluginStatus::Active, Some(trouble)) => (PluginStatus::Failed, Some(trouble)),
+        (PluginStatus::Failed, _) => (PluginStatus::Failed, kept.error),
         (status, _) => (status, pending.error.or(kept.error)),
     };
     let text =
@@ -176,7 +174,6 @@ impl Plugins {
                 tracing::warn!("{sentence}");
             }
             match live.prove(&self.inner.runtime).await {
-                Ok(learned) if Some(&learned) == entry.learned.as_ref() => entry.has_trouble(None),
                 Ok(learned) => {
                     let id = entry.id;
                     let kept = self.inner.db.write(move |tx| store::learn(tx, id, &learned)).await;

@@ -157,13 +157,14 @@ pub fn uninstall(tx: &mut Tx<'_>, permit: &Permit<PluginManage>, now: Time, slug
     audit::record(tx, now, permit.caller(), &event.before(&shown(&before)))
 }
 
-/// Adds what was counted since the last time.
+/// Adds what was counted since the last time; why a plugin was turned off stays.
 ///
 /// # Errors
 /// When the database fails.
 pub fn count(tx: &mut Tx<'_>, id: i64, counted: &Counted) -> Result<()> {
     tx.execute(
-        "UPDATE plugins SET calls = calls + $2, failures = failures + $3, error = COALESCE($4, error) WHERE id = $1",
+        "UPDATE plugins SET calls = calls + $2, failures = failures + $3, \
+         error = CASE WHEN status = 'failed' THEN error ELSE COALESCE($4, error) END WHERE id = $1",
         &params![id, counted.calls, counted.failures, counted.error.clone()],
     )?;
     Ok(())

@@ -243,7 +243,7 @@ async fn the_value_passes_on_by_priority_and_the_question_stays() {
         .collect();
     assert_eq!((&messages[0], &messages[1], &messages[4]), (&Ok(vec!["true1"]), &Ok(vec!["e"]), &Ok(vec!["python"])));
     assert!(messages[2].as_ref().unwrap_err().contains("more than 4 MiB"), "{messages:?}");
-    assert!(messages[3].as_ref().unwrap_err().contains("returns the object"), "{messages:?}");
+    assert!(messages[3].as_ref().unwrap_err().contains("it is no object"), "{messages:?}");
 }
 
 #[tokio::test]
