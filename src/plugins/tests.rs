@@ -18,7 +18,8 @@ use crate::db::{self, Db};
 use crate::kv::Kv;
 
 static RUNTIME: LazyLock<&'static [u8]> = LazyLock::new(|| {
-    let file = root().join("target/parts/python-runtime.cwasm.zst");
+    let parts = std::env::var_os("RESOFTAI_PARTS").map_or_else(|| root().join("target/parts"), PathBuf::from);
+    let file = parts.join("python-runtime.cwasm.zst");
     let bytes =
         fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}. Run `make plugin-runtime`.", file.display()));
     Vec::leak(bytes)
@@ -146,6 +147,24 @@ async fn a_folder_found_at_start_works_and_follows_its_configuration() {
     assert_eq!(kinds(&site.look(BAD_CODE).await[0]), [("command_injection", 2), ("code_execution", 4)]);
     let shown = site.shown("security-scanner").await;
     assert_eq!((shown.status, shown.calls, shown.failures, shown.error), (PluginStatus::Active, 3, 0, None));
+}
+
+/// The manifest, code and schema of the specification, to the letter.
+#[tokio::test]
+async fn the_specifications_example_runs_as_it_is_written() {
+    let site = Site::with(&[]).await;
+    let folder = "tests/plugins/specification/security-scanner";
+    copy(&root().join(folder), &site.dir.path().join("plugins/security-scanner"));
+    let config = Some(settings(&json!({"severity_threshold": "high"})));
+    let shown = site.plugins.install(permit(), "security-scanner".into(), config).await.unwrap();
+    assert_eq!(shown.config_schema.unwrap()["properties"]["scan_dependencies"]["default"], true);
+    assert_eq!((shown.hooks.len(), shown.hooks[0].priority), (1, 5));
+    let found = site.look("db.execute('SELECT %s' % name)").await;
+    let finding = &found[0].outcome.as_ref().unwrap()[0];
+    assert_eq!((finding.kind.as_str(), finding.severity, finding.line), ("sql_injection", Severity::High, None));
+    let wrong = settings(&json!({"scan_dependencies": "yes"}));
+    let error = site.plugins.configure(permit(), "security-scanner".into(), wrong).await.unwrap_err();
+    assert_eq!((error.code(), error.field_name()), ("invalid_config", Some("config.scan_dependencies")));
 }
 
 #[tokio::test]
