@@ -202,7 +202,11 @@ impl Plugins {
             {
                 live.end().await;
             }
-            plugins.inner.kv.update(&host::namespace(&slug), host::forget).await
+            // A damaged folder's name need not be a slug, and then no plugin of that name ever ran.
+            if manifest::is_slug(&slug) {
+                plugins.inner.kv.update(&host::namespace(&slug), host::forget).await?;
+            }
+            Ok(())
         })
         .await
     }

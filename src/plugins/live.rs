@@ -27,6 +27,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// The rest after the first deadly failure; doubles with each in a row.
 const FIRST_REST: Duration = Duration::from_millis(250);
 const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Of a configuration's schema, in bytes of JSON.
+const MAX_SCHEMA: usize = 256 << 10;
 /// A failure's words, traceback included, in bytes.
 const MAX_WORDS: usize = 4_000;
 
@@ -222,6 +224,10 @@ impl Live {
         self.host.begin_call();
         let host: Arc<PluginHost> = self.host.clone();
         match sandbox.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {
+            Ok((_, loaded)) if loaded.config_schema.as_ref().is_some_and(|schema| schema.len() > MAX_SCHEMA) => {
+                let reason = format!("its configuration's schema has more than {MAX_SCHEMA} bytes");
+                Err(judge(slot, &Failure::BadReply { reason }))
+            }
             Ok((instance, loaded)) => {
                 let config_schema = loaded.config_schema.and_then(|schema| serde_json::from_str(&schema).ok());
                 let hooks = loaded.hooks.iter().map(view).collect();

@@ -15,6 +15,8 @@ const MAX_SHORT: usize = 200;
 const MAX_LONG: usize = 4_000;
 const MAX_DEPENDENCIES: usize = 50;
 const MAX_SLUG: usize = 64;
+/// Words that follow `/api/plugins/` and would hide a plugin of that name.
+const RESERVED: [&str; 2] = ["install", "upload"];
 const CATEGORIES: [&str; 9] =
     ["agent", "llm_provider", "code_quality", "integration", "template", "generator", "workflow", "ui", "utility"];
 /// What the contract names; anything else is kept, for the plugin, and warned about.
@@ -98,8 +100,8 @@ impl Manifest {
     fn check(&self) -> Result<()> {
         let fault = |field: &str, rule: String| Err(wrong(format!("{FILE}, field {field}: {rule}")).field(field));
         if !is_slug(&self.slug) {
-            let rule = "1 to 64 of a-z, 0-9 and -, beginning with a letter or digit. It is also the folder's name.";
-            return fault("slug", format!("{:?} is no slug: {rule}", self.slug));
+            let rule = "1 to 64 of a-z, 0-9 and -, beginning with a letter or digit, but not install or upload";
+            return fault("slug", format!("{:?} is no slug: {rule}. It is also the folder's name.", self.slug));
         }
         for (field, text, most) in [
             ("name", &self.name, MAX_SHORT),
@@ -171,6 +173,7 @@ impl Manifest {
 pub fn is_slug(text: &str) -> bool {
     (1..=MAX_SLUG).contains(&text.len())
         && !text.starts_with('-')
+        && !RESERVED.contains(&text)
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
@@ -199,6 +202,7 @@ mod tests {
         for (field, value) in [
             ("slug", Value::from("../a")),
             ("slug", Value::from("A b")),
+            ("slug", Value::from("install")),
             ("name", Value::from(" ")),
             ("version", Value::from("one")),
             ("version", Value::Null),
