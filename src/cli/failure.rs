@@ -8,7 +8,10 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, Kind};
-use crate::cli::output::clean;
+use crate::cli::output::{clean, escaped};
+
+/// The most characters of a server's sentence that are shown.
+const DETAIL_LIMIT: usize = 4000;
 
 /// The result of everything in `cli`.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -33,6 +36,10 @@ pub enum Exit {
     Limit = 6,
     /// No server answered.
     Unreachable = 7,
+    /// A run that was followed ended failed or canceled.
+    RunFailed = 8,
+    /// Ctrl-C stopped watching; the run itself goes on.
+    Detached = 130,
 }
 
 /// Why a command did not do what was asked.
@@ -63,7 +70,10 @@ impl Failure {
     pub fn from_reply(status: u16, body: &[u8]) -> Self {
         let exit = exit_of_status(status);
         let problem: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
-        let text = |name: &str| problem.as_ref().and_then(|problem| problem[name].as_str()).map(str::to_owned);
+        let text = |name: &str| {
+            let value = problem.as_ref().and_then(|problem| problem[name].as_str());
+            value.map(|value| value.chars().take(DETAIL_LIMIT).collect::<String>())
+        };
         let detail = text("detail").unwrap_or_else(|| {
             let start: String = String::from_utf8_lossy(body).chars().take(200).collect();
             format!("The server answered {status} without a reason: \"{}\". Is this a ResoftAI server?", start.trim())
@@ -75,12 +85,36 @@ impl Failure {
         failure
     }
 
+    /// Adds a sentence behind the detail.
+    #[must_use]
+    pub fn and(mut self, sentence: &str) -> Self {
+        self.detail = format!("{} {sentence}", self.detail.trim_end());
+        self
+    }
+
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The HTTP status, when a server answered.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Writes the failure to stderr and gives the exit code.
     pub fn report(&self, as_json: bool) -> u8 {
         if self.quiet {
             return Exit::Done as u8;
         }
-        let text = if as_json { self.json().to_string() } else { self.text() };
+        let text = if as_json { escaped(&self.json().to_string()) } else { self.text() };
         // Where stderr is gone as well, the exit code still tells.
         drop(writeln!(io::stderr(), "{text}"));
         self.exit as u8
@@ -159,7 +193,7 @@ mod tests {
     fn a_problem_keeps_its_words_and_gets_its_exit_code() {
         let body = br#"{"type":"about:blank","status":409,"detail":"The slug acme is taken.","code":"slug_taken","field":"slug","request_id":"r1"}"#;
         let failure = Failure::from_reply(409, body);
-        assert_eq!(failure.exit, Exit::Conflict);
+        assert_eq!(failure.exit(), Exit::Conflict);
         assert_eq!(failure.text(), "error: The slug acme is taken.\n  (field slug, code slug_taken, request r1)");
         assert_eq!(failure.json()["exit_code"], 5);
     }
@@ -167,7 +201,7 @@ mod tests {
     #[test]
     fn a_body_that_is_no_problem_is_quoted() {
         let failure = Failure::from_reply(502, b"<html>Bad gateway</html>");
-        assert_eq!(failure.exit, Exit::Failed);
+        assert_eq!(failure.exit(), Exit::Failed);
         assert!(failure.text().contains("<html>Bad gateway</html>"), "{}", failure.text());
     }
 

@@ -4,6 +4,8 @@
 
 use std::io::{self, IsTerminal, Read};
 
+use serde_json::{Map, Value};
+
 use crate::cli::failure::{Exit, Failure, Result};
 
 /// The most that is read from stdin as a text or a secret.
@@ -16,6 +18,25 @@ pub fn password(from_stdin: bool, prompt: &str, twice: bool) -> Result<String> {
         return Err(Failure::usage("The password is empty."));
     }
     Ok(password)
+}
+
+/// A key or token: from stdin when it is not a terminal, else from a hidden prompt.
+pub fn secret(prompt: &str) -> Result<String> {
+    let secret = if io::stdin().is_terminal() { hidden(prompt, false, "a pipe")? } else { secret_line()? };
+    if secret.is_empty() {
+        return Err(Failure::usage(format!("Nothing was given for \"{prompt}\".")));
+    }
+    Ok(secret)
+}
+
+/// A visible answer, where a person is there to give it.
+pub fn ask(prompt: &str, instead: &str) -> Result<String> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{prompt} is missing, and there is no terminal to ask on. Give {instead}."
+        )));
+    }
+    dialoguer::Input::new().with_prompt(prompt).interact_text().map_err(unanswered)
 }
 
 /// Asks before something that cannot be undone; `yes` answers beforehand.
@@ -46,6 +67,28 @@ pub fn text(given: &str) -> Result<String> {
             read_text(file, name)
         }
     }
+}
+
+/// Splits `key=value`; the value is JSON where it parses as JSON, else a string.
+pub fn pair(given: &str) -> Result<(String, Value), String> {
+    match given.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            Ok((key.trim().to_owned(), value))
+        }
+        _ => Err(format!("\"{given}\" is not key=value")),
+    }
+}
+
+/// Pairs as one JSON object; a key given twice is refused.
+pub fn object(pairs: &[(String, Value)]) -> Result<Map<String, Value>> {
+    let mut object = Map::new();
+    for (key, value) in pairs {
+        if object.insert(key.clone(), value.clone()).is_some() {
+            return Err(Failure::usage(format!("{key} is given twice. Give it once.")));
+        }
+    }
+    Ok(object)
 }
 
 fn hidden(prompt: &str, twice: bool, instead: &str) -> Result<String> {
@@ -82,4 +125,46 @@ fn read_text(from: impl Read, name: &str) -> Result<String> {
 fn unanswered(cause: dialoguer::Error) -> Failure {
     let dialoguer::Error::IO(cause) = cause;
     Failure::new(Exit::Failed, "not_answered", format!("The question was not answered: {cause}. Nothing was changed."))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_json_where_they_parse() {
+        let read = |text: &str| pair(text).unwrap();
+        assert_eq!(read("severity_threshold=high"), ("severity_threshold".to_owned(), json!("high")));
+        assert_eq!(read("limit=3"), ("limit".to_owned(), json!(3)));
+        assert_eq!(read("on=true"), ("on".to_owned(), json!(true)));
+        assert_eq!(read(r#"list=["a","b"]"#).1, json!(["a", "b"]));
+        assert_eq!(read(r#"version="3""#).1, json!("3"));
+        assert_eq!(read("url=http://h/?a=b").1, json!("http://h/?a=b"));
+        assert_eq!(read("empty=").1, json!(""));
+        assert_eq!(read("broken=[1,").1, json!("[1,"));
+    }
+
+    #[test]
+    fn a_pair_needs_a_key() {
+        assert!(pair("novalue").is_err());
+        assert!(pair("=x").is_err());
+    }
+
+    #[test]
+    fn a_key_given_twice_is_refused() {
+        let failure = object(&[("a".to_owned(), json!(1)), ("a".to_owned(), json!(2))]).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_text_may_come_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a shop\n").unwrap();
+        assert_eq!(text(&format!("@{}", file.path().display())).unwrap(), "a shop\n");
+        assert_eq!(text("as it is").unwrap(), "as it is");
+        assert_eq!(text("@/nowhere/at/all").unwrap_err().exit(), Exit::Usage);
+    }
 }

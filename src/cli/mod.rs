@@ -1,109 +1,129 @@
-//! The door for people at a shell: the tree of commands.
+//! The command line: one tree of commands, each a thin client of the HTTP API.
 //!
-//! Invariant: except for `serve` and `config`, a command is a thin HTTP client; rules live in the rooms. Only this folder
-//! prints.
+//! Invariant: results go to stdout, remarks and errors to stderr, and the exit code says how it ended (`Exit`). Except for
+//! `serve` and `config`, a command holds no rule of the product: what it may do, the server decides. One file a noun.
+
+// A command line prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-mod admin;
-mod client;
-mod config;
-mod failure;
-mod input;
-mod lists;
-mod output;
-mod serve;
+pub mod client;
+pub mod connect;
+pub mod failure;
+pub mod input;
+pub mod output;
+mod suggest;
 
+mod admin;
+mod audit;
+mod config;
+mod login;
+mod lookup;
+mod member;
+mod org;
+mod project;
+mod quota;
+#[cfg(test)]
+mod reference;
+mod serve;
+mod token;
+mod user;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use serde_json::json;
 
 use client::Client;
-use failure::{Exit, Failure, Result};
+use connect::Fingerprint;
+use failure::{Failure, Result};
 use output::Output;
 
 use crate::config::{Config, Sources};
 
-/// AI agents build software on a site's own models.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done                         5  conflict: taken, or changed meanwhile
+  1  failed                       6  a quota, rate or size limit is reached
+  2  wrong usage                  7  the server cannot be reached
+  3  not found                    8  the run failed or was canceled
+  4  not allowed, not signed in   130  stopped watching (Ctrl-C)
+
+Without --server and without a saved sign-in, commands use the local socket of the
+server on this machine, for which root and the server's own account need no password.";
+
+/// AI agents that build software on your own models.
 #[derive(Debug, Parser)]
-#[command(
-    name = "resoftai",
-    version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, \
-    5 conflict, 6 limit reached, 7 server unreachable. See docs/cli.md."
-)]
+#[command(name = "resoftai", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Cli {
-    /// Print JSON for programs; errors too.
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Default, Args)]
+pub struct Global {
+    /// Print JSON on stdout, and errors as JSON on stderr.
     #[arg(long, global = true)]
-    json: bool,
-    /// Folder of the database, secrets and the server's local socket.
-    #[arg(long, global = true, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Configuration file.
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
+    pub json: bool,
+    /// Configuration file of the server on this machine.
+    #[arg(id = "config_file", long = "config", value_name = "FILE", help_heading = "Server")]
+    pub config: Option<PathBuf>,
+    /// Folder of the server on this machine: database, secrets, local socket [default: /var/lib/resoftai].
+    #[arg(long, global = true, value_name = "DIR", env = "RESOFTAI_DATA_DIR", help_heading = "Server")]
+    pub data_dir: Option<PathBuf>,
+    /// The server's address: https://host:port, http://host:port or unix:/path.
+    #[arg(long, global = true, value_name = "URL", env = "RESOFTAI_SERVER", help_heading = "Server")]
+    pub server: Option<String>,
+    /// Trust exactly the certificate with this SHA-256.
+    #[arg(long, global = true, value_name = "SHA256:..", env = "RESOFTAI_FINGERPRINT", help_heading = "Server",
+        value_parser = Fingerprint::parse)]
+    pub fingerprint: Option<Fingerprint>,
+    /// Trust certificates signed by the authorities of this PEM file.
+    #[arg(long, global = true, value_name = "FILE", env = "RESOFTAI_CA_FILE", help_heading = "Server")]
+    pub ca_file: Option<PathBuf>,
+    /// Where the sign-in is kept [default: ~/.config/resoftai/login.json].
+    #[arg(long, global = true, value_name = "FILE", env = "RESOFTAI_LOGIN_FILE", help_heading = "Server")]
+    pub login_file: Option<PathBuf>,
+    #[arg(skip)]
+    pub person: Person,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the server until it is told to stop.
-    Serve(serve::Serve),
-    /// Look at the configuration without starting.
-    #[command(subcommand)]
-    Config(config::Command),
-    /// Set a site up: first people and organisations.
-    #[command(subcommand)]
-    Admin(admin::Command),
-    /// Organisations.
-    #[command(subcommand)]
-    Org(lists::Org),
-    /// People.
-    #[command(subcommand)]
-    User(lists::User),
-    /// Projects.
-    #[command(subcommand)]
-    Project(lists::Project),
-    /// What organisations may have and have.
-    #[command(subcommand)]
-    Quota(lists::Quota),
-    /// The audit trail.
-    #[command(subcommand)]
-    Audit(lists::Audit),
-    /// Print a completion script.
-    Completions { shell: clap_complete::Shell },
+/// What the environment says about who runs the command. No flag says it: a token in one would show in `ps`.
+#[derive(Debug, Clone, Default)]
+pub struct Person {
+    /// `RESOFTAI_TOKEN`.
+    pub token: Option<String>,
+    /// `XDG_CONFIG_HOME`, else `HOME/.config`.
+    pub config_home: Option<PathBuf>,
 }
 
-/// Runs one command line.
-pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
-    match dispatch(cli) {
-        Ok(()) => ExitCode::from(Exit::Done as u8),
-        Err(failure) => ExitCode::from(failure.report(json)),
+impl Person {
+    fn of(environment: &[(String, String)]) -> Self {
+        let value = |name: &str| {
+            environment.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone())
+        };
+        let home = || value("HOME").map(|home| PathBuf::from(home).join(".config"));
+        Self { token: value("RESOFTAI_TOKEN"), config_home: value("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home) }
     }
 }
 
-fn dispatch(cli: Cli) -> Result<()> {
-    let output = Output::new(cli.json);
-    let mut sources = Sources { file: cli.config, env: environment(), flags: Vec::new() };
-    if let Some(dir) = &cli.data_dir {
-        sources.flags.push(("data_dir", dir.display().to_string()));
+impl Global {
+    /// Where the settings of the server on this machine come from; `file` is what was named behind the command.
+    fn sources(&self, file: Option<&PathBuf>) -> Sources {
+        let flags = self.data_dir.iter().map(|dir| ("data_dir", dir.display().to_string())).collect();
+        Sources { file: file.or(self.config.as_ref()).cloned(), env: environment(), flags }
     }
-    match cli.command {
-        Command::Serve(serve) => serve.run(sources, output),
-        Command::Config(command) => command.run(&sources, output),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "resoftai", &mut std::io::stdout());
-            Ok(())
-        }
-        Command::Admin(command) => with_client(&sources, |client| Box::pin(command.run(client, output))),
-        Command::Org(command) => with_client(&sources, |client| Box::pin(command.run(client, output))),
-        Command::User(command) => with_client(&sources, |client| Box::pin(command.run(client, output))),
-        Command::Project(command) => with_client(&sources, |client| Box::pin(command.run(client, output))),
-        Command::Quota(command) => with_client(&sources, |client| Box::pin(command.run(client, output))),
-        Command::Audit(command) => with_client(&sources, |client| Box::pin(command.run(client, output))),
+
+    /// The folder of the server on this machine.
+    ///
+    /// # Errors
+    /// When its configuration is wrong.
+    fn data_dir(&self) -> Result<PathBuf> {
+        Ok(Config::load(&self.sources(None))?.data_dir)
     }
 }
 
@@ -114,21 +134,212 @@ fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-type Work<'a> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+/// `--config` behind a command. It is not global, because `plugin install --config` means the plugin's.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// Configuration file.
+    #[arg(id = "own_config_file", long = "config", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
 
-fn with_client(sources: &Sources, work: impl FnOnce(Client) -> Work<'static>) -> Result<()> {
-    let config = Config::load(sources)?;
-    let client = Client::local(&config.data_dir);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::from)?;
-    runtime.block_on(work(client))
+#[derive(Debug, Args)]
+pub struct ServeCommand {
+    #[command(flatten)]
+    serve: serve::Serve,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server until it is told to stop.
+    Serve(ServeCommand),
+    /// Look at the configuration without starting.
+    Config {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: config::Command,
+    },
+    /// Set a new site up: the first administrator, organisations.
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// Sign in to a server.
+    Login(login::LoginArgs),
+    /// Sign out, and forget the sign-in.
+    Logout,
+    /// Show who you are, where, and with which roles.
+    Whoami,
+    /// Organisations.
+    #[command(subcommand)]
+    Org(org::OrgCommand),
+    /// Accounts.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Who belongs to an organisation.
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Your personal tokens.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// What an organisation may use, and has used.
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
+    /// Projects.
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What a client command works with.
+pub struct Context {
+    pub client: Client,
+    pub out: Output,
+}
+
+/// How much of a list to show.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ListArgs {
+    /// How many, at most.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    limit: u32,
+}
+
+impl ListArgs {
+    fn most(self) -> usize {
+        self.limit as usize
+    }
+}
+
+/// Parses the arguments, runs the command, and reports.
+pub fn run() -> ExitCode {
+    let mut cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    cli.global.person = Person::of(&environment());
+    let json = cli.global.json;
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => ExitCode::from(failure.report(json)),
+    }
+}
+
+/// Help and version are no errors; what does not parse is, in the form that was asked for.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        return ExitCode::from(Failure::usage(text.trim().trim_start_matches("error: ")).report(true));
+    }
+    // A closed pipe is no reason to fail.
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn dispatch(Cli { global, command }: Cli) -> Result<()> {
+    let out = Output::new(global.json);
+    match command {
+        Command::Serve(ServeCommand { serve, file }) => serve.run(global.sources(file.config.as_ref()), out),
+        Command::Config { file, command } => command.run(&global.sources(file.config.as_ref()), out),
+        Command::Completions { shell } => completions(shell),
+        Command::Login(args) => block_on(login::login(&args, &global, out)),
+        Command::Logout => block_on(login::logout(&global, out)),
+        command => {
+            let context = Context { client: login::choose(&global)?, out };
+            block_on(client_command(command, &context))
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// The commands that are answered by the server.
+async fn client_command(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Admin(command) => admin::run(&command, context).await,
+        Command::Whoami => login::whoami(context).await,
+        Command::Org(command) => org::run(&command, context).await,
+        Command::User(command) => user::run(&command, context).await,
+        Command::Member(command) => member::run(&command, context).await,
+        Command::Token(command) => token::run(&command, context).await,
+        Command::Quota(command) => quota::run(&command, context).await,
+        Command::Project(command) => project::run(&command, context).await,
+        Command::Audit(command) => audit::run(&command, context).await,
+        // The rest needs no server and was done before one was looked for.
+        Command::Serve(_)
+        | Command::Config { .. }
+        | Command::Completions { .. }
+        | Command::Login(_)
+        | Command::Logout => Ok(()),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "resoftai", &mut script);
+    Ok(std::io::stdout().write_all(&script)?)
+}
+
+/// The reply of a deletion, for programs.
+fn deleted(id: impl serde::Serialize) -> serde_json::Value {
+    json!({"deleted": true, "id": id})
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
     #[test]
-    fn the_tree_of_commands_is_sound() {
+    fn the_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_documentation_parse() {
+        for line in [
+            "resoftai admin create-user --username admin --email admin@yourcompany.com --role admin --password",
+            "resoftai admin create-org --name Co --slug your-company --tier enterprise --admin-email a@b.c",
+            "resoftai quota set --org acme llm_tokens unlimited",
+            "resoftai quota set --org acme projects 1_000",
+            "resoftai audit list --org acme --action create --resource project --actor admin --limit 3",
+            "resoftai completions fish",
+            "resoftai --config a.toml serve --listen 127.0.0.1:0 --http",
+            "resoftai serve --config a.toml",
+            "resoftai config check --config a.toml",
+            "resoftai login --server https://box --username a --password-stdin",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_is_usage_and_names_the_nearest() {
+        let error = parse("resoftai projct list").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("'project'"), "{error}");
+        assert!(parse("resoftai quota set --org a projects -1").is_err());
+        assert!(parse("resoftai login --token --username a").is_err());
+    }
+
+    #[test]
+    fn completions_are_written_for_each_shell() {
+        for shell in ["bash", "zsh", "fish"] {
+            assert!(parse(&format!("resoftai completions {shell}")).is_ok());
+        }
     }
 }

@@ -31,6 +31,11 @@ impl Output {
         self.json
     }
 
+    /// Whether a person reads stdout.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// One line of text.
     pub fn line(&self, text: &str) -> Result<()> {
         Ok(writeln!(io::stdout(), "{text}")?)
@@ -38,7 +43,14 @@ impl Output {
 
     /// One JSON document on a line of its own.
     pub fn value(&self, value: &Value) -> Result<()> {
-        self.line(&value.to_string())
+        self.line(&escaped(&value.to_string()))
+    }
+
+    /// Bytes as they are.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut out = io::stdout();
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
     }
 
     /// A page of a list; says on stderr when there is more than was asked for.
@@ -85,7 +97,9 @@ impl Output {
         }
         let width = fields.iter().map(|field| field.0.len()).max().unwrap_or(0);
         for (title, path) in fields {
-            self.line(format!("{title:width$}  {}", cell(value, path)).trim_end())?;
+            // A text of several lines stays in its column.
+            let text = show(at(value, path)).replace('\n', &format!("\n{:width$}  ", ""));
+            self.line(format!("{title:width$}  {text}").trim_end())?;
         }
         Ok(())
     }
@@ -104,9 +118,13 @@ impl Output {
     }
 }
 
-/// The value at `path` as a person reads it.
+/// The value at `path` as a person reads it, on one line.
 pub fn cell(item: &Value, path: &str) -> String {
-    show(path.split('.').fold(item, |value, name| &value[name]))
+    show(at(item, path)).replace('\n', " ")
+}
+
+fn at<'a>(item: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(item, |value, name| &value[name])
 }
 
 fn show(value: &Value) -> String {
@@ -123,11 +141,40 @@ fn show(value: &Value) -> String {
 
 /// The text without what a terminal would obey: control characters, and the marks that turn reading direction.
 pub fn clean(text: &str) -> String {
-    let harmful = |char: char| {
-        (char.is_control() && char != '\n' && char != '\t')
-            || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|char| if harmful(char) { char::REPLACEMENT_CHARACTER } else { char }).collect()
+}
+
+/// JSON without what a terminal would obey: the same values, with those characters spelled as escapes. JSON itself escapes
+/// the ASCII ones only, and has none of the others outside its strings.
+pub fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            harmful_one if harmful(harmful_one) => text.push_str(&format!("\\u{:04x}", u32::from(harmful_one))),
+            plain => text.push(plain),
+        }
+    }
+    text
+}
+
+fn harmful(char: char) -> bool {
+    (char.is_control() && char != '\n' && char != '\t')
+        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A size in bytes as people say it (decimal units).
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
 }
 
 #[cfg(test)]
@@ -142,10 +189,25 @@ mod tests {
         assert_eq!(cell(&item, "absent.too"), "-");
         assert_eq!(cell(&item, "on"), "yes");
         assert_eq!(cell(&item, "empty"), "-");
+        assert_eq!(cell(&json!({"name": "two\nlines"}), "name"), "two lines");
     }
 
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(clean("a\u{1b}[31mred\r\n\tb\u{202e}"), "a\u{fffd}[31mred\u{fffd}\n\tb\u{fffd}");
+    }
+
+    #[test]
+    fn json_means_the_same_without_what_a_terminal_obeys() {
+        let value = json!({"name": "a\u{1b}[31m\u{9b}2J\u{7f}\u{202e}ü\n"});
+        let text = escaped(&value.to_string());
+        assert!(!text.chars().any(harmful), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(value));
+    }
+
+    #[test]
+    fn sizes_stay_short() {
+        let read: Vec<String> = [0, 999, 1000, 999_949, 999_950, 1_500_000].into_iter().map(size).collect();
+        assert_eq!(read, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "1.5 MB"]);
     }
 }

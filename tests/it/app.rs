@@ -17,6 +17,8 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct App {
     pub dir: TempDir,
     pub address: String,
+    /// Of the certificate, when the server speaks HTTPS.
+    pub fingerprint: Option<String>,
     database: Option<String>,
     process: Child,
 }
@@ -30,22 +32,31 @@ pub struct Reply {
 impl App {
     /// Starts the binary on an empty data directory and waits until it says where it answers.
     pub fn start() -> Self {
+        Self::start_with(&["--http"])
+    }
+
+    /// The same over HTTPS, with a certificate of its own.
+    pub fn start_https() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let database = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|url| {
             let schema: String =
                 dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
             format!("{}?options=-csearch_path%3D{}", url.to_str().unwrap(), schema.to_lowercase())
         });
-        let (process, address) = launch(&dir, database.as_deref());
-        Self { dir, address, database, process }
+        let (process, address, fingerprint) = launch(&dir, database.as_deref(), arguments);
+        Self { dir, address, fingerprint, database, process }
     }
 
     /// Kills the process as a power cut would and starts it again on the same data.
     pub fn crash_and_restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        let (process, address) = launch(&self.dir, self.database.as_deref());
-        (self.process, self.address) = (process, address);
+        let arguments: &[&str] = if self.fingerprint.is_some() { &[] } else { &["--http"] };
+        (self.process, self.address, self.fingerprint) = launch(&self.dir, self.database.as_deref(), arguments);
     }
 
     /// Asks the server to stop; its exit code.
@@ -53,6 +64,23 @@ impl App {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.process.wait().unwrap().code().unwrap()
+    }
+
+    /// Changes the database behind the server's back, as only time can otherwise.
+    pub fn sql(&self, statement: &str) {
+        match self.database.clone() {
+            None => {
+                let database = rusqlite::Connection::open(self.dir.path().join("resoftai.db")).unwrap();
+                database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+                database.execute_batch(statement).unwrap();
+            }
+            Some(url) => {
+                let statement = statement.to_owned();
+                // The driver waits on a runtime of its own, which a thread of ours must not hold.
+                let work = move || postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&statement);
+                std::thread::spawn(work).join().unwrap().unwrap();
+            }
+        }
     }
 
     /// Runs a command on the box, with `input` as standard input.
@@ -136,9 +164,9 @@ impl Drop for App {
     }
 }
 
-fn launch(dir: &TempDir, database: Option<&str>) -> (Child, String) {
+fn launch(dir: &TempDir, database: Option<&str>, arguments: &[&str]) -> (Child, String, Option<String>) {
     let mut command = Command::new(BINARY);
-    command.args(["--json", "--data-dir"]).arg(dir.path()).args(["serve", "--listen", "127.0.0.1:0", "--http"]);
+    command.args(["--json", "--data-dir"]).arg(dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
     command.env_clear().stdout(Stdio::piped()).stderr(Stdio::null());
     if let Some(url) = database {
         command.env("DATABASE_URL", url);
@@ -147,6 +175,6 @@ fn launch(dir: &TempDir, database: Option<&str>) -> (Child, String) {
     let mut line = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).expect("the server says where it answers");
-    let address = ready["address"].as_str().unwrap().trim_start_matches("http://").to_owned();
-    (process, address)
+    let address = ready["address"].as_str().unwrap().split_once("://").unwrap().1.to_owned();
+    (process, address, ready["fingerprint"].as_str().map(str::to_owned))
 }

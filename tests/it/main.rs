@@ -7,4 +7,5 @@ mod access;
 mod app;
 mod bad_input;
 mod binary;
+mod cli;
 mod projects;

@@ -1,0 +1,84 @@
+//! Names that people use to the ids that the API uses.
+//!
+//! Invariant: a name that is not there fails with "not found" and the nearest name that is.
+
+use serde_json::Value;
+
+use crate::cli::Context;
+use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::suggest;
+
+/// The organisation with this slug.
+pub async fn organization(context: &Context, slug: &str) -> Result<Value> {
+    let all = context.client.all("/api/organizations").await?;
+    match all.iter().find(|one| one["slug"] == slug) {
+        Some(found) => Ok(found.clone()),
+        None => Err(suggest::not_found("organisation", slug, &all, "slug")),
+    }
+}
+
+/// The id of the organisation with this slug.
+pub async fn organization_id(context: &Context, slug: &str) -> Result<i64> {
+    id(&organization(context, slug).await?)
+}
+
+/// The organisation named, else the only one there is; with several the server decides.
+pub async fn organization_or_only(context: &Context, slug: Option<&str>) -> Result<Option<i64>> {
+    if let Some(slug) = slug {
+        return organization_id(context, slug).await.map(Some);
+    }
+    let page = context.client.list("/api/organizations", &[], 2).await?;
+    match page.items.as_slice() {
+        [only] => id(only).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A project as it is named on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProjectRef {
+    Id(i64),
+    Name(String),
+}
+
+impl std::str::FromStr for ProjectRef {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        match (given.parse(), given.trim()) {
+            (Ok(id), _) => Ok(Self::Id(id)),
+            (_, "") => Err("it must be a project's id or name".to_owned()),
+            (_, name) => Ok(Self::Name(name.to_owned())),
+        }
+    }
+}
+
+/// The id of a project; a name must fit exactly one that can be seen.
+pub async fn project_id(context: &Context, project: &ProjectRef) -> Result<i64> {
+    let name = match project {
+        ProjectRef::Id(id) => return Ok(*id),
+        ProjectRef::Name(name) => name,
+    };
+    let all = context.client.all("/api/projects").await?;
+    let named: Vec<&Value> = all.iter().filter(|one| one["name"] == name.as_str()).collect();
+    match named.as_slice() {
+        [one] => id(one),
+        [] => Err(suggest::not_found("project", name, &all, "name")),
+        several => {
+            let ids: Vec<String> = several.iter().take(10).map(|one| one["id"].to_string()).collect();
+            let detail = format!(
+                "{} projects are called \"{name}\". Name the one you mean by its id: {}.",
+                several.len(),
+                ids.join(", ")
+            );
+            Err(Failure::new(Exit::Usage, "several_projects", detail))
+        }
+    }
+}
+
+/// The `id` field of something the server sent.
+pub fn id(item: &Value) -> Result<i64> {
+    item["id"].as_i64().ok_or_else(|| {
+        Failure::new(Exit::Failed, "no_id", "The server's answer has no id. Is it of the same version as this program?")
+    })
+}

@@ -1,0 +1,121 @@
+//! `resoftai project`: projects, named by id or by name.
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use crate::cli::failure::Result;
+use crate::cli::lookup::ProjectRef;
+use crate::cli::output::{Column, cell};
+use crate::cli::{Context, ListArgs, deleted, input, lookup};
+
+const COLUMNS: [Column; 6] = [
+    ("id", "id"),
+    ("name", "name"),
+    ("status", "status"),
+    ("files", "file_count"),
+    ("organisation", "organization_id"),
+    ("updated", "updated_at"),
+];
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// List the projects you can see.
+    List {
+        /// Of this organisation.
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Show one.
+    Show {
+        /// Its id or its name.
+        project: ProjectRef,
+    },
+    /// Create one.
+    Create {
+        /// Its name.
+        #[arg(long)]
+        name: String,
+        /// What it shall do; `@FILE` reads a file, `-` reads stdin.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        requirements: String,
+        /// The organisation it belongs to [default: your only one].
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
+    },
+    /// Change a project's name or what it shall do.
+    Update {
+        /// Its id or its name.
+        project: ProjectRef,
+        /// Its new name.
+        #[arg(long, required_unless_present = "requirements")]
+        name: Option<String>,
+        /// What it shall do from now on; `@FILE` reads a file, `-` reads stdin.
+        #[arg(long, value_name = "TEXT")]
+        requirements: Option<String>,
+    },
+    /// Delete one and all that belongs to it.
+    Delete {
+        /// Its id or its name.
+        project: ProjectRef,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
+    let (client, out) = (&context.client, &context.out);
+    match command {
+        ProjectCommand::List { org, list } => {
+            let org = match org {
+                Some(slug) => Some(lookup::organization_id(context, slug).await?.to_string()),
+                None => None,
+            };
+            let page = client.list("/api/projects", &[("organization_id", org)], list.most()).await?;
+            out.list(&page, &COLUMNS, "There are no projects. Make one: resoftai project create --name NAME")
+        }
+        ProjectCommand::Show { project } => {
+            let id = lookup::project_id(context, project).await?;
+            let project = client.get(&format!("/api/projects/{id}")).await?;
+            let more = [("created by", "created_by"), ("created", "created_at"), ("latest run", "latest_run_id")];
+            out.item(&project, &[&COLUMNS[..], &more, &[("requirements", "requirements")]].concat())
+        }
+        ProjectCommand::Create { name, requirements, org } => {
+            let organization = lookup::organization_or_only(context, org.as_deref()).await?;
+            let project = create(name, &input::text(requirements)?, organization, context).await?;
+            let sentence = format!("Created project {} ({}).", project["id"], cell(&project, "name"));
+            out.done(&project, &sentence)
+        }
+        ProjectCommand::Update { project, name, requirements } => {
+            let id = lookup::project_id(context, project).await?;
+            let mut body = Map::new();
+            if let Some(name) = name {
+                body.insert("name".to_owned(), json!(name));
+            }
+            if let Some(requirements) = requirements {
+                body.insert("requirements".to_owned(), json!(input::text(requirements)?));
+            }
+            let changed = client.put(&format!("/api/projects/{id}"), &Value::Object(body)).await?;
+            out.done(&changed, &format!("Changed project {id} ({}).", cell(&changed, "name")))
+        }
+        ProjectCommand::Delete { project, yes } => {
+            let id = lookup::project_id(context, project).await?;
+            let project = client.get(&format!("/api/projects/{id}")).await?;
+            let (name, files) = (cell(&project, "name"), cell(&project, "file_count"));
+            input::confirm(&format!("Delete project {id} ({name}) with its {files} files?"), *yes)?;
+            client.delete(&format!("/api/projects/{id}")).await?;
+            out.done(&deleted(id), &format!("Deleted project {id} ({name})."))
+        }
+    }
+}
+
+/// Creates a project; without an organisation the server takes the caller's only one.
+pub async fn create(name: &str, requirements: &str, organization: Option<i64>, context: &Context) -> Result<Value> {
+    let mut body = json!({"name": name, "requirements": requirements});
+    if let Some(id) = organization {
+        body["organization_id"] = json!(id);
+    }
+    context.client.post("/api/projects", &body).await
+}
