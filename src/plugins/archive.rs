@@ -166,4 +166,27 @@ mod tests {
         let entries: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), &b""[..])).collect();
         assert_eq!(unpack(&zip_of(&entries)).unwrap_err().code(), "plugin_too_large");
     }
+
+    proptest::proptest! {
+        /// Whatever bytes come, there is an answer, and what is taken stays inside the folder.
+        #[test]
+        fn damage_is_refused_or_harmless(
+            zip in proptest::bool::ANY,
+            damage in proptest::collection::vec((0_usize..2_000, proptest::num::u8::ANY), 1..20),
+        ) {
+            let mut bytes = if zip {
+                zip_of(&[("a/plugin.json", MANIFEST.as_bytes()), ("a/main.py", b"x")])
+            } else {
+                let file = EntryType::Regular;
+                tar_of(&[("a/plugin.json", file, MANIFEST.as_bytes()), ("a/main.py", file, b"x")])
+            };
+            for (at, byte) in damage {
+                let length = bytes.len();
+                bytes[at % length] = byte;
+            }
+            if let Ok(package) = unpack(&bytes).and_then(Package::new) {
+                proptest::prop_assert!(package.paths().iter().all(|path| crate::plugins::package::check_path(path).is_ok()));
+            }
+        }
+    }
 }
