@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::live::{Learned, Live};
@@ -278,7 +280,7 @@ impl Plugins {
         self.replace(kept, Ok(proven.package), Some(proven.live)).await
     }
 
-    /// Puts a new entry on the shelf, warms it up and lets go of the old one.
+    /// Puts a new entry on the shelf and lets go of the old one.
     async fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>, live: Option<Live>) -> Result<Plugin> {
         let counts = self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
         let entry = Arc::new(Entry::new(&kept, package, live, counts));
@@ -289,21 +291,13 @@ impl Plugins {
         Ok(view(kept, Some(&entry), true))
     }
 
-    /// Writes a package next to the others and renames it into its place; what was there is kept aside.
+    /// Writes a package next to the others and puts it into its place; what was there is kept aside.
     async fn put_in_place(&self, package: Arc<Package>) -> Result<Aside> {
         let dir = self.inner.dir.clone();
-        let (new, slug) = (dir.join(aside_name()?), package.manifest.slug.clone());
-        let written = new.clone();
-        let outcome = blocking(move || package.write(&written)).await;
-        let aside = match outcome {
-            Ok(()) => self.put_aside(&slug).await,
-            Err(error) => Err(error),
-        };
+        let (new, old) = (dir.join(aside_name()?), dir.join(aside_name()?));
+        let target = dir.join(&package.manifest.slug);
         blocking(move || {
-            let placed = aside.and_then(|aside| match fs::rename(&new, dir.join(&slug)) {
-                Ok(()) => Ok(aside),
-                Err(cause) => aside.settle(&dir.join(&slug), true).and(Err(cause.into())),
-            });
+            let placed = package.write(&new).and_then(|()| Ok(place(&new, &target, &old)?));
             if placed.is_err() && new.exists() {
                 clear(&new);
             }
@@ -329,6 +323,20 @@ impl Plugins {
         let (done, outcome) = oneshot::channel();
         self.inner.tasks.spawn(async move { drop(done.send(work.await)) });
         outcome.await.unwrap_or_else(|_| Err(Error::internal("a change of the plugins ended without an outcome")))
+    }
+}
+
+/// Renames `new` to `target`. What was there changes places with it in one step, so that a crash leaves one or the other;
+/// where the file system cannot do that, it is renamed to `old` first.
+fn place(new: &Path, target: &Path, old: &Path) -> std::io::Result<Aside> {
+    match rustix::fs::renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(Aside { old: Some(new.to_owned()) }),
+        Err(Errno::NOENT) => fs::rename(new, target).map(|()| Aside { old: None }),
+        Err(_) => {
+            fs::rename(target, old)?;
+            fs::rename(new, target).or_else(|cause| fs::rename(old, target).and(Err(cause)))?;
+            Ok(Aside { old: Some(old.to_owned()) })
+        }
     }
 }
 
