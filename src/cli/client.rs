@@ -178,8 +178,19 @@ impl Client {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let body = body.map(|value| Bytes::from(value.to_string()));
+        let body = body.map(|value| ("application/json", Bytes::from(value.to_string())));
         let reply = self.send(method, path, body, "application/json", None).await?;
+        self.json(path, reply).await
+    }
+
+    /// A POST of something that is not JSON, with an answer that is.
+    pub async fn upload(&self, path: &str, content_type: &str, body: Vec<u8>) -> Result<Value> {
+        let body = Some((content_type, Bytes::from(body)));
+        let reply = self.send(Method::POST, path, body, "application/json", None).await?;
+        self.json(path, reply).await
+    }
+
+    async fn json(&self, path: &str, reply: Reply) -> Result<Value> {
         let bytes = reply.whole().await?;
         if bytes.is_empty() {
             return Ok(Value::Null);
@@ -202,7 +213,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<Bytes>,
+        body: Option<(&str, Bytes)>,
         accept: &str,
         last_event: Option<&str>,
     ) -> Result<Reply> {
@@ -212,8 +223,8 @@ impl Client {
             .header(header::HOST, self.door.authority())
             .header(header::USER_AGENT, concat!("resoftai/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, accept);
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some((content_type, _)) = &body {
+            request = request.header(header::CONTENT_TYPE, *content_type);
         }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -221,7 +232,7 @@ impl Client {
         if let Some(id) = last_event {
             request = request.header("last-event-id", id);
         }
-        let request = request.body(Full::new(body.unwrap_or_default())).map_err(|cause| {
+        let request = request.body(Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default())).map_err(|cause| {
             Failure::usage(format!("This cannot be asked of a server ({cause}). Check the names and the token."))
         })?;
         let reply = self.exchange(request).await?;

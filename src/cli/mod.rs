@@ -20,6 +20,8 @@ mod login;
 mod lookup;
 mod member;
 mod org;
+mod plugin;
+mod plugin_folder;
 mod project;
 mod quota;
 #[cfg(test)]
@@ -189,6 +191,9 @@ pub enum Command {
     /// Projects.
     #[command(subcommand)]
     Project(project::ProjectCommand),
+    /// Plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -274,6 +279,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Project(command) => project::run(&command, context).await,
+        Command::Plugin(command) => plugin::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.
         Command::Serve(_)
@@ -314,6 +320,7 @@ mod tests {
         for line in [
             "resoftai admin create-user --username admin --email admin@yourcompany.com --role admin --password",
             "resoftai admin create-org --name Co --slug your-company --tier enterprise --admin-email a@b.c",
+            "resoftai plugin install security-scanner --config severity_threshold=high",
             "resoftai quota set --org acme llm_tokens unlimited",
             "resoftai quota set --org acme projects 1_000",
             "resoftai audit list --org acme --action create --resource project --actor admin --limit 3",

@@ -11,16 +11,16 @@ use tempfile::TempDir;
 use crate::app::{App, BINARY, PASSWORD};
 
 /// Somebody at another machine: a home of their own, no data directory.
-struct Desk {
+pub struct Desk {
     home: TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> Output {
+    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
         self.run_with(&[], arguments, input)
     }
 
@@ -40,13 +40,13 @@ impl Desk {
         child.wait_with_output().unwrap()
     }
 
-    fn json(&self, arguments: &[&str], input: &str) -> Value {
+    pub fn json(&self, arguments: &[&str], input: &str) -> Value {
         let output = self.run(&[&["--json"], arguments].concat(), input);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn sign_in(&self, app: &App, name: &str) -> Output {
+    pub fn sign_in(&self, app: &App, name: &str) -> Output {
         let server = format!("https://{}", app.address);
         let fingerprint = app.fingerprint.as_deref().unwrap();
         let arguments =
@@ -60,15 +60,15 @@ impl Desk {
 }
 
 /// What went to stderr.
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn shown(output: &Output) -> String {
+pub fn shown(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn person(app: &App, name: &str, role: &str, org: Option<&str>) {
+pub fn person(app: &App, name: &str, role: &str, org: Option<&str>) {
     let email = format!("{name}@example.org");
     let mut arguments = vec!["user", "create", "--username", name, "--email", &email, "--role", role];
     arguments.extend(org.iter().flat_map(|org| ["--org", org]));
@@ -344,6 +344,8 @@ fn the_commands_of_the_page_work_as_they_stand() {
     let app = App::start_https();
     let home = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(BINARY, home.path().join("resoftai")).unwrap();
+    let scanner = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/examples/security-scanner");
+    std::os::unix::fs::symlink(scanner, home.path().join("security-scanner")).unwrap();
     let (server, fingerprint) = (format!("https://{}", app.address), app.fingerprint.as_deref().unwrap());
     let mut ran = 0;
     for block in page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {

@@ -8,4 +8,5 @@ mod app;
 mod bad_input;
 mod binary;
 mod cli;
+mod cli_plugins;
 mod projects;

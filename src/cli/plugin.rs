@@ -1,0 +1,197 @@
+//! `resoftai plugin`: plugins, sent as a folder or taken from what lies in the server's plugins folder.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use crate::cli::client::{Page, escape, query_string};
+use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::output::{Column, cell, clean};
+use crate::cli::{Context, deleted, input, plugin_folder, suggest};
+
+const PATH: &str = "/api/plugins";
+
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// List the plugins.
+    List,
+    /// Show a plugin, its hooks and its configuration.
+    Info {
+        /// Its name in commands.
+        slug: String,
+    },
+    /// Install a plugin, from a folder on this machine or from the server's plugins folder.
+    Install {
+        /// A folder with a plugin.json, or the slug of one that lies in the server's plugins folder.
+        #[arg(value_name = "SLUG|FOLDER")]
+        plugin: String,
+        /// A setting; the value is JSON where it parses as JSON, else a string. May be repeated.
+        #[arg(long = "config", value_name = "KEY=VALUE", value_parser = input::pair)]
+        config: Vec<(String, Value)>,
+        /// Put the folder in the place of a plugin that is there.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Let a plugin work.
+    Enable {
+        /// Its name in commands.
+        slug: String,
+    },
+    /// Keep a plugin from working.
+    Disable {
+        /// Its name in commands.
+        slug: String,
+    },
+    /// Take a plugin out.
+    Uninstall {
+        /// Its name in commands.
+        slug: String,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Show a plugin's configuration, or change some of it.
+    Config {
+        /// Its name in commands.
+        slug: String,
+        /// What to change; the rest stays as it is.
+        #[arg(value_name = "KEY=VALUE", value_parser = input::pair)]
+        set: Vec<(String, Value)>,
+    },
+}
+
+pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
+    let (client, out) = (&context.client, &context.out);
+    match command {
+        PluginCommand::List => list(context).await,
+        PluginCommand::Info { slug } => info(slug, context).await,
+        PluginCommand::Install { plugin, config, replace } => install(plugin, config, *replace, context).await,
+        PluginCommand::Enable { slug } => switch(slug, "enable", context).await,
+        PluginCommand::Disable { slug } => switch(slug, "disable", context).await,
+        PluginCommand::Uninstall { slug, yes } => {
+            input::confirm(&format!("Uninstall {slug} with its configuration and its data?"), *yes)?;
+            named(slug, client.delete(&one(slug)).await, context).await?;
+            out.done(&deleted(slug), &format!("Uninstalled {slug}."))
+        }
+        PluginCommand::Config { slug, set } => configure(slug, set, context).await,
+    }
+}
+
+fn one(slug: &str) -> String {
+    format!("{PATH}/{}", escape(slug))
+}
+
+/// A plugin that is not there: with the nearest that is.
+async fn named(slug: &str, reply: Result<Value>, context: &Context) -> Result<Value> {
+    match reply {
+        Err(failure) if failure.exit() == Exit::NotFound => {
+            let all = context.client.get(PATH).await.unwrap_or_default();
+            let all = all["items"].as_array().cloned().unwrap_or_default();
+            match suggest::nearest(slug, all.iter().filter_map(|plugin| plugin["slug"].as_str())) {
+                Some(near) if near != slug => Err(failure.and(&format!("Did you mean \"{near}\"?"))),
+                _ => Err(failure),
+            }
+        }
+        reply => reply,
+    }
+}
+
+async fn list(context: &Context) -> Result<()> {
+    let mut plugins = context.client.get(PATH).await?;
+    if context.out.is_json() {
+        return context.out.value(&plugins);
+    }
+    let items = plugins["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    let columns = [
+        ("slug", "slug"),
+        ("version", "version"),
+        ("status", "status"),
+        ("category", "category"),
+        ("calls", "calls"),
+        ("failures", "failures"),
+        ("description", "description"),
+    ];
+    let nothing = "No plugin is installed. Install one: resoftai plugin install SLUG";
+    context.out.list(&Page { items, next_cursor: None }, &columns, nothing)
+}
+
+async fn info(slug: &str, context: &Context) -> Result<()> {
+    const FIELDS: [Column; 10] = [
+        ("slug", "slug"),
+        ("name", "name"),
+        ("version", "version"),
+        ("status", "status"),
+        ("error", "error"),
+        ("category", "category"),
+        ("author", "author"),
+        ("description", "description"),
+        ("installed", "installed_at"),
+        ("config", "config"),
+    ];
+    let plugin = named(slug, context.client.get(&one(slug)).await, context).await?;
+    context.out.item(&plugin, &FIELDS)?;
+    let hooks = plugin["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if context.out.is_json() || hooks.is_empty() {
+        return Ok(());
+    }
+    context.out.line("")?;
+    context.out.table(hooks, &[("hook", "name"), ("kind", "kind"), ("priority", "priority")])
+}
+
+async fn install(plugin: &str, config: &[(String, Value)], replace: bool, context: &Context) -> Result<()> {
+    let config = input::object(config)?;
+    let reply = match folder(plugin) {
+        Some(folder) => {
+            let archive = plugin_folder::pack(folder)?;
+            let config = (!config.is_empty()).then(|| Value::Object(config).to_string());
+            let query = query_string(&[("config", config), ("replace", replace.then(|| "true".to_owned()))]);
+            context.client.upload(&format!("{PATH}/upload{query}"), "application/x-tar", archive).await
+        }
+        None => {
+            let mut body = json!({"slug": plugin});
+            if !config.is_empty() {
+                body["config"] = Value::Object(config);
+            }
+            context.client.post(&format!("{PATH}/install"), &body).await.map_err(|failure| meant_here(plugin, failure))
+        }
+    };
+    let installed = named(plugin, reply, context).await?;
+    let (slug, version, status) = (cell(&installed, "slug"), cell(&installed, "version"), cell(&installed, "status"));
+    context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}."))
+}
+
+/// The folder that is meant, when one is: a slug has no slash.
+fn folder(plugin: &str) -> Option<&Path> {
+    (plugin.contains('/') || plugin == ".").then_some(Path::new(plugin))
+}
+
+/// A slug that the server does not have while a folder of that name lies here: then that was meant.
+fn meant_here(plugin: &str, failure: Failure) -> Failure {
+    if failure.exit() == Exit::NotFound && Path::new(plugin).join("plugin.json").is_file() {
+        return failure.and(&format!("To send the folder that lies here: resoftai plugin install ./{plugin}"));
+    }
+    failure
+}
+
+async fn switch(slug: &str, verb: &str, context: &Context) -> Result<()> {
+    let plugin = named(slug, context.client.act(&format!("{}/{verb}", one(slug))).await, context).await?;
+    context.out.done(&plugin, &format!("{slug} is {}.", cell(&plugin, "status")))
+}
+
+async fn configure(slug: &str, set: &[(String, Value)], context: &Context) -> Result<()> {
+    let mut plugin = named(slug, context.client.get(&one(slug)).await, context).await?;
+    if !set.is_empty() {
+        let mut config: Map<String, Value> = plugin["config"].as_object().cloned().unwrap_or_default();
+        config.extend(input::object(set)?);
+        plugin = context.client.put(&format!("{}/config", one(slug)), &Value::Object(config)).await?;
+    }
+    let config = &plugin["config"];
+    if context.out.is_json() {
+        return context.out.value(config);
+    }
+    for (key, value) in config.as_object().into_iter().flatten() {
+        context.out.line(&clean(&format!("{key}={value}")))?;
+    }
+    Ok(())
+}
