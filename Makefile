@@ -5,7 +5,7 @@ TARGET := target/x86_64-unknown-linux-gnu
 .PHONY: run test model plugin-runtime check dist
 
 ## Build and serve on a data directory of its own, over HTTPS on https://127.0.0.1:8443.
-run:
+run: plugin-runtime
 	$(CARGO) build --release
 	$(TARGET)/release/resoftai --data-dir "$(CURDIR)/target/site" serve
 
@@ -32,7 +32,7 @@ check:
 	$(CARGO) clippy -p resoftai-engine --profile engine --all-targets -- -D warnings
 
 ## One file, dist/resoftai, that needs nothing else; proven in an empty chroot.
-dist:
+dist: plugin-runtime
 	$(CARGO) build --release
 	install -D -m 0755 $(TARGET)/release/resoftai dist/resoftai
 	sh tests/dist.sh dist/resoftai

@@ -6,6 +6,7 @@
 pub mod health;
 pub mod listen;
 pub mod middleware;
+mod parts;
 pub mod router;
 pub mod tls;
 
@@ -66,7 +67,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let tasks = Tasks::default();
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
-    let options = plugins::Options { dir: config.data_dir.join("plugins"), runtime: &[], limits: Limits::default() };
+    let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
+    let options = plugins::Options { dir, runtime, limits: Limits::default() };
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let router = router::build(&router::App {
         db: db.clone(),
