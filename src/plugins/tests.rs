@@ -22,6 +22,7 @@ static RUNTIME: LazyLock<&'static [u8]> = LazyLock::new(|| {
     let file = parts.join("python-runtime.cwasm.zst");
     let bytes =
         fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}. Run `make plugin-runtime`.", file.display()));
+    assert!(!bytes.is_empty(), "{} is empty. Run `make plugin-runtime`.", file.display());
     Vec::leak(bytes)
 });
 

@@ -9,4 +9,5 @@ mod bad_input;
 mod binary;
 mod cli;
 mod cli_plugins;
+mod plugins;
 mod projects;
