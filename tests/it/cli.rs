@@ -140,19 +140,26 @@ fn a_certificate_that_is_not_known_is_refused_and_named() {
 }
 
 #[test]
-fn an_authority_that_did_not_sign_the_certificate_does_not_help() {
+fn a_certificate_of_a_named_authority_is_accepted() {
     let app = App::start_https();
     person(&app, "anna", "admin", None);
-    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let file = app.dir.path().join("other.pem");
-    std::fs::write(&file, certificate.cert.pem()).unwrap();
+    let other = app.dir.path().join("other.pem");
+    let certificate = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&other, certificate.cert.pem()).unwrap();
     let (desk, server) = (Desk::new(), format!("https://{}", app.address));
-    let login = ["login", "--server", &server, "--username", "anna", "--password-stdin", "--ca-file"];
-    let foreign = desk.run(&[&login[..], &[file.to_str().unwrap()]].concat(), PASSWORD);
+    let login = |authority: &Path| {
+        let file = authority.to_str().unwrap();
+        let arguments = ["login", "--server", &server, "--username", "anna", "--password-stdin", "--ca-file", file];
+        desk.run(&arguments, PASSWORD)
+    };
+    let foreign = login(&other);
     assert_eq!(foreign.status.code(), Some(4), "{}", said(&foreign));
-    let nothing = desk.run(&[&login[..], &["/nowhere/ca.pem"]].concat(), PASSWORD);
+    let nothing = login(Path::new("/nowhere/ca.pem"));
     assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
     assert!(said(&nothing).contains("/nowhere/ca.pem"));
+    let good = login(&app.dir.path().join("tls/cert.pem"));
+    assert!(good.status.success(), "{}", said(&good));
+    assert_eq!(desk.json(&["whoami"], "")["name"], "anna", "the authority is kept with the sign-in");
 }
 
 #[test]
