@@ -72,9 +72,7 @@ impl Plugins {
         let (mut answers, mut steps) = (Vec::new(), Vec::new());
         for entry in self.inner.shelf.all() {
             let Some(live) = &entry.live else { continue };
-            let turn = self.inner.turns.acquire().await;
             let learned = live.learned(&self.inner.runtime).await;
-            drop(turn);
             let place = answers.len();
             let outcome = match learned {
                 Ok(learned) => {
@@ -110,10 +108,8 @@ impl Plugins {
             Some(place) => (Ask::Filter(place, HOOK), Value::Object(value.clone()).to_string()),
             None => (Ask::Method(METHOD), Value::Object(asked.clone()).to_string()),
         };
-        let turn = self.inner.turns.acquire().await;
         let most = payload.len() + MAX_ADDED;
         let answer = live.call(&self.inner.runtime, &ask, &payload, |answer| read(answer, most)).await;
-        drop(turn);
         let answer = match answer {
             Ok(answer) => answer,
             Err(failed) => return Err(self.judge(&step.entry, failed).await),

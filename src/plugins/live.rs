@@ -140,8 +140,10 @@ impl Live {
         let mut slot = self.turn().await?;
         // Out of the slot while it works: a caller that leaves takes the half-done instance with it.
         let warm = self.warm(&mut slot, runtime).await.inspect_err(|failed| self.count(failed))?;
+        let turn = runtime.turn().await.map_err(|error| blameless(error.message()))?;
         let started = Instant::now();
         let outcome = self.ask(&mut slot, warm, ask, payload).await;
+        drop(turn);
         self.counts.called();
         let outcome = match outcome {
             Ok(answer) => read(&answer).map_err(|reason| judge(&mut slot, &Failure::BadReply { reason })),
@@ -221,6 +223,7 @@ impl Live {
             return Err(blameless(format!("It is left in peace for another {seconds:.1} s after it failed. {last}")));
         }
         let sandbox = runtime.get().await.map_err(|error| blameless(error.message()))?;
+        let _turn = runtime.turn().await.map_err(|error| blameless(error.message()))?;
         self.host.begin_call();
         let host: Arc<PluginHost> = self.host.clone();
         match sandbox.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 pub use finding::{NewFinding, Severity};
@@ -46,8 +46,6 @@ use shelf::Shelf;
 
 /// The most plugins of a site.
 pub const MAX_PLUGINS: usize = 200;
-/// Calls into plugins at the same time; more wait.
-const TURNS: usize = 2;
 
 /// A text file to be looked at.
 #[derive(Debug, Clone)]
@@ -145,7 +143,6 @@ struct Inner {
     shelf: Shelf,
     /// Held by whoever changes which plugins there are.
     changes: Mutex<()>,
-    turns: Semaphore,
 }
 
 impl Plugins {
@@ -166,7 +163,6 @@ impl Plugins {
             tasks,
             shelf: Shelf::default(),
             changes: Mutex::new(()),
-            turns: Semaphore::new(TURNS),
         };
         let plugins = Self { inner: Arc::new(inner) };
         plugins.take_in().await?;

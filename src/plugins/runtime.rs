@@ -2,12 +2,16 @@
 //!
 //! Invariant: a site without plugins never pays for it, and a build without it says so instead of failing elsewhere.
 
+use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
 use resoftai_sandbox::Sandbox;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::base::error::{Error, Result};
+
+/// Calls into plugins at the same time, at most; fewer where there are fewer processors.
+const MAX_TURNS: usize = 4;
 
 pub struct Runtime {
     /// Compressed; empty when this build carries none.
@@ -15,11 +19,22 @@ pub struct Runtime {
     sandbox: OnceCell<Sandbox>,
     /// Why the last try to map it failed.
     failure: Mutex<Option<String>>,
+    turns: Semaphore,
 }
 
 impl Runtime {
     pub fn new(bytes: &'static [u8]) -> Self {
-        Self { bytes, sandbox: OnceCell::new(), failure: Mutex::new(None) }
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let turns = Semaphore::new((processors - 1).clamp(1, MAX_TURNS));
+        Self { bytes, sandbox: OnceCell::new(), failure: Mutex::new(None), turns }
+    }
+
+    /// Waits for a turn. Whoever runs a plugin's code holds one, so that plugins never keep all threads from the others.
+    ///
+    /// # Errors
+    /// Never while the server runs.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        self.turns.acquire().await.map_err(Error::internal)
     }
 
     /// The sandbox. The first call takes about 0.2 s; a call after a failed one tries again.
