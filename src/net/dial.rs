@@ -1,0 +1,146 @@
+//! One connection to a server: name, TCP, TLS or Unix socket, within the connect timeout.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::target::{Place, Target};
+use super::{Client, Inner};
+use crate::base::error::{Error, Result};
+
+/// A connected byte stream of any kind.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
+
+/// Connects to `target`.
+///
+/// # Errors
+/// `egress_refused`, `unknown_host`, `unreachable` and `tls_failed`, naming the server.
+pub(super) async fn dial(client: &Client, target: &Target) -> Result<Stream> {
+    if let Place::Tcp { host, port, .. } = &target.place {
+        client.check(host, *port)?;
+    }
+    let limit = client.inner.connect_timeout;
+    match tokio::time::timeout(limit, connect(&client.inner, target)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(unreachable(target, &format!("no connection within {} s", limit.as_secs_f32()))),
+    }
+}
+
+fn unreachable(target: &Target, why: &str) -> Error {
+    let sentence = format!("The server at {target} cannot be reached: {why}. Check that it runs and that its address is right.");
+    Error::upstream("unreachable", sentence)
+}
+
+async fn connect(inner: &Inner, target: &Target) -> Result<Stream> {
+    let (host, port, tls) = match &target.place {
+        Place::Unix(path) => {
+            let stream = UnixStream::connect(path).await;
+            return stream.map(Stream::Unix).map_err(|cause| unreachable(target, &words(&cause)).caused_by(cause));
+        }
+        Place::Tcp { host, port, tls } => (host, *port, *tls),
+    };
+    let tcp = connect_any(target, &inner.dns.resolve(host).await?, port).await?;
+    if !tls {
+        return Ok(Stream::Tcp(tcp));
+    }
+    let name = ServerName::try_from(host.clone()).map_err(|cause| tls_failed(target, &cause.to_string()))?;
+    let connector = TlsConnector::from(inner.tls.clone());
+    let tls = connector.connect(name, tcp).await.map_err(|cause| tls_failed(target, &cause.to_string()).caused_by(cause))?;
+    Ok(Stream::Tls(Box::new(tls)))
+}
+
+fn tls_failed(target: &Target, why: &str) -> Error {
+    let sentence = format!("The TLS connection to {target} failed: {why}. Check its certificate and the site's CA file.");
+    Error::upstream("tls_failed", sentence)
+}
+
+async fn connect_any(target: &Target, addresses: &[IpAddr], port: u16) -> Result<TcpStream> {
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect((*address, port)).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(cause) => last = Some(cause),
+        }
+    }
+    let why = last.as_ref().map_or_else(|| "it has no address".to_owned(), words);
+    Err(unreachable(target, &why))
+}
+
+/// The operating system's words in the middle of a sentence of ours.
+fn words(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::ConnectionRefused => "it refused the connection".to_owned(),
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        _ => cause.to_string(),
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+}
