@@ -9,6 +9,7 @@ pub mod blobs;
 pub mod config;
 pub mod db;
 pub mod kv;
+pub mod net;
 
 // Kit: what every room may hold.
 pub mod access;

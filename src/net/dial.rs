@@ -38,7 +38,8 @@ pub(super) async fn dial(client: &Client, target: &Target) -> Result<Stream> {
 }
 
 fn unreachable(target: &Target, why: &str) -> Error {
-    let sentence = format!("The server at {target} cannot be reached: {why}. Check that it runs and that its address is right.");
+    let sentence =
+        format!("The server at {target} cannot be reached: {why}. Check that it runs and that its address is right.");
     Error::upstream("unreachable", sentence)
 }
 
@@ -56,12 +57,14 @@ async fn connect(inner: &Inner, target: &Target) -> Result<Stream> {
     }
     let name = ServerName::try_from(host.clone()).map_err(|cause| tls_failed(target, &cause.to_string()))?;
     let connector = TlsConnector::from(inner.tls.clone());
-    let tls = connector.connect(name, tcp).await.map_err(|cause| tls_failed(target, &cause.to_string()).caused_by(cause))?;
+    let tls =
+        connector.connect(name, tcp).await.map_err(|cause| tls_failed(target, &cause.to_string()).caused_by(cause))?;
     Ok(Stream::Tls(Box::new(tls)))
 }
 
 fn tls_failed(target: &Target, why: &str) -> Error {
-    let sentence = format!("The TLS connection to {target} failed: {why}. Check its certificate and the site's CA file.");
+    let sentence =
+        format!("The TLS connection to {target} failed: {why}. Check its certificate and the site's CA file.");
     Error::upstream("tls_failed", sentence)
 }
 

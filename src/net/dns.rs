@@ -23,8 +23,9 @@ impl Dns {
     /// When the resolver cannot be built from what the files say.
     pub fn from_system() -> Result<Self> {
         let provider = TokioRuntimeProvider::default;
-        let mut builder = Resolver::builder(provider())
-            .unwrap_or_else(|_| Resolver::builder_with_config(ResolverConfig::from_name_servers(Vec::new()), provider()));
+        let mut builder = Resolver::builder(provider()).unwrap_or_else(|_| {
+            Resolver::builder_with_config(ResolverConfig::from_name_servers(Vec::new()), provider())
+        });
         builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let resolver = builder.build().map_err(|cause| {
             Error::unavailable("resolver", "The resolver cannot be set up. Check /etc/resolv.conf.").caused_by(cause)
@@ -46,7 +47,9 @@ impl Dns {
         let unknown = || {
             Error::upstream(
                 "unknown_host",
-                format!("The host name {host} does not resolve. Check it, /etc/hosts and the servers of /etc/resolv.conf."),
+                format!(
+                    "The host name {host} does not resolve. Check it, /etc/hosts and the servers of /etc/resolv.conf."
+                ),
             )
         };
         let found = self.0.lookup_ip(host).await.map_err(|cause| unknown().caused_by(cause))?;

@@ -88,7 +88,9 @@ impl Client {
         Err(Error::new(
             Kind::Forbidden,
             "egress_refused",
-            format!("{host}:{port} is not among the hosts this site may reach. Configure a model provider there first."),
+            format!(
+                "{host}:{port} is not among the hosts this site may reach. Configure a model provider there first."
+            ),
         ))
     }
 }

@@ -24,7 +24,11 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// `host` is a name or an address without brackets.
-    Tcp { host: String, port: u16, tls: bool },
+    Tcp {
+        host: String,
+        port: u16,
+        tls: bool,
+    },
     Unix(PathBuf),
 }
 
@@ -108,7 +112,18 @@ mod tests {
         assert_eq!(shown("http://[::1]:9/v1"), "http://[::1]:9/v1");
         assert_eq!(shown("http://[::1]/v1"), "http://[::1]:80/v1");
         assert_eq!(shown("unix:/run/model.sock"), "unix:/run/model.sock");
-        for bad in ["", "gpu1", "ftp://a", "http://", "http://u:p@a", "http://a/?q", "http://a/#f", "http://a:0", "http://a:70000", "unix:rel"] {
+        for bad in [
+            "",
+            "gpu1",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://a/?q",
+            "http://a/#f",
+            "http://a:0",
+            "http://a:70000",
+            "unix:rel",
+        ] {
             assert_eq!(Target::parse(bad).map_err(|error| error.code()), Err("invalid_url"), "{bad}");
         }
     }

@@ -31,7 +31,8 @@ pub fn client_config(ca_files: &[PathBuf]) -> Result<ClientConfig> {
     }
     for file in ca_files {
         let refused = |cause: String| {
-            let sentence = format!("The CA file {} cannot be used: {cause}. It must hold PEM certificates.", file.display());
+            let sentence =
+                format!("The CA file {} cannot be used: {cause}. It must hold PEM certificates.", file.display());
             Error::invalid("ca_file", sentence)
         };
         let certificates: Vec<_> = CertificateDer::pem_file_iter(file)

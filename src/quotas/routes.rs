@@ -1,4 +1,4 @@
-//! Quotas over HTTP.
+//! Quotas over HTTP: everybody in an organisation sees them, a super admin sets them.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -19,51 +19,59 @@ impl Quotas {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+/// An organisation's quotas.
+#[derive(Debug, Serialize, ToSchema)]
 struct QuotaList {
     items: Vec<Quota>,
 }
 
-/// What an organisation may have and has.
-#[utoipa::path(get, path = "/api/organizations/{id}/quotas", tag = "quotas", params(("id" = i64, Path)),
-    responses((status = 200, body = QuotaList), (status = "default", response = Problem)))]
-async fn list(State(quotas): State<Quotas>, permit: Permit<QuotaView>, Path(id): Path<i64>) -> Result<Json<QuotaList>> {
-    let items = quotas.db.read(move |tx| store::list(tx, &permit, OrgId(id))).await?;
-    Ok(Json(QuotaList { items }))
-}
-
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewLimit {
-    /// Null: without limit.
+struct SetQuota {
+    /// Null means unlimited.
     #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true)]
     limit_value: Option<i64>,
 }
 
-/// Set a limit.
-#[utoipa::path(put, path = "/api/organizations/{id}/quotas/{resource}", tag = "quotas",
-    params(("id" = i64, Path), ("resource" = String, Path)), request_body = NewLimit,
+/// The quotas of an organisation with what is used.
+#[utoipa::path(get, path = "/api/organizations/{id}/quotas", tag = "quotas", params(("id" = i64, Path)),
+    responses((status = 200, body = QuotaList), (status = "default", response = Problem)))]
+async fn list(State(quotas): State<Quotas>, permit: Permit<QuotaView>, Path(id): Path<i64>) -> Result<Json<QuotaList>> {
+    let org = OrgId(id);
+    permit.require(org, "such organization")?;
+    let items = quotas.meter.db.read(move |tx| store::list(tx, org)).await?;
+    if items.is_empty() {
+        return Err(Error::not_found("such organization"));
+    }
+    Ok(Json(QuotaList { items }))
+}
+
+/// Sets a limit. A lower one than what is used stops further use and takes nothing away.
+#[utoipa::path(put, path = "/api/organizations/{id}/quotas/{resource}", tag = "quotas", request_body = SetQuota,
+    params(("id" = i64, Path), ("resource" = String, Path, description = "projects or llm_tokens")),
     responses((status = 200, body = Quota), (status = "default", response = Problem)))]
 async fn set(
     State(quotas): State<Quotas>,
     permit: Permit<QuotaManage>,
     Path((id, resource)): Path<(i64, String)>,
-    Json(body): Json<NewLimit>,
+    Json(SetQuota { limit_value }): Json<SetQuota>,
 ) -> Result<Json<Quota>> {
-    let resource = Resource::parse(&resource)?;
-    if body.limit_value.is_some_and(|limit| limit < 0) {
-        return Err(Error::invalid("invalid_limit", "A limit is zero or more, or null for none.").field("limit_value"));
+    if limit_value.is_some_and(|limit| limit < 0) {
+        let sentence = "limit_value is below zero. Use 0 to allow nothing, null to allow everything.";
+        return Err(Error::invalid("invalid_limit", sentence).field("limit_value"));
     }
-    let now = quotas.clock.now();
-    quotas
-        .db
-        .write(move |tx| {
-            let (before, after) = store::set_limit(tx, &permit, OrgId(id), resource, body.limit_value)?;
-            let event = Event::new(AuditAction::Update, "quota", format!("Set the limit of {}", resource.code()));
-            let event = event.id(resource.code()).org(OrgId(id)).before(&before).after(&after);
-            audit::record(tx, now, permit.caller(), &event)?;
-            Ok(after)
-        })
-        .await
-        .map(Json)
+    let (org, resource, now) = (OrgId(id), Resource::parse(&resource)?, quotas.meter.clock.now());
+    let quota = quotas.meter.db.write(move |tx| {
+        let (before, after) = store::set_limit(tx, &permit, org, resource, limit_value)?;
+        let event = Event::new(AuditAction::Update, "quota", format!("Set the limit of {}", resource.code()));
+        let event = event.id(resource.code()).org(org).before(&before).after(&after);
+        audit::record(tx, now, permit.caller(), &event)?;
+        Ok(after)
+    });
+    let quota = quota.await?;
+    if resource == Resource::LlmTokens {
+        quotas.shed(org);
+    }
+    Ok(Json(quota))
 }

@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use crate::accounts::Accounts;
 use crate::base::clock::Clock;
-use crate::base::crypto::Key;
+use crate::base::crypto::{self, Key};
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::config::{Config, secrets};
 use crate::db::{Db, Options};
 use crate::kv::Kv;
 use crate::plugins::{self, Limits, Plugins};
+use crate::quotas::Quotas;
 
 /// How long requests may take to finish once the server is told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -70,11 +71,14 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
     let options = plugins::Options { dir, runtime, limits: Limits::default() };
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
+    let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
+    let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process).await?;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
         accounts,
         plugins,
+        quotas,
         many_organizations: config.enterprise_mode,
         data_dir: config.data_dir.clone(),
     })?;

@@ -33,6 +33,7 @@ pub struct App {
     pub clock: Clock,
     pub accounts: Accounts,
     pub plugins: Plugins,
+    pub quotas: Quotas,
     pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
@@ -42,7 +43,7 @@ fn rooms(app: &App) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(app.accounts.clone().routes())
         .merge(Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations).routes())
-        .merge(Quotas::new(app.db.clone(), app.clock.clone()).routes())
+        .merge(app.quotas.clone().routes())
         .merge(Projects::new(app.db.clone(), app.clock.clone()).routes())
         .merge(app.plugins.clone().routes())
         .merge(Audit { db: app.db.clone() }.routes())

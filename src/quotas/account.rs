@@ -1,0 +1,271 @@
+//! One organisation's tokens in this process, and reservations of them.
+//!
+//! Invariant: what is held here, reserved, and on its way to be settled is together what the process's durable grant
+//! says, or less. A reservation that ends in any way returns what was not used; use whose transaction failed is settled
+//! by itself, for the tokens are gone either way.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::oneshot;
+
+use super::meter::Meter;
+use super::settle::Settlement;
+use super::{Told, Usage, store};
+use crate::access::OrgId;
+use crate::base::error::Result;
+use crate::db::Tx;
+
+/// The surplus a first grant asks for, in tokens.
+const FIRST_CHUNK: u64 = 8192;
+/// The most surplus a grant asks for.
+const LAST_CHUNK: u64 = 4 << 20;
+/// Grants closer together than this double the surplus.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// An organisation's grant in this process.
+pub(super) struct Account {
+    pub org: OrgId,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// Granted, not reserved.
+    pub held: u64,
+    pub waiting: VecDeque<Waiter>,
+    /// A task is getting more.
+    pub extending: bool,
+    next_ticket: u64,
+    chunk: u64,
+    extended_at: Option<Instant>,
+    used_at: Instant,
+}
+
+pub(super) struct Waiter {
+    pub ticket: u64,
+    pub amount: u64,
+    pub reply: oneshot::Sender<Result<Held>>,
+}
+
+/// What the next grant should bring.
+pub(super) struct Need {
+    /// All that wait, minus what is held.
+    pub shortfall: u64,
+    /// The smallest single shortfall: less than this helps nobody.
+    pub least: u64,
+    /// On top, for those to come.
+    pub surplus: u64,
+    /// Waiters with a ticket below this were counted.
+    pub cutoff: u64,
+}
+
+impl Account {
+    pub fn new(org: OrgId) -> Self {
+        let state = State {
+            held: 0,
+            waiting: VecDeque::new(),
+            extending: false,
+            next_ticket: 0,
+            chunk: FIRST_CHUNK,
+            extended_at: None,
+            used_at: Instant::now(),
+        };
+        Self { org, state: Mutex::new(state) }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes `amount` from what is held, or queues for it. True: somebody must start getting more.
+    pub fn take(self: &Arc<Self>, amount: u64) -> Result<Held, (oneshot::Receiver<Result<Held>>, bool)> {
+        let mut state = self.lock();
+        state.used_at = Instant::now();
+        if state.waiting.is_empty() && state.held >= amount {
+            state.held -= amount;
+            return Ok(Held { account: self.clone(), amount });
+        }
+        let (reply, answer) = oneshot::channel();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(Waiter { ticket, amount, reply });
+        let idle = !state.extending;
+        state.extending = true;
+        Err((answer, idle))
+    }
+
+    /// Serves whom it can; then what is still needed, or None (and no longer extending) when nobody waits.
+    pub fn need(self: &Arc<Self>) -> Option<Need> {
+        let served = self.serve();
+        let mut state = self.lock();
+        // Whoever gave up in the meantime returns what it was given, outside of the lock.
+        drop(served);
+        if state.waiting.is_empty() {
+            state.extending = false;
+            return None;
+        }
+        let busy = state.extended_at.is_some_and(|at| at.elapsed() < BUSY);
+        if busy {
+            state.chunk = (state.chunk * 2).min(LAST_CHUNK);
+        }
+        state.extended_at = Some(Instant::now());
+        let total: u64 = state.waiting.iter().map(|waiter| waiter.amount).sum();
+        let least = state.waiting.iter().map(|waiter| waiter.amount).min().unwrap_or(0);
+        Some(Need {
+            shortfall: total.saturating_sub(state.held),
+            least: least.saturating_sub(state.held).max(1),
+            surplus: state.chunk,
+            cutoff: state.next_ticket,
+        })
+    }
+
+    fn serve(self: &Arc<Self>) -> Vec<Result<Held>> {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        let mut unwanted = Vec::new();
+        for waiter in waiting {
+            if waiter.reply.is_closed() {
+                continue;
+            }
+            if state.held < waiter.amount {
+                state.waiting.push_back(waiter);
+                continue;
+            }
+            state.held -= waiter.amount;
+            let held = Held { account: self.clone(), amount: waiter.amount };
+            if let Err(back) = waiter.reply.send(Ok(held)) {
+                unwanted.push(back);
+            }
+        }
+        drop(state);
+        unwanted
+    }
+
+    /// Takes `amount` more in, serves whom it suffices for, and returns those before `cutoff` whom it does not.
+    pub fn granted(self: &Arc<Self>, amount: u64, cutoff: u64) -> Vec<Waiter> {
+        self.lock().held += amount;
+        drop(self.serve());
+        let mut state = self.lock();
+        let (refused, later) = std::mem::take(&mut state.waiting).into_iter().partition(|w: &Waiter| w.ticket < cutoff);
+        state.waiting = later;
+        Vec::from(refused)
+    }
+
+    /// Everything held, when nobody took any for `idle`; it must then be given back durably.
+    pub fn idle(&self, idle: Duration) -> Option<u64> {
+        let mut state = self.lock();
+        if state.held == 0 || state.extending || state.used_at.elapsed() < idle {
+            return None;
+        }
+        state.chunk = FIRST_CHUNK;
+        Some(std::mem::take(&mut state.held))
+    }
+
+    pub fn put_back(&self, amount: u64) {
+        self.lock().held += amount;
+    }
+}
+
+/// Tokens taken out of an account; dropping returns them to it.
+pub(super) struct Held {
+    account: Arc<Account>,
+    amount: u64,
+}
+
+impl Held {
+    /// Splits what was used off: it no longer returns.
+    fn consume(&mut self, used: u64) -> u64 {
+        let used = used.min(self.amount);
+        self.amount -= used;
+        used
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.amount > 0 {
+            self.account.put_back(self.amount);
+        }
+    }
+}
+
+/// Tokens set aside for one call. Dropped, it returns all of them.
+pub struct Reservation {
+    amount: u64,
+    held: Held,
+    meter: Arc<Meter>,
+    /// Its place in the queue of settlements, so that settling never waits.
+    slot: Option<OwnedPermit<Settlement>>,
+    /// What [`Reservation::settle_in`] wrote, and whether that was committed.
+    written: Mutex<Option<Usage>>,
+    committed: Arc<AtomicBool>,
+}
+
+impl Reservation {
+    pub(super) fn new(held: Held, meter: Arc<Meter>, slot: OwnedPermit<Settlement>) -> Self {
+        let (amount, slot) = (held.amount, Some(slot));
+        Self { amount, held, meter, slot, written: Mutex::new(None), committed: Arc::default() }
+    }
+
+    /// The tokens set aside.
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// Counts `usage` (at most what was set aside), writes it and `told` down with the next group commit, and returns the
+    /// rest at once. Does not wait.
+    pub fn settle(mut self, usage: Usage, told: Option<Told>) {
+        self.queue(usage, told);
+    }
+
+    fn queue(&mut self, usage: Usage, told: Option<Told>) {
+        let used = self.held.consume(usage.tokens);
+        if let Some(slot) = self.slot.take() {
+            let at = self.meter.clock.now();
+            slot.send(Settlement { org: self.held.account.org, used, usage, told, at });
+        }
+    }
+
+    /// Counts `usage` in the caller's own transaction. When that fails, the reservation settles by itself on drop.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn settle_in(&self, tx: &mut Tx<'_>, usage: &Usage) -> Result<()> {
+        let used = signed(usage.tokens.min(self.amount));
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage.clone());
+        let org = self.held.account.org;
+        store::settle(tx, &self.meter.process, org, used, 0)?;
+        let record = store::Record {
+            org,
+            amount: used,
+            user: usage.user,
+            project: usage.project,
+            model: Some(&usage.model),
+            source: usage.source,
+            at: self.meter.clock.now(),
+        };
+        store::record(tx, &record)?;
+        let committed = self.committed.clone();
+        tx.after_commit(move || committed.store(true, Ordering::Release));
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let Some(usage) = self.written.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        if self.committed.load(Ordering::Acquire) {
+            self.held.consume(usage.tokens);
+        } else {
+            self.queue(usage, None);
+        }
+    }
+}
+
+/// Tokens as the database counts them.
+pub(super) fn signed(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap_or(i64::MAX)
+}
