@@ -91,18 +91,18 @@ impl Accounts {
     ///
     /// # Errors
     /// `account_inactive` when the account is gone or switched off.
-    pub async fn caller_of(&self, id: UserId) -> Result<Caller> {
+    pub async fn caller_of(&self, id: UserId) -> Result<Arc<Caller>> {
         let user = self.db.read(move |tx| store::user(tx, id)).await?;
         let user = user.filter(|user| user.is_active).ok_or_else(|| {
             Error::forbidden("account_inactive", format!("The account {} is switched off or gone.", id.0))
         })?;
-        Ok(Caller {
+        Ok(Arc::new(Caller {
             actor: user.actor(),
             user: Some(id),
             session: None,
             grants: Arc::new(user.grants()),
             origin: Origin::default(),
-        })
+        }))
     }
 
     /// Hashes a password off the request threads.
