@@ -31,7 +31,7 @@ async fn read_request(stream: &mut TcpStream) -> bool {
 async fn get(endpoint: &Endpoint) -> Result<Bytes> {
     let uri = endpoint.uri("/x")?;
     let reply = endpoint.send(Method::GET, uri, HeaderMap::new(), Bytes::new()).await?;
-    reply.into_body().collect().await.map(|body| body.to_bytes()).map_err(Error::internal)
+    reply.into_body().collect().await.map(http_body_util::Collected::to_bytes).map_err(Error::internal)
 }
 
 /// Answers `per_connection` requests on each connection, then closes it; counts the connections.
