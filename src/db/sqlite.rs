@@ -26,6 +26,8 @@ use crate::base::error::{Error, Result};
 const GROUP: usize = 256;
 /// How long SQLite itself waits for another process that holds the file.
 const FILE_WAIT: Duration = Duration::from_secs(5);
+/// Between two attempts to switch the journal while another process holds the file.
+const WAL_PAUSE: Duration = Duration::from_millis(20);
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 256;
 /// Virtual machine steps between two looks at the clock.
@@ -61,9 +63,7 @@ impl Limit {
 
 /// Opens or creates the file (mode 0600), brings its schema up to date; the writer first, then the readers.
 pub(super) fn open(path: &Path, readers: usize, migrations: &[Migration]) -> Result<(Session, Vec<Session>)> {
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
-    let file = file.map_err(|cause| cannot_open(path, &cause.to_string()).caused_by(cause))?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    create(path)?;
     let writer = connect(path).map_err(|cause| cannot_open(path, &cause.to_string()))?;
     while migrate_one(&writer.conn, migrations)? {}
     let reader = |_| {
@@ -73,6 +73,14 @@ pub(super) fn open(path: &Path, readers: usize, migrations: &[Migration]) -> Res
     };
     let readers = (0..readers).map(reader).collect::<Result<Vec<_>, DbError>>();
     Ok((writer, readers.map_err(|cause| cannot_open(path, &cause.to_string()))?))
+}
+
+/// Makes the file for its owner alone. It is closed again before SQLite opens it: closing any descriptor of a file lets go
+/// of all the locks that this process holds on it.
+fn create(path: &Path) -> Result<()> {
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
+    let file = file.map_err(|cause| cannot_open(path, &cause.to_string()).caused_by(cause))?;
+    Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)
 }
 
 fn cannot_open(path: &Path, why: &str) -> Error {
@@ -87,7 +95,7 @@ fn connect(path: &Path) -> Result<Session, DbError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(FILE_WAIT)?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
+    use_wal(&conn)?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
@@ -99,6 +107,18 @@ fn connect(path: &Path) -> Result<Session, DbError> {
     let watched = Arc::clone(&limit);
     conn.progress_handler(STEPS, Some(move || watched.passed()))?;
     Ok(Session { conn, limit })
+}
+
+/// Switches the journal. SQLite does not wait for others there, whatever the busy timeout is.
+fn use_wal(conn: &Connection) -> Result<(), DbError> {
+    let latest = Instant::now() + FILE_WAIT;
+    loop {
+        let done = conn.pragma_update(None, "journal_mode", "WAL").map_err(DbError::from);
+        if !matches!(done, Err(DbError::Retry)) || Instant::now() > latest {
+            return done;
+        }
+        std::thread::sleep(WAL_PAUSE);
+    }
 }
 
 /// Applies the next outstanding migration in its own transaction; false when there is none.
