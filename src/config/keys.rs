@@ -113,6 +113,81 @@ pub const KEYS: &[Setting] = &[
         set: |config, value| boolean(value).map(|on| config.enterprise_mode = on),
         show: |config| config.enterprise_mode.to_string(),
     },
+    Setting {
+        name: "enterprise.license_key",
+        alias: Some("LICENSE_KEY"),
+        help: "The site's licence",
+        set: |config, value| {
+            config.license_key = Some(Secret(value.to_owned()));
+            Ok(())
+        },
+        show: |config| shown(config.license_key.as_ref()),
+    },
+    Setting {
+        name: "llm.model_path",
+        alias: None,
+        help: "GGUF file of the built-in model; absent: the only one in the data directory's models folder",
+        set: |config, value| path(value).map(|path| config.llm.model_path = Some(path)),
+        show: |config| config.llm.model_path.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    },
+    Setting {
+        name: "llm.threads",
+        alias: None,
+        help: "Threads of the built-in model, 1 to 256; absent: all processors but one",
+        set: |config, value| number(value, 1..=256).map(|threads| config.llm.threads = Some(threads as usize)),
+        show: |config| config.llm.threads.map_or_else(String::new, |threads| threads.to_string()),
+    },
+    Setting {
+        name: "llm.context",
+        alias: None,
+        help: "Most tokens of prompt and answer together for the built-in model, 256 to 1048576; absent: 8192",
+        set: |config, value| number(value, 256..=1 << 20).map(|context| config.llm.context = Some(context)),
+        show: |config| config.llm.context.map_or_else(String::new, |context| context.to_string()),
+    },
+    Setting {
+        name: "llm.base_url",
+        alias: Some("LLM_API_BASE"),
+        help: "A model server of the whole site that speaks OpenAI's API, such as http://gpu1:8000/v1",
+        set: |config, value| {
+            if !["http://", "https://", "unix:/"].iter().any(|scheme| value.starts_with(scheme)) {
+                return Err(format!("`{value}` is no address such as http://gpu1:8000/v1 or unix:/run/model.sock"));
+            }
+            config.llm.base_url = Some(value.to_owned());
+            Ok(())
+        },
+        show: |config| config.llm.base_url.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "llm.api_key",
+        alias: Some("LLM_API_KEY"),
+        help: "Key of the server at llm.base_url",
+        set: |config, value| {
+            config.llm.api_key = Some(Secret(value.to_owned()));
+            Ok(())
+        },
+        show: |config| shown(config.llm.api_key.as_ref()),
+    },
+    Setting {
+        name: "llm.models",
+        alias: Some("LLM_MODEL"),
+        help: "Models of the server at llm.base_url, with commas between; absent: all it lists",
+        set: |config, value| names(value).map(|models| config.llm.models = models),
+        show: |config| config.llm.models.join(","),
+    },
+    Setting {
+        name: "llm.timeout",
+        alias: None,
+        help: "Seconds a model server may be silent in the middle of a call, 1 to 1800; absent: 120",
+        set: |config, value| number(value, 1..=1800).map(|seconds| config.llm.timeout = Some(seconds.into())),
+        show: |config| config.llm.timeout.map_or_else(String::new, |seconds| seconds.to_string()),
+    },
+    Setting {
+        name: "network.ca_file",
+        alias: None,
+        help: "PEM file with the site's certificate authorities, trusted when other servers are called",
+        set: |config, value| path(value).map(|path| config.ca_file = Some(path)),
+        show: |config| config.ca_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    },
 ];
 
 /// The setting called `name`.
@@ -140,6 +215,19 @@ fn boolean(value: &str) -> Result<bool, String> {
         "false" | "0" | "no" => Ok(false),
         other => Err(format!("`{other}` is neither true nor false")),
     }
+}
+
+fn number(value: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {
+    let number = value.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("`{value}` is not a number from {} to {}", range.start(), range.end()))
+}
+
+fn names(value: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err("a name is empty; write them with one comma between".to_owned());
+    }
+    Ok(names)
 }
 
 fn shown(secret: Option<&Secret>) -> String {

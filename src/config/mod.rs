@@ -30,6 +30,28 @@ pub struct Config {
     pub database_url: Option<Secret>,
     pub jwt_secret_key: Option<Secret>,
     pub enterprise_mode: bool,
+    pub license_key: Option<Secret>,
+    pub llm: LlmConfig,
+    /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where models come from.
+#[derive(Debug, Clone, Default)]
+pub struct LlmConfig {
+    /// The GGUF file of the built-in engine; None: the only one in the data directory's `models`.
+    pub model_path: Option<PathBuf>,
+    /// Of the built-in engine; None: all processors but one.
+    pub threads: Option<usize>,
+    /// Most tokens of prompt and answer together for the built-in engine; None: 8192.
+    pub context: Option<u32>,
+    /// A server that speaks OpenAI's API, for the whole site.
+    pub base_url: Option<String>,
+    pub api_key: Option<Secret>,
+    /// Of that server; empty: all it lists.
+    pub models: Vec<String>,
+    /// Seconds a model server may be silent in the middle of a call; None: 120.
+    pub timeout: Option<u64>,
 }
 
 /// A value that is never printed.
@@ -54,6 +76,9 @@ impl Default for Config {
             database_url: None,
             jwt_secret_key: None,
             enterprise_mode: true,
+            license_key: None,
+            llm: LlmConfig::default(),
+            ca_file: None,
         }
     }
 }
@@ -128,6 +153,12 @@ impl Config {
                 "server.tls_cert and server.tls_key belong together: set both or neither.",
             );
         }
+        if self.llm.base_url.is_none() && !self.llm.models.is_empty() {
+            return wrong(
+                "llm.models",
+                "llm.models are those of the server at llm.base_url. Set that too, or leave llm.models out.",
+            );
+        }
         if self.jwt_secret_key.as_ref().is_some_and(|key| key.0.len() < 32) {
             return wrong(
                 "security.jwt_secret_key",
@@ -144,6 +175,11 @@ fn flatten(prefix: &str, table: &toml::Table, into: &mut Vec<(String, String)>) 
         match value {
             toml::Value::Table(inner) => flatten(&name, inner, into),
             toml::Value::String(text) => into.push((name, text.clone())),
+            // A list is one value, as it would be written in the environment.
+            toml::Value::Array(items) if items.iter().all(toml::Value::is_str) => {
+                let items: Vec<&str> = items.iter().filter_map(toml::Value::as_str).collect();
+                into.push((name, items.join(",")));
+            }
             other => into.push((name, other.to_string())),
         }
     }
@@ -193,12 +229,28 @@ mod tests {
     }
 
     #[test]
+    fn models_are_a_list_in_the_file_and_a_line_in_the_environment() {
+        let toml = "[llm]\nbase_url = 'http://gpu1:8000/v1'\nmodels = ['a', 'b/c']\nthreads = 3";
+        let llm = load(toml, &[], &[]).unwrap().llm;
+        assert_eq!((llm.models, llm.threads), (vec!["a".to_owned(), "b/c".to_owned()], Some(3)));
+        let env = [("LLM_API_BASE", "http://gpu1:8000/v1"), ("LLM_MODEL", "a, b"), ("LLM_API_KEY", "hunter2")];
+        let config = load("", &env, &[]).unwrap();
+        assert_eq!(config.llm.models, ["a", "b"]);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn wrong_values_name_the_setting() {
         for (toml, field) in [
             ("[server]\nlisten = 'nowhere'", "server.listen"),
             ("[server]\nhttp = true\nlisten = '0.0.0.0:80'", "server.http"),
             ("[server]\ntls_cert = '/x'", "server.tls_cert"),
             ("[security]\njwt_secret_key = 'short'", "security.jwt_secret_key"),
+            ("[llm]\nthreads = 0", "llm.threads"),
+            ("[llm]\ncontext = 10", "llm.context"),
+            ("[llm]\nbase_url = 'gpu1:8000'", "llm.base_url"),
+            ("[llm]\nmodels = 'a'", "llm.models"),
+            ("[llm]\nbase_url = 'http://a'\nmodels = 'a,,b'", "llm.models"),
         ] {
             assert_eq!(load(toml, &[], &[]).unwrap_err().field_name(), Some(field), "{toml}");
         }
