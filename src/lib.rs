@@ -18,6 +18,7 @@ pub mod web;
 
 // Rooms: a folder a noun.
 pub mod accounts;
+pub mod llm;
 pub mod orgs;
 pub mod plugins;
 pub mod projects;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 16] = [
-    "base", "config", "db", "kv", "blobs", "net", "access", "web", "audit", "quotas", "orgs", "accounts", "plugins",
-    "projects", "server", "cli",
+const FLOORS: [&str; 17] = [
+    "base", "config", "db", "kv", "blobs", "net", "access", "web", "audit", "quotas", "orgs", "accounts", "llm",
+    "plugins", "projects", "server", "cli",
 ];
 /// Past this a file holds more than one thing.
 const LONGEST: usize = 600;

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use dns::Dns;
-pub use target::Target;
+pub use target::{Place, Target};
 pub use tls::client_config;
 pub use wire::{Endpoint, Reply, ReplyBody};
 
@@ -66,6 +66,12 @@ impl Client {
     /// Lets `host` (a name or an address, without brackets) be dialled on `port`. Unix sockets need no leave.
     pub fn allow(&self, host: &str, port: u16) {
         self.inner.allowed.write().unwrap_or_else(PoisonError::into_inner).insert((host.to_ascii_lowercase(), port));
+    }
+
+    /// Lets these hosts be dialled and no others any more. Kept connections to others stay until they are idle.
+    pub fn allow_only(&self, hosts: impl IntoIterator<Item = (String, u16)>) {
+        let hosts = hosts.into_iter().map(|(host, port)| (host.to_ascii_lowercase(), port)).collect();
+        *self.inner.allowed.write().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
     /// Whether `host` may be dialled on `port`.

@@ -22,6 +22,8 @@ use crate::base::tasks::Tasks;
 use crate::config::{Config, secrets};
 use crate::db::{Db, Options};
 use crate::kv::Kv;
+use crate::llm::{self, EngineParts, Llm, SiteProvider};
+use crate::net;
 use crate::plugins::{self, Limits, Plugins};
 use crate::quotas::Quotas;
 
@@ -73,15 +75,44 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process).await?;
+    let llm = start_llm(config, &db, &quotas, &clock, &tasks).await?;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
         accounts,
         plugins,
         quotas,
+        llm,
         many_organizations: config.enterprise_mode,
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;
     Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
+}
+
+async fn start_llm(config: &Config, db: &Db, quotas: &Quotas, clock: &Clock, tasks: &Tasks) -> Result<Llm> {
+    let settings = &config.llm;
+    let api_key = settings.api_key.as_ref().map(|key| key.0.clone());
+    if api_key.is_some() && settings.base_url.is_none() {
+        tracing::warn!("LLM_API_KEY is set but no server it is for: set llm.base_url (LLM_API_BASE) too");
+    }
+    let options = llm::Options {
+        data_dir: config.data_dir.clone(),
+        model_path: settings.model_path.clone(),
+        engine: EngineParts { baseline: parts::ENGINE, v3: parts::ENGINE_V3 },
+        threads: settings.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, |processors| (processors.get() - 1).max(1))
+        }),
+        context: settings.context.unwrap_or(8192),
+        site_provider: settings.base_url.clone().map(|base_url| SiteProvider {
+            base_url,
+            api_key,
+            models: settings.models.clone(),
+        }),
+        patience: Duration::from_secs(settings.timeout.unwrap_or(120)),
+    };
+    let key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
+    let ca_files = config.ca_file.iter().cloned().collect();
+    let client = net::Client::new(net::Dns::from_system()?, &net::Options { ca_files, ..net::Options::default() })?;
+    Llm::start(options, db.clone(), quotas.clone(), clock.clone(), tasks.clone(), key, client).await
 }

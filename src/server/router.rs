@@ -15,6 +15,7 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::db::Db;
+use crate::llm::Llm;
 use crate::orgs::Orgs;
 use crate::plugins::Plugins;
 use crate::projects::Projects;
@@ -34,6 +35,7 @@ pub struct App {
     pub accounts: Accounts,
     pub plugins: Plugins,
     pub quotas: Quotas,
+    pub llm: Llm,
     pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
@@ -44,6 +46,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.accounts.clone().routes())
         .merge(Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations).routes())
         .merge(app.quotas.clone().routes())
+        .merge(app.llm.clone().routes())
         .merge(Projects::new(app.db.clone(), app.clock.clone()).routes())
         .merge(app.plugins.clone().routes())
         .merge(Audit { db: app.db.clone() }.routes())

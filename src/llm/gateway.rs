@@ -1,0 +1,187 @@
+//! The OpenAI-compatible door: `/v1/models` and `/v1/chat/completions`.
+//!
+//! This is the hot path: no database, no parsing beyond a few members, no copy of what need not change.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use hyper::HeaderMap;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::believe::Flaw;
+use super::catalogue::Catalogue;
+use super::relay::Relay;
+use super::request::{ChatBody, Edits, MAX_BODY};
+use super::tally::{End, Purpose, Tally};
+use super::upstream::TOTAL_LIMIT;
+use super::{Llm, context, may_use, truncated, upstream, watch};
+use crate::access::{Caller, OrgId, Permission};
+use crate::base::error::{Error, Result};
+use crate::orgs;
+use crate::web::extract::read_body;
+use crate::web::{Json, SignedIn};
+
+/// Which organisation pays, by id or slug.
+const ORGANIZATION: &str = "x-organization-id";
+/// How many times longer a plain answer may take than the silence in a streamed one.
+const PLAIN: u32 = 5;
+/// Organisations of a caller whose models are listed together.
+const MAX_ORGS: usize = 1000;
+
+/// The list of models in OpenAI's shape.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct V1Models {
+    object: &'static str,
+    data: Vec<V1Model>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct V1Model {
+    id: String,
+    object: &'static str,
+    /// Seconds since 1970; 0, for servers do not tell.
+    created: i64,
+    owned_by: String,
+}
+
+/// The models you may use, in OpenAI's shape.
+#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = V1Models)))]
+pub(super) async fn models(State(llm): State<Llm>, SignedIn(caller): SignedIn) -> Result<Json<V1Models>> {
+    let visible = llm.visible_to(&caller)?;
+    Catalogue::refresh(&visible).await;
+    let mut data = Vec::new();
+    for provider in &visible {
+        for name in provider.models() {
+            let id = Catalogue::id(&visible, provider, &name);
+            data.push(V1Model { id, object: "model", created: 0, owned_by: provider.name.clone() });
+        }
+    }
+    Ok(Json(V1Models { object: "list", data }))
+}
+
+/// A chat completion, whole or streamed, as OpenAI describes it. Metered against your organisation's quota; with several
+/// organisations, name one in the header `X-Organization-Id`.
+#[utoipa::path(post, path = "/v1/chat/completions", tag = "models", request_body = Object,
+    params(("x-organization-id" = Option<String>, Header, description = "Id or slug of the organisation that pays")),
+    responses((status = 200, body = Object)))]
+pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
+    let org = llm.payer(&caller, request.headers()).await?;
+    let body = read_body(request, MAX_BODY).await?;
+    let chat = ChatBody::read(&body)?;
+    let route = llm.route(org, chat.model.as_deref()).await?;
+    let plan = context::plan(&route, &chat, &body).await?;
+    let edits = Edits {
+        model: (chat.model.as_deref() != Some(route.model.as_str())).then_some(route.model.as_str()),
+        max_tokens: chat.max_tokens.is_none().then_some(plan.max_tokens),
+        include_usage: chat.stream && !chat.include_usage,
+    };
+    let edited = chat.edited(&edits);
+    let reservation = llm.inner.quotas.reserve(org, plan.bound.total()).await?;
+    let purpose = Purpose { caller, org, project: None, model: route.id, source: "gateway" };
+    let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
+    let patience = match route.provider.patience {
+        patience if chat.stream => patience,
+        // A plain answer comes when all of it is there.
+        patience => (patience * PLAIN).min(TOTAL_LIMIT),
+    };
+    let reply = match upstream::chat(&route.provider, edited, patience).await {
+        Ok(reply) => reply,
+        Err(error) => return Err(unanswered(&mut tally, error)),
+    };
+    if is_stream(reply.headers()) {
+        let relay = Relay::new(reply.into_body(), tally, !chat.include_usage);
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ];
+        return Ok((headers, Body::new(relay)).into_response());
+    }
+    let body = match upstream::read(&route.provider, reply).await {
+        Ok(body) => body,
+        Err(error) => {
+            tally.close(None, 0, 0, End::Failed(error.code()));
+            return Err(error);
+        }
+    };
+    let (usage, bytes) = watch::whole(&body);
+    if tally.close(usage, bytes, 0, End::Complete) == Some(Flaw::Truncated) {
+        return Err(truncated(&route.provider));
+    }
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+}
+
+/// A call without an answer: only one that the server may be working on is counted.
+pub(super) fn unanswered(tally: &mut Tally, error: Error) -> Error {
+    if error.code() == "upstream_timeout" {
+        tally.close(None, 0, 0, End::Failed(error.code()));
+    } else {
+        tally.refund();
+    }
+    error
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+impl Llm {
+    /// The organisation a call is counted for: the one the header names, else the caller's only one.
+    async fn payer(&self, caller: &Caller, headers: &HeaderMap) -> Result<OrgId> {
+        let invalid = |sentence: &str| Error::invalid("organization_required", sentence).field("X-Organization-Id");
+        let Some(named) = headers.get(ORGANIZATION) else {
+            let mut own = caller.grants.orgs.iter().filter(|(_, set)| set.has(Permission::ModelUse));
+            return match (own.next(), own.next()) {
+                (Some((org, _)), None) => Ok(*org),
+                (None, _) if !caller.grants.site.has(Permission::ModelUse) => Err(Error::forbidden(
+                    "forbidden",
+                    "This needs the permission model.use in an organisation. An administrator can grant a role that has it.",
+                )),
+                _ => Err(invalid(
+                    "Name the organisation this call is counted for in the header X-Organization-Id, by id or slug.",
+                )),
+            };
+        };
+        let named = named.to_str().map_err(|_| invalid("The header X-Organization-Id is no id and no slug."))?;
+        let org = match named.parse::<i64>() {
+            Ok(id) => OrgId(id),
+            Err(_) => self.org_of_slug(named).await?,
+        };
+        may_use(caller, org)?;
+        Ok(org)
+    }
+
+    async fn org_of_slug(&self, slug: &str) -> Result<OrgId> {
+        if let Some(org) = self.inner.slugs.get(slug) {
+            return Ok(org);
+        }
+        let wanted = slug.to_owned();
+        let found = self.inner.db.read(move |tx| orgs::store::id_of_slug(tx, &wanted)).await?;
+        let org = found.ok_or_else(|| Error::not_found("such organization"))?;
+        self.inner.slugs.put(slug, org);
+        Ok(org)
+    }
+
+    /// The servers whose models the caller may use in any organisation.
+    pub(super) fn visible_to(&self, caller: &Arc<Caller>) -> Result<Vec<Arc<super::catalogue::Provider>>> {
+        let grants = &caller.grants;
+        let site = grants.site.has(Permission::ModelUse);
+        let own: Vec<OrgId> = grants
+            .orgs
+            .iter()
+            .filter(|(_, set)| set.has(Permission::ModelUse))
+            .map(|(org, _)| *org)
+            .take(MAX_ORGS)
+            .collect();
+        if !site && own.is_empty() {
+            return Err(Error::forbidden(
+                "forbidden",
+                "This needs the permission model.use. An administrator can grant a role that has it.",
+            ));
+        }
+        Ok(self.inner.catalogue.visible(|org| site || own.contains(&org)))
+    }
+}

@@ -1,0 +1,250 @@
+//! One call to a model server: time limits, and its refusals in our words.
+//!
+//! Invariant: a body that is read here is bounded in size and in the time between its pieces; a server's own sentence is
+//! shown to the caller only where it speaks about the caller's request.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::header::RETRY_AFTER;
+use hyper::{Method, StatusCode, Uri};
+use serde::Deserialize;
+
+use super::catalogue::{FoundModel, Provider};
+use crate::base::error::{Error, Kind, Result};
+use crate::net::{Reply, Target};
+
+/// A whole call.
+pub(super) const TOTAL_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// What asks a server about itself, or to count.
+const ASIDE_LIMIT: Duration = Duration::from_secs(5);
+/// The largest answer in one piece.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+const MAX_REFUSAL: usize = 64 * 1024;
+/// The most models of one server.
+const MAX_MODELS: usize = 1000;
+
+/// Sends a chat request; an answer other than 2xx becomes an error. Nothing was used then.
+///
+/// # Errors
+/// Those of the engine's start, of the connection and of the server, and `upstream_timeout`.
+pub(super) async fn chat(provider: &Provider, body: Bytes, patience: Duration) -> Result<Reply> {
+    if let Some(builtin) = &provider.builtin {
+        builtin.ready().await?;
+    }
+    let sent = provider.endpoint.send(Method::POST, provider.chat.clone(), provider.headers.clone(), body);
+    let reply = match tokio::time::timeout(patience, sent).await {
+        Ok(reply) => reply.map_err(|error| explain(provider, error))?,
+        Err(_) => return Err(silent(provider, patience)),
+    };
+    if reply.status().is_success() { Ok(reply) } else { Err(refusal(provider, reply).await) }
+}
+
+/// The engine's death has a better sentence than the connection's.
+pub(super) fn explain(provider: &Provider, error: Error) -> Error {
+    match provider.builtin.as_ref().and_then(super::builtin::Builtin::last_words) {
+        Some(words) => Error::upstream("engine_died", words).caused_by(error),
+        None => error,
+    }
+}
+
+pub(super) fn silent(provider: &Provider, limit: Duration) -> Error {
+    let sentence = format!(
+        "The model server {} sent nothing for {} s, so the call was given up. Look at its log, or try a shorter prompt.",
+        provider.name,
+        limit.as_secs()
+    );
+    Error::upstream("upstream_timeout", sentence)
+}
+
+/// The end came in the middle of an answer.
+pub(super) fn broke_off(provider: &Provider) -> Error {
+    let sentence = format!(
+        "The model server {} ended its answer in the middle. What came so far is counted. Send the request again.",
+        provider.name
+    );
+    explain(provider, Error::upstream("upstream_cut", sentence))
+}
+
+/// Reads a whole answer.
+///
+/// # Errors
+/// `upstream_cut`, `upstream_timeout`, `upstream_too_large`.
+pub(super) async fn read(provider: &Provider, reply: Reply) -> Result<Bytes> {
+    collect(provider, reply, MAX_ANSWER, provider.patience).await
+}
+
+async fn collect(provider: &Provider, reply: Reply, most: usize, idle: Duration) -> Result<Bytes> {
+    let mut body = reply.into_body();
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| silent(provider, idle))?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|cause| broke_off(provider).caused_by(cause))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + more.len() + data.len() > most {
+            let sentence = format!("The model server {} answered with more than {most} bytes.", provider.name);
+            return Err(Error::upstream("upstream_too_large", sentence));
+        }
+        // An answer in one piece is not copied.
+        if first.is_empty() {
+            first = data;
+        } else {
+            more.extend_from_slice(&data);
+        }
+    }
+    if more.is_empty() {
+        return Ok(first);
+    }
+    Ok([first, more.freeze()].concat().into())
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    error: Option<RefusalText>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    detail: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RefusalText {
+    Object {
+        message: String,
+        #[serde(default)]
+        code: Option<serde_json::Value>,
+        #[serde(default, rename = "type")]
+        kind: Option<String>,
+    },
+    Text(String),
+}
+
+/// A refusal as an error of ours.
+async fn refusal(provider: &Provider, reply: Reply) -> Error {
+    let status = reply.status();
+    let wait = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let body = collect(provider, reply, MAX_REFUSAL, ASIDE_LIMIT).await.unwrap_or_default();
+    let (words, context) = words(&body);
+    let (name, shown) = (&provider.name, words.trim_end_matches('.'));
+    let error = match status {
+        _ if context => Error::invalid("context_length_exceeded", format!("The model server {name} refused: {shown}."))
+            .field("messages"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let sentence = format!(
+                "The model server {name} does not accept this site's API key. Ask an administrator to renew it."
+            );
+            Error::upstream("upstream_key_refused", sentence)
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let sentence = format!("The model server {name} has no room at the moment: {shown}. Try again shortly.");
+            Error::unavailable("model_busy", sentence).retry_after(wait.unwrap_or(5).min(600))
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Error::new(Kind::TooLarge, "body_too_large", format!("The model server {name} refused: {shown}."))
+        }
+        _ if status.is_client_error() => Error::invalid(
+            "upstream_refused",
+            format!("The model server {name} refused the request ({status}): {shown}."),
+        ),
+        _ => {
+            let sentence = format!(
+                "The model server {name} failed ({status}): {shown}. Nothing was counted; look at its log or try again."
+            );
+            Error::upstream("upstream_failed", sentence)
+        }
+    };
+    error.caused_by(format!("{status}: {}", String::from_utf8_lossy(&body)))
+}
+
+/// The server's sentence, at most 500 characters, and whether it is about the context.
+fn words(body: &[u8]) -> (String, bool) {
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let (text, code) = match refusal.error {
+        Some(RefusalText::Object { message, code, kind }) => {
+            (Some(message), format!("{} {}", code.unwrap_or_default(), kind.unwrap_or_default()))
+        }
+        Some(RefusalText::Text(text)) => (Some(text), String::new()),
+        None => (refusal.message.or_else(|| refusal.detail.map(|detail| detail.to_string())), String::new()),
+    };
+    let text = text.unwrap_or_else(|| "it gave no reason".to_owned());
+    // llama.cpp says exceed_context_size_error, vLLM and OpenAI say "maximum context length".
+    let context = code.contains("context") || text.contains("maximum context length");
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    (plain.take(500).collect(), context)
+}
+
+/// A call beside a chat: its JSON answer, or None when the server does not know the address.
+///
+/// # Errors
+/// Those of the connection and of the server.
+pub(super) async fn aside(
+    provider: &Provider,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Result<Option<serde_json::Value>> {
+    let call = async {
+        let reply = provider.endpoint.send(method, uri, provider.headers.clone(), body).await?;
+        match reply.status() {
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(None),
+            status if status.is_success() => {
+                let body = collect(provider, reply, MAX_ANSWER, ASIDE_LIMIT).await?;
+                serde_json::from_slice(&body).map(Some).map_err(|cause| {
+                    let sentence = format!(
+                        "The model server {} answered something that is not JSON. Check its base_url.",
+                        provider.name
+                    );
+                    Error::upstream("upstream_not_json", sentence).caused_by(cause)
+                })
+            }
+            _ => Err(refusal(provider, reply).await),
+        }
+    };
+    tokio::time::timeout(ASIDE_LIMIT, call).await.unwrap_or_else(|_| Err(silent(provider, ASIDE_LIMIT)))
+}
+
+/// An address beside the API's base: servers keep their own extensions outside of `/v1`.
+pub(super) fn root(target: &Target, path: &str) -> Result<Uri> {
+    let base = target.base.strip_suffix("/v1").unwrap_or(&target.base);
+    Uri::try_from(format!("{base}{path}")).map_err(Error::internal)
+}
+
+/// The models a server lists, with their context where it tells.
+///
+/// # Errors
+/// Those of [`aside`].
+pub(super) async fn list(provider: &Provider) -> Result<Vec<FoundModel>> {
+    let uri = provider.endpoint.uri("/models")?;
+    let answer = aside(provider, Method::GET, uri, Bytes::new()).await?.unwrap_or_default();
+    let listed = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut models: Vec<FoundModel> = listed.iter().take(MAX_MODELS).filter_map(found).collect();
+    if let [only] = models.as_mut_slice()
+        && only.context.is_none()
+    {
+        // llama-server tells what it runs with apart from what the model was trained for.
+        let uri = root(provider.endpoint.target(), "/props")?;
+        let props = aside(provider, Method::GET, uri, Bytes::new()).await.ok().flatten().unwrap_or_default();
+        only.context = number(&props["default_generation_settings"]["n_ctx"]);
+    }
+    Ok(models)
+}
+
+fn found(model: &serde_json::Value) -> Option<FoundModel> {
+    let name = model["id"].as_str().filter(|name| is_name(name))?.to_owned();
+    let context = number(&model["max_model_len"]).or_else(|| number(&model["meta"]["n_ctx"]));
+    Some(FoundModel { name, context })
+}
+
+fn number(value: &serde_json::Value) -> Option<u32> {
+    value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0)
+}
+
+/// What may be a model's name: printable, at most 200 bytes.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 200 && name.chars().all(|c| !c.is_control()) && name.trim() == name
+}
