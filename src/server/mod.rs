@@ -21,6 +21,7 @@ use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::config::{Config, secrets};
 use crate::db::{Db, Options};
+use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::net;
@@ -74,8 +75,10 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let options = plugins::Options { dir, runtime, limits: Limits::default() };
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
-    let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process).await?;
+    let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone()).await?;
     let llm = start_llm(config, &db, &quotas, &clock, &tasks).await?;
+    let jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
+    jobs.start().await?;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
