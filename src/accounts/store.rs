@@ -150,6 +150,20 @@ pub fn password_hash(tx: &mut Tx<'_>, id: UserId) -> Result<Option<String>> {
     Ok(tx.query_row("SELECT password_hash FROM users WHERE id = $1", &params![id.0], |row| row.get(0))?)
 }
 
+/// # Errors
+/// When the database fails.
+pub fn set_password(
+    tx: &mut Tx<'_>,
+    accounts: &Accounts,
+    _: &Permit<UserManage>,
+    id: UserId,
+    password_hash: &str,
+) -> Result<()> {
+    accounts.forget_callers(tx);
+    tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &params![id.0, password_hash])?;
+    Ok(())
+}
+
 /// People who share an organisation with the permit's holder; over the site, everybody.
 ///
 /// # Errors
@@ -208,6 +222,16 @@ fn read_held(row: &Row<'_>) -> Result<Held, DbError> {
 pub fn revoke_session(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, now: Time) -> Result<()> {
     accounts.forget_callers(tx);
     tx.execute("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", &params![id, now])?;
+    Ok(())
+}
+
+/// Ends every session of a person.
+///
+/// # Errors
+/// When the database fails.
+pub fn revoke_sessions(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, now: Time) -> Result<()> {
+    accounts.forget_callers(tx);
+    tx.execute("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", &params![user.0, now])?;
     Ok(())
 }
 

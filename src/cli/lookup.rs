@@ -34,6 +34,16 @@ pub async fn organization_or_only(context: &Context, slug: Option<&str>) -> Resu
     }
 }
 
+/// The account with this name, whatever its case.
+pub async fn user(context: &Context, username: &str) -> Result<Value> {
+    let all = context.client.all("/api/users").await?;
+    let named = |one: &&Value| one["username"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(username));
+    match all.iter().find(named) {
+        Some(found) => Ok(found.clone()),
+        None => Err(suggest::not_found("account", username, &all, "username")),
+    }
+}
+
 /// A project as it is named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProjectRef {

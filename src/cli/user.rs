@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Result;
 use crate::cli::output::{cell, clean};
-use crate::cli::{Context, ListArgs, input};
+use crate::cli::{Context, ListArgs, input, lookup};
 
 /// The built-in roles; `admin` is super_admin.
 pub const ROLES: [&str; 6] = ["admin", "super_admin", "org_admin", "team_admin", "developer", "viewer"];
@@ -16,6 +16,17 @@ pub enum UserCommand {
     List(ListArgs),
     /// Create an account.
     Create(NewUser),
+    /// Give somebody who lost their password another one. Their sessions end; their personal tokens stay.
+    SetPassword {
+        /// The name they sign in with.
+        username: String,
+        /// Ask for the password twice, unseen (also when nothing is said).
+        #[arg(long, conflicts_with = "password_stdin")]
+        password: bool,
+        /// Read the password from the first line of stdin.
+        #[arg(long)]
+        password_stdin: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +54,12 @@ pub struct NewUser {
 pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
     match command {
         UserCommand::Create(args) => create(args, context).await,
+        UserCommand::SetPassword { username, password_stdin, .. } => {
+            let user = lookup::user(context, username).await?;
+            let password = input::password(*password_stdin, "New password", true)?;
+            context.client.put(&format!("/api/users/{}/password", user["id"]), &json!({"password": password})).await?;
+            context.out.done(&user, &format!("{username} has a new password; their sessions ended."))
+        }
         UserCommand::List(list) => {
             let mut page = context.client.list("/api/users", &[], list.most()).await?;
             if !context.out.is_json() {

@@ -135,6 +135,50 @@ async fn nobody_gives_more_than_they_hold() {
     assert_eq!(own.status, 201, "{}", own.body);
 }
 
+#[tokio::test]
+async fn a_lost_password_is_replaced_by_those_above_only() {
+    let app = App::start();
+    app.org("acme");
+    app.org("other");
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let dev = app.person("dev", "developer", Some("acme")).await;
+    let stranger = app.person("stranger", "org_admin", Some("other")).await;
+    let root = app.person("root", "admin", None).await;
+    let id = |users: &Value, name: &str| {
+        let users = users["items"].as_array().unwrap();
+        users.iter().find(|user| user["username"] == name).unwrap()["id"].to_string()
+    };
+    let users = app.call("GET", "/api/users", Some(&root), None).await.body;
+    let set = async |name: &str, token: &str, password: &str| {
+        let path = format!("/api/users/{}/password", id(&users, name));
+        app.call("PUT", &path, Some(token), Some(json!({"password": password}))).await
+    };
+    let fresh = "another long password";
+    assert_eq!(set("dev", &stranger, fresh).await.status, 404);
+    assert_eq!(set("dev", &dev, fresh).await.status, 403);
+    assert_eq!(set("root", &boss, fresh).await.status, 404);
+    app.cli_json(&["member", "add", "other", "dev", "--role", "viewer"], "");
+    let elsewhere = set("dev", &boss, fresh).await;
+    assert_eq!((elsewhere.status, &elsewhere.body["code"]), (403, &json!("role_above_yours")), "{}", elsewhere.body);
+    app.cli(&["member", "remove", "other", "dev"], "");
+    let short = set("dev", &boss, "short").await;
+    assert_eq!((short.status, &short.body["code"]), (400, &json!("password_too_short")));
+    assert_eq!(app.call("GET", "/api/auth/me", Some(&dev), None).await.status, 200, "nothing happened so far");
+
+    assert_eq!(set("dev", &boss, fresh).await.status, 204);
+    assert_eq!(app.call("GET", "/api/auth/me", Some(&dev), None).await.status, 401, "the session ended");
+    let login = async |password: &str| {
+        app.call("POST", "/api/auth/login", None, Some(json!({"username": "dev", "password": password}))).await.status
+    };
+    assert_eq!((login(PASSWORD).await, login(fresh).await), (401, 200));
+    app.cli_json(&["user", "set-password", "Dev", "--password-stdin"], PASSWORD);
+    assert_eq!((login(fresh).await, login(PASSWORD).await), (401, 200));
+    assert_eq!(app.cli(&["user", "set-password", "dve", "--password-stdin"], PASSWORD).status.code(), Some(3));
+    let trail = app.cli_json(&["audit", "list", "--action", "update", "--resource", "user"], "");
+    assert_eq!(trail["items"].as_array().unwrap().len(), 2, "{trail}");
+    assert!(!trail.to_string().contains(fresh));
+}
+
 /// Every operation of the API's own description, as nobody and as a stranger with every right in another organisation.
 #[tokio::test]
 async fn every_operation_refuses_strangers() {

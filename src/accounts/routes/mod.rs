@@ -21,6 +21,7 @@ impl Accounts {
             .routes(routes!(sign_in::logout))
             .routes(routes!(sign_in::me))
             .routes(routes!(users::list, users::create))
+            .routes(routes!(users::set_password))
             .routes(routes!(members::list, members::add))
             .routes(routes!(members::remove))
             .routes(routes!(tokens::list, tokens::create))

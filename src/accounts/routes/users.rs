@@ -1,19 +1,20 @@
 //! People: list and create.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::actions::{UserManage, UserRead};
-use crate::access::{OrgId, Permit, Role};
+use crate::access::{OrgId, Permit, Role, UserId};
 use crate::accounts::store::NewUser;
-use crate::accounts::{Accounts, User, check_email, check_username, store};
+use crate::accounts::{Accounts, RoleGrant, User, check_email, check_username, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
 use crate::orgs;
-use crate::web::{Created, Json, Problem, Query};
+use crate::web::{Created, Json, Path, Problem, Query};
 
 /// People who share an organisation with the caller; for site administrators, everybody.
 #[utoipa::path(get, path = "/api/users", tag = "users", params(PageQuery),
@@ -81,6 +82,55 @@ pub async fn create(
         })
         .await?;
     Ok(Created(user))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// At least 16 characters.
+    password: String,
+}
+
+/// Set another password for a person who lost theirs. Their sessions end; their personal tokens stay.
+#[utoipa::path(put, path = "/api/users/{id}/password", tag = "users", params(("id" = i64, Path)),
+    request_body = NewPassword, responses((status = 204), (status = "default", response = Problem)))]
+pub async fn set_password(
+    State(accounts): State<Accounts>,
+    permit: Permit<UserManage>,
+    Path(id): Path<i64>,
+    Json(body): Json<NewPassword>,
+) -> Result<StatusCode> {
+    let hash = accounts.hash(body.password).await?;
+    let (id, now) = (UserId(id), accounts.clock.now());
+    let room = accounts.clone();
+    accounts
+        .db
+        .write(move |tx| {
+            let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+            check_reach(&permit, &user)?;
+            store::set_password(tx, &room, &permit, id, &hash)?;
+            store::revoke_sessions(tx, &room, id, now)?;
+            let event = Event::new(AuditAction::Update, "user", format!("Set a new password for {}", user.username));
+            audit::record(tx, now, permit.caller(), &event.id(user.id))
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who signs in as somebody can do what they can, so a password is set by those who hold all of that themselves.
+fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
+    let seen = user.roles.iter().any(|grant| grant.organization_id.is_some_and(|org| permit.covers(OrgId(org))));
+    if permit.require_site().is_err() && !seen {
+        return Err(Error::not_found("user"));
+    }
+    let grants = &permit.caller().grants;
+    let above = |grant: &RoleGrant| !grants.hold_all(grant.organization_id.map(OrgId), grant.role.permissions());
+    if user.roles.iter().any(above) {
+        let message =
+            format!("{} holds more than you do; somebody with those rights must set the password.", user.username);
+        return Err(Error::forbidden("role_above_yours", message));
+    }
+    Ok(())
 }
 
 /// Where a role is held: super_admin over the site, the others in the organisation named.
