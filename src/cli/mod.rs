@@ -19,10 +19,12 @@ mod config;
 mod login;
 mod lookup;
 mod member;
+mod model;
 mod org;
 mod plugin;
 mod plugin_folder;
 mod project;
+mod provider;
 mod quota;
 #[cfg(test)]
 mod reference;
@@ -191,6 +193,12 @@ pub enum Command {
     /// Projects.
     #[command(subcommand)]
     Project(project::ProjectCommand),
+    /// The models that runs and the gateway can use.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Servers that offer models.
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
     /// Plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -279,6 +287,8 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Project(command) => project::run(&command, context).await,
+        Command::Model(command) => model::run(&command, context).await,
+        Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.

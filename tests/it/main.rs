@@ -8,6 +8,7 @@ mod app;
 mod bad_input;
 mod binary;
 mod cli;
+mod cli_models;
 mod cli_plugins;
 mod plugins;
 mod projects;
