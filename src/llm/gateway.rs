@@ -107,7 +107,11 @@ pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, req
             return Err(error);
         }
     };
-    let (usage, bytes) = watch::whole(&body);
+    let Some((usage, bytes)) = watch::whole(&body) else {
+        let error = upstream::no_answer(&route.provider, &body);
+        tally.close(None, 0, 0, End::Failed(error.code()));
+        return Err(error);
+    };
     if tally.close(usage, bytes, 0, End::Complete) == Some(Flaw::Truncated) {
         return Err(truncated(&route.provider));
     }

@@ -67,6 +67,18 @@ pub(super) fn broke_off(provider: &Provider) -> Error {
     explain(provider, Error::upstream("upstream_cut", sentence))
 }
 
+/// The server said 200 and something else than an answer.
+pub(super) fn no_answer(provider: &Provider, body: &[u8]) -> Error {
+    let (words, _) = words(body);
+    let sentence = format!(
+        "The model server {} answered with something that is no chat completion ({}). Check its base_url and its log.",
+        provider.name,
+        words.trim_end_matches('.')
+    );
+    Error::upstream("upstream_not_chat", sentence)
+        .caused_by(String::from_utf8_lossy(body).chars().take(500).collect::<String>())
+}
+
 /// Reads a whole answer.
 ///
 /// # Errors

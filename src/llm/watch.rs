@@ -38,8 +38,13 @@ pub(super) struct Watch {
 struct Chunk<'a> {
     #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
-    #[serde(default)]
-    usage: Option<Reported>,
+    /// Taken apart by itself: a nonsense in it is no reason to doubt the text.
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+fn reported(usage: Option<&RawValue>) -> Option<Reported> {
+    serde_json::from_str(usage?.get()).ok()
 }
 
 impl Watch {
@@ -54,7 +59,7 @@ impl Watch {
         if follows(data, b"\"usage\"", b'{')
             && let Ok(Chunk { choices, usage: Some(usage) }) = serde_json::from_slice(data)
         {
-            self.usage = Some(usage);
+            self.usage = reported(Some(usage));
             if self.hide_usage && choices.is_none_or(|choices| choices.get() == "[]") {
                 return false;
             }
@@ -73,12 +78,11 @@ impl Watch {
     }
 }
 
-/// Usage and size of an answer that came in one piece; None for the usage when it holds none.
-pub(super) fn whole(body: &[u8]) -> (Option<Reported>, u64) {
-    match serde_json::from_slice::<Chunk<'_>>(body) {
-        Ok(Chunk { choices, usage }) => (usage, choices.map_or(0, |choices| text_bytes(choices.get().as_bytes()))),
-        Err(_) => (None, text_bytes(body)),
-    }
+/// Usage (where it tells) and size of an answer that came in one piece; None when it is no chat completion.
+pub(super) fn whole(body: &[u8]) -> Option<(Option<Reported>, u64)> {
+    let Chunk { choices, usage } = serde_json::from_slice(body).ok()?;
+    let choices = choices.filter(|choices| choices.get().starts_with('['))?;
+    Some((reported(usage), text_bytes(choices.get().as_bytes())))
 }
 
 /// Whether `key`, a colon and a value that begins with `first` occur.
@@ -159,7 +163,9 @@ mod tests {
     #[test]
     fn a_whole_answer_tells_usage_and_size() {
         let body = br#"{"choices":[{"message":{"content":"four","tool_calls":[{"function":{"arguments":"{}"}}]}}],"usage":{"prompt_tokens":24,"completion_tokens":32}}"#;
-        assert_eq!(whole(body), (Some(Reported { prompt_tokens: 24, completion_tokens: 32 }), 6));
-        assert_eq!(whole(b"<html>"), (None, 0));
+        assert_eq!(whole(body), Some((Some(Reported { prompt_tokens: 24, completion_tokens: 32 }), 6)));
+        assert_eq!(whole(br#"{"choices":[]}"#), Some((None, 0)));
+        assert_eq!(whole(b"<html>"), None);
+        assert_eq!(whole(br#"{"error":"no"}"#), None);
     }
 }

@@ -20,6 +20,8 @@ pub struct App {
     /// Of the certificate, when the server speaks HTTPS.
     pub fingerprint: Option<String>,
     database: Option<String>,
+    /// Environment variables the server is started with.
+    settings: Vec<(String, String)>,
     process: Child,
 }
 
@@ -32,23 +34,29 @@ pub struct Reply {
 impl App {
     /// Starts the binary on an empty data directory and waits until it says where it answers.
     pub fn start() -> Self {
-        Self::start_with(&["--http"])
+        Self::start_with(&["--http"], &[])
     }
 
     /// The same over HTTPS, with a certificate of its own.
     pub fn start_https() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[], &[])
     }
 
-    fn start_with(arguments: &[&str]) -> Self {
+    /// The same over HTTP, with environment variables.
+    pub fn start_with_settings(settings: &[(&str, &str)]) -> Self {
+        Self::start_with(&["--http"], settings)
+    }
+
+    fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<_> = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::tempdir().unwrap();
         let database = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|url| {
             let schema: String =
                 dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
             format!("{}?options=-csearch_path%3D{}", url.to_str().unwrap(), schema.to_lowercase())
         });
-        let (process, address, fingerprint) = launch(&dir, database.as_deref(), arguments);
-        Self { dir, address, fingerprint, database, process }
+        let (process, address, fingerprint) = launch(&dir, database.as_deref(), arguments, &settings);
+        Self { dir, address, fingerprint, database, settings, process }
     }
 
     /// Kills the process as a power cut would and starts it again on the same data.
@@ -56,7 +64,8 @@ impl App {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let arguments: &[&str] = if self.fingerprint.is_some() { &[] } else { &["--http"] };
-        (self.process, self.address, self.fingerprint) = launch(&self.dir, self.database.as_deref(), arguments);
+        (self.process, self.address, self.fingerprint) =
+            launch(&self.dir, self.database.as_deref(), arguments, &self.settings);
     }
 
     /// Asks the server to stop; its exit code.
@@ -164,10 +173,16 @@ impl Drop for App {
     }
 }
 
-fn launch(dir: &TempDir, database: Option<&str>, arguments: &[&str]) -> (Child, String, Option<String>) {
+fn launch(
+    dir: &TempDir,
+    database: Option<&str>,
+    arguments: &[&str],
+    settings: &[(String, String)],
+) -> (Child, String, Option<String>) {
     let mut command = Command::new(BINARY);
     command.args(["--json", "--data-dir"]).arg(dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
     command.env_clear().stdout(Stdio::piped()).stderr(Stdio::null());
+    command.envs(settings.iter().cloned());
     if let Some(url) = database {
         command.env("DATABASE_URL", url);
     }
