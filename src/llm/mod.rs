@@ -21,6 +21,9 @@ mod tally;
 mod upstream;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
