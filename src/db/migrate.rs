@@ -24,6 +24,7 @@ pub const BUILTIN: &[Migration] = &[
     ),
     Migration::new(10, "llm", include_str!("../../migrations/0010_llm.sql")),
     Migration::new(18, "jobs", include_str!("../../migrations/0018_jobs.sql")),
+    Migration::new(20, "project_files", include_str!("../../migrations/0020_project_files.sql")),
     Migration::new(30, "plugins", include_str!("../../migrations/0030_plugins.sql")),
 ];
 

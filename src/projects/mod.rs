@@ -2,7 +2,15 @@
 //!
 //! Invariant: a project belongs to one organisation, and whatever is done to it asks for a permit over that
 //! organisation; the quota of projects is counted in the transaction that makes or deletes one.
+//!
+//! `files` are what a project holds, `path` is what a file may be called, `findings` are what plugins say about files,
+//! `analyze` asks them, `archive` packs a project for taking away.
 
+mod analyze;
+pub mod files;
+pub mod findings;
+mod language;
+pub mod path;
 pub mod routes;
 pub mod store;
 
@@ -11,7 +19,9 @@ use utoipa::ToSchema;
 
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
+use crate::blobs::Blobs;
 use crate::db::{Db, DbError, FromVal, Val, ValRef};
+use crate::plugins::Plugins;
 
 const MAX_NAME: usize = 200;
 const MAX_REQUIREMENTS: usize = 200_000;
@@ -84,6 +94,7 @@ pub struct Project {
     pub created_by: String,
     pub created_at: Time,
     pub updated_at: Time,
+    pub file_count: i64,
 }
 
 /// Checks a project's name: 1 to 200 characters, none of them invisible control characters; outer spaces are cut.
@@ -115,11 +126,13 @@ fn check_requirements(text: &str) -> Result<()> {
 #[derive(Clone)]
 pub struct Projects {
     db: Db,
+    blobs: Blobs,
+    plugins: Plugins,
     clock: Clock,
 }
 
 impl Projects {
-    pub fn new(db: Db, clock: Clock) -> Self {
-        Self { db, clock }
+    pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock) -> Self {
+        Self { db, blobs, plugins, clock }
     }
 }

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::store::{self, Change, NewProject};
-use super::{Project, ProjectId, Projects, check_name, check_requirements};
+use super::{Project, ProjectId, Projects, check_name, check_requirements, files, findings};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
 use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
@@ -17,7 +17,12 @@ use crate::web::{Created, Json, Path, Problem, Query};
 
 impl Projects {
     pub fn routes(self) -> OpenApiRouter {
-        OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete)).with_state(self)
+        OpenApiRouter::new()
+            .routes(routes!(list, create))
+            .routes(routes!(get, update, delete))
+            .merge(files::routes::routes())
+            .merge(findings::routes::routes())
+            .with_state(self)
     }
 }
 

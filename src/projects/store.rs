@@ -3,7 +3,7 @@
 //! Invariant: every statement is bounded to the organisations of the permit it was given.
 
 use super::{Project, ProjectId, ProjectStatus};
-use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
+use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate, RunExecute};
 use crate::access::{Action, OrgId, Permit};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
@@ -12,7 +12,8 @@ use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
 use crate::quotas::{self, Resource};
 
-const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at";
+const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
+    (SELECT count(*) FROM files WHERE files.project_id = projects.id)";
 
 /// What a new project starts with; checked by the rule that made it.
 pub struct NewProject {
@@ -131,6 +132,31 @@ pub fn delete(tx: &mut Tx<'_>, permit: &Permit<ProjectDelete>, now: Time, id: Pr
     audit::record(tx, now, permit.caller(), &event.org(org).before(&project))
 }
 
+/// Says how far the project is; a run's doing, which the run's own entries tell of.
+///
+/// # Errors
+/// `not_found`.
+pub fn set_status(
+    tx: &mut Tx<'_>,
+    permit: &Permit<RunExecute>,
+    id: ProjectId,
+    status: ProjectStatus,
+    now: Time,
+) -> Result<()> {
+    find(tx, permit, id)?;
+    tx.execute(
+        "UPDATE projects SET status = $2, updated_at = $3 WHERE id = $1 AND status <> $2",
+        &params![id, status.code(), now],
+    )?;
+    Ok(())
+}
+
+/// Notes that something below the project changed.
+pub fn touch(tx: &mut Tx<'_>, id: ProjectId, now: Time) -> Result<()> {
+    tx.execute("UPDATE projects SET updated_at = $2 WHERE id = $1", &params![id, now])?;
+    Ok(())
+}
+
 fn read(row: &Row<'_>) -> Result<Project, DbError> {
     Ok(Project {
         id: row.get(0)?,
@@ -141,5 +167,6 @@ fn read(row: &Row<'_>) -> Result<Project, DbError> {
         created_by: row.get(5)?,
         created_at: row.get(6)?,
         updated_at: row.get(7)?,
+        file_count: row.get(8)?,
     })
 }

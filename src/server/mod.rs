@@ -19,6 +19,7 @@ use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
+use crate::blobs::Blobs;
 use crate::config::{Config, secrets};
 use crate::db::{Db, Options};
 use crate::jobs::Jobs;
@@ -26,6 +27,7 @@ use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::net;
 use crate::plugins::{self, Limits, Plugins};
+use crate::projects::Projects;
 use crate::quotas::Quotas;
 
 /// How long requests may take to finish once the server is told to stop.
@@ -77,7 +79,10 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone()).await?;
     let llm = start_llm(config, &db, &quotas, &clock, &tasks).await?;
-    let jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
+    let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
+    let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
+    let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
+    projects.register(&mut jobs);
     jobs.start().await?;
     let router = router::build(&router::App {
         db: db.clone(),
@@ -86,6 +91,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         plugins,
         quotas,
         llm,
+        projects,
         many_organizations: config.enterprise_mode,
         data_dir: config.data_dir.clone(),
     })?;

@@ -36,6 +36,7 @@ pub struct App {
     pub plugins: Plugins,
     pub quotas: Quotas,
     pub llm: Llm,
+    pub projects: Projects,
     pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
@@ -47,7 +48,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations).routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())
-        .merge(Projects::new(app.db.clone(), app.clock.clone()).routes())
+        .merge(app.projects.clone().routes())
         .merge(app.plugins.clone().routes())
         .merge(Audit { db: app.db.clone() }.routes())
         .merge(

@@ -10,6 +10,7 @@ mod binary;
 mod cli;
 mod cli_models;
 mod cli_plugins;
+mod files;
 mod model_server;
 mod models_elsewhere;
 mod plugins;

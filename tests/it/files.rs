@@ -1,0 +1,108 @@
+//! Project files through the door: written, versioned, restored, refused.
+
+use serde_json::{Value, json};
+
+use crate::app::{App, Reply};
+
+/// A site with a project of its own.
+struct Site {
+    app: App,
+    token: String,
+    project: i64,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let app = App::start();
+        app.org("acme");
+        let token = app.person("ada", "developer", Some("acme")).await;
+        let made = app.call("POST", "/api/projects", Some(&token), Some(json!({"name": "Shop"}))).await;
+        let project = made.body["id"].as_i64().unwrap();
+        Self { app, token, project }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+        self.app.call(method, path, Some(&self.token), body).await
+    }
+
+    async fn write(&self, path: &str, content: &str) -> Reply {
+        let body = json!({"path": path, "content": content});
+        self.call("POST", &format!("/api/projects/{}/files", self.project), Some(body)).await
+    }
+}
+
+#[tokio::test]
+async fn a_file_has_versions_that_come_back() {
+    let site = Site::new().await;
+    let made = site.write("src/main.py", "print(1)\n").await;
+    assert_eq!((made.status, &made.body["language"]), (201, &json!("python")), "{}", made.body);
+    let id = made.body["id"].as_i64().unwrap();
+    let changed = site
+        .call("PUT", &format!("/api/files/{id}"), Some(json!({"content": "print(2)\n", "expected_version": 1})))
+        .await;
+    assert_eq!((changed.status, &changed.body["version"]), (200, &json!(2)), "{}", changed.body);
+    let same = site.call("PUT", &format!("/api/files/{id}"), Some(json!({"content": "print(2)\n"}))).await;
+    assert_eq!(same.body["version"], 2);
+    let late =
+        site.call("PUT", &format!("/api/files/{id}"), Some(json!({"content": "3", "expected_version": 1}))).await;
+    assert_eq!((late.status, &late.body["code"]), (409, &json!("version_conflict")));
+    let old = site.call("GET", &format!("/api/files/{id}/versions/1"), None).await;
+    assert_eq!((&old.body["content"], &old.body["encoding"]), (&json!("print(1)\n"), &json!("utf-8")));
+    let restored = site.call("POST", &format!("/api/files/{id}/restore/1"), None).await;
+    assert_eq!(restored.body["version"], 3, "{}", restored.body);
+    let now = site.call("GET", &format!("/api/files/{id}"), None).await;
+    assert_eq!(now.body["content"], "print(1)\n");
+    let versions = site.call("GET", &format!("/api/files/{id}/versions"), None).await;
+    let numbers: Vec<_> = versions.body["items"].as_array().unwrap().iter().map(|one| one["version"].clone()).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    let project = site.call("GET", &format!("/api/projects/{}", site.project), None).await;
+    assert_eq!(project.body["file_count"], 1);
+    assert_eq!(site.call("DELETE", &format!("/api/files/{id}"), None).await.status, 204);
+    assert_eq!(site.call("GET", &format!("/api/files/{id}"), None).await.status, 404);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_base64() {
+    let site = Site::new().await;
+    let body = json!({"path": "logo.bin", "content": "/wD+", "encoding": "base64"});
+    let made = site.call("POST", &format!("/api/projects/{}/files", site.project), Some(body)).await;
+    assert_eq!((made.status, &made.body["size"]), (201, &json!(3)), "{}", made.body);
+    let read = site.call("GET", &format!("/api/files/{}", made.body["id"]), None).await;
+    assert_eq!((&read.body["content"], &read.body["encoding"]), (&json!("/wD+"), &json!("base64")));
+    let wrong = json!({"path": "b.bin", "content": "no base64!", "encoding": "base64"});
+    let refused = site.call("POST", &format!("/api/projects/{}/files", site.project), Some(wrong)).await;
+    assert_eq!((refused.status, &refused.body["field"]), (400, &json!("content")));
+}
+
+#[tokio::test]
+async fn no_path_leaves_the_project_or_stands_for_two_files() {
+    let site = Site::new().await;
+    for path in ["../x", "/etc/passwd", "a/../../x", "C:\\x", "a\\b", "nul.txt", ".git/config", "", "a//b"] {
+        let refused = site.write(path, "x").await;
+        assert_eq!((refused.status, &refused.body["code"]), (400, &json!("invalid_path")), "{path}: {}", refused.body);
+        assert_eq!(refused.body["field"], "path");
+    }
+    assert_eq!(site.write("docs/Read.md", "x").await.status, 201);
+    for path in ["docs/READ.md", "docs", "docs/read.md/x"] {
+        let refused = site.write(path, "x").await;
+        assert_eq!((refused.status, &refused.body["code"]), (409, &json!("path_taken")), "{path}: {}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn files_belong_to_their_organisation() {
+    let site = Site::new().await;
+    let made = site.write("a.txt", "secret").await;
+    let path = format!("/api/files/{}", made.body["id"]);
+    site.app.org("other");
+    let stranger = site.app.person("eve", "developer", Some("other")).await;
+    let viewer = site.app.person("vic", "viewer", Some("acme")).await;
+    for method in ["GET", "DELETE"] {
+        assert_eq!(site.app.call(method, &path, Some(&stranger), None).await.status, 404);
+    }
+    assert_eq!(site.app.call("GET", &path, Some(&viewer), None).await.status, 200);
+    assert_eq!(site.app.call("DELETE", &path, Some(&viewer), None).await.status, 403);
+    let entries = site.app.cli_json(&["audit", "list"], "");
+    let entries = entries["items"].as_array().unwrap().iter().filter(|entry| entry["resource_type"] == "file").count();
+    assert_eq!(entries, 1);
+}
