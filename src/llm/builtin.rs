@@ -145,6 +145,7 @@ impl Builtin {
     /// # Errors
     /// `model_unavailable` with the reason, `model_starting` when it takes longer than [`LOAD_PATIENCE`].
     pub async fn ready(&self) -> Result<()> {
+        self.notice(Handle::end);
         let mut state = self.shared.state.subscribe();
         let settled = state.wait_for(|state| state.phase != Phase::Starting);
         let phase = match tokio::time::timeout(LOAD_PATIENCE, settled).await {
@@ -163,12 +164,17 @@ impl Builtin {
 
     /// What to tell a caller whose call broke: None when the engine had no part in it.
     pub fn last_words(&self) -> Option<String> {
-        let handle = self.shared.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(end) = handle.as_ref().and_then(Handle::end) {
-            self.shared.bury(&end);
-        }
+        self.notice(Handle::end_soon);
         let death = self.shared.state.borrow().death.clone();
         death.filter(|(at, _)| at.elapsed() < MEMORY).map(|(_, words)| words)
+    }
+
+    /// Takes note of an end that the supervisor has not been told of yet.
+    fn notice(&self, look: fn(&Handle) -> Option<String>) {
+        let handle = self.shared.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = handle.as_ref().and_then(look) {
+            self.shared.bury(&end);
+        }
     }
 }
 

@@ -144,19 +144,25 @@ impl Handle {
         pidfd_open(Pid::from_raw(id)?, PidfdFlags::empty()).ok().map(Self)
     }
 
-    /// How the process ended; None while it runs. May block for [`LOOKS`] times [`LOOK`]: only for who saw it break.
+    /// How the process ended; None while it runs.
     pub fn end(&self) -> Option<String> {
-        for _ in 0..LOOKS {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            match waitid(WaitId::PidFd(self.0.as_fd()), options) {
-                Ok(None) => std::thread::sleep(LOOK),
-                Ok(Some(status)) => return Some(words(status.exit_status(), status.terminating_signal())),
-                // Somebody was told of its end already.
-                Err(rustix::io::Errno::CHILD) => return Some(words(None, None)),
-                Err(_) => return None,
-            }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::PidFd(self.0.as_fd()), options) {
+            Ok(Some(status)) => Some(words(status.exit_status(), status.terminating_signal())),
+            // Somebody was told of its end already.
+            Err(rustix::io::Errno::CHILD) => Some(words(None, None)),
+            Ok(None) | Err(_) => None,
         }
-        None
+    }
+
+    /// [`Handle::end`] for who saw a connection break. Blocks for at most [`LOOKS`] times [`LOOK`].
+    pub fn end_soon(&self) -> Option<String> {
+        (0..LOOKS).find_map(|look| {
+            if look > 0 {
+                std::thread::sleep(LOOK);
+            }
+            self.end()
+        })
     }
 }
 
@@ -253,7 +259,7 @@ mod tests {
         let mut child = executable.command().args(["-c", "kill -9 $$"]).spawn().unwrap();
         let handle = Handle::of(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
         // Blocks other tasks of this test only, of which there are none.
-        let seen = std::iter::repeat_with(|| handle.end()).take(100).flatten().next();
+        let seen = std::iter::repeat_with(|| handle.end_soon()).take(100).flatten().next();
         assert!(seen.unwrap().contains("signal 9"));
         assert!(ended(child.wait().await.unwrap()).contains("signal 9"));
         let changed = std::io::Write::write_all(&mut File::from(executable.0), b"x");

@@ -72,6 +72,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     };
     let tasks = Tasks::default();
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
+    // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
     let options = plugins::Options { dir, runtime, limits: Limits::default() };
