@@ -24,6 +24,7 @@ pub mod orgs;
 pub mod plugins;
 pub mod projects;
 pub mod quotas;
+pub mod runs;
 
 // Doors.
 pub mod cli;

@@ -26,6 +26,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(18, "jobs", include_str!("../../migrations/0018_jobs.sql")),
     Migration::new(20, "project_files", include_str!("../../migrations/0020_project_files.sql")),
     Migration::new(30, "plugins", include_str!("../../migrations/0030_plugins.sql")),
+    Migration::new(40, "runs", include_str!("../../migrations/0040_runs.sql")),
 ];
 
 /// One step of the schema.

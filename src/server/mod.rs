@@ -29,6 +29,7 @@ use crate::net;
 use crate::plugins::{self, Limits, Plugins};
 use crate::projects::Projects;
 use crate::quotas::Quotas;
+use crate::runs::{self, Runs};
 
 /// How long requests may take to finish once the server is told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -82,8 +83,19 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let llm = start_llm(config, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
+    let runs = Runs::new(runs::Rooms {
+        db: db.clone(),
+        accounts: accounts.clone(),
+        llm: llm.clone(),
+        projects: projects.clone(),
+        plugins: plugins.clone(),
+        quotas: quotas.clone(),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+    });
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     projects.register(&mut jobs);
+    runs.register(&mut jobs);
     jobs.start().await?;
     let router = router::build(&router::App {
         db: db.clone(),
@@ -93,6 +105,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         quotas,
         llm,
         projects,
+        runs,
         many_organizations: config.enterprise_mode,
         data_dir: config.data_dir.clone(),
     })?;

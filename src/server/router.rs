@@ -20,6 +20,7 @@ use crate::orgs::Orgs;
 use crate::plugins::Plugins;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
+use crate::runs::Runs;
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -37,6 +38,7 @@ pub struct App {
     pub quotas: Quotas,
     pub llm: Llm,
     pub projects: Projects,
+    pub runs: Runs,
     pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
@@ -49,6 +51,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())
         .merge(app.projects.clone().routes())
+        .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
         .merge(Audit { db: app.db.clone() }.routes())
         .merge(

@@ -15,3 +15,4 @@ mod model_server;
 mod models_elsewhere;
 mod plugins;
 mod projects;
+mod runs;

@@ -1,0 +1,192 @@
+//! What people do to a run: start, pause, resume, cancel, do a stage again.
+//!
+//! Invariant: each is one transaction that locks the run, checks that the run's state allows it, and leaves the new state,
+//! the audit entry, the events and at most one job that may move the run on.
+
+use super::events::{Hub, RunEvent};
+use super::store::{self, NewRun};
+use super::workflow::Step;
+use super::{Record, Run, RunStatus, Runs, Stage, StageStatus, step};
+use crate::access::actions::RunExecute;
+use crate::access::{OrgId, Permit};
+use crate::audit::{self, AuditAction, Event};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::db::Tx;
+use crate::jobs;
+use crate::projects::{self, ProjectId, ProjectStatus};
+
+/// What may be done to a run that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    Pause,
+    Resume,
+    Cancel,
+    Retry(Stage),
+}
+
+impl Act {
+    fn past(self) -> String {
+        match self {
+            Self::Pause => "Paused".to_owned(),
+            Self::Resume => "Resumed".to_owned(),
+            Self::Cancel => "Canceled".to_owned(),
+            Self::Retry(stage) => format!("Began stage {} again in", stage.code()),
+        }
+    }
+}
+
+impl Runs {
+    /// Queues a run.
+    ///
+    /// # Errors
+    /// `not_found` when the project is gone; `run_active` when it has a run that has not ended.
+    pub(super) async fn start(&self, permit: Permit<RunExecute>, new: NewRun) -> Result<Run> {
+        let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
+        self.inner
+            .rooms
+            .db
+            .write(move |tx| {
+                projects::store::find(tx, &permit, ProjectId(new.project_id))?;
+                let mut record = store::insert(tx, &permit, now, &new)?;
+                enqueue(tx, now, &mut record)?;
+                let event = Event::new(AuditAction::Execute, "run", format!("Started run {}", record.run.id));
+                let event = event.id(record.run.id).org(new.org).after(&brief(&record.run));
+                audit::record(tx, now, permit.caller(), &event)?;
+                finish(tx, &hub, record)
+            })
+            .await
+    }
+
+    /// Does `act` to a run.
+    ///
+    /// # Errors
+    /// `not_found`; `run_state` when the run is not in a state for it; `run_active` when another run of the project goes on.
+    pub(super) async fn act(&self, permit: Permit<RunExecute>, id: i64, act: Act) -> Result<Run> {
+        let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
+        self.inner
+            .rooms
+            .db
+            .write(move |tx| {
+                let mut record = store::lock_for(tx, &permit, id)?;
+                let before = brief(&record.run);
+                match act {
+                    Act::Pause => pause(&mut record)?,
+                    Act::Resume => resume(tx, now, &mut record)?,
+                    Act::Cancel => cancel(tx, &hub, now, &mut record)?,
+                    Act::Retry(stage) => retry(tx, now, &mut record, stage)?,
+                }
+                let status = match act {
+                    Act::Cancel => Some(ProjectStatus::Canceled),
+                    Act::Retry(stage) => Some(stage.project_status()),
+                    Act::Pause | Act::Resume => None,
+                };
+                if let Some(status) = status {
+                    projects::store::set_status(tx, &permit, ProjectId(record.run.project_id), status, now)?;
+                }
+                let event = Event::new(AuditAction::Execute, "run", format!("{} run {id}", act.past()));
+                let event =
+                    event.id(id).org(OrgId(record.run.organization_id)).before(&before).after(&brief(&record.run));
+                audit::record(tx, now, permit.caller(), &event)?;
+                finish(tx, &hub, record)
+            })
+            .await
+    }
+}
+
+fn finish(tx: &mut Tx<'_>, hub: &Hub, record: Record) -> Result<Run> {
+    store::save(tx, &record)?;
+    hub.append(tx, record.run.id, &[RunEvent::Status(Box::new(record.run.clone()))])?;
+    Ok(record.run)
+}
+
+fn pause(record: &mut Record) -> Result<()> {
+    match record.run.status {
+        RunStatus::Queued | RunStatus::Running => record.run.status = RunStatus::Paused,
+        _ => return Err(wrong_state(&record.run, "pause", "Only a run that is queued or running can be paused.")),
+    }
+    Ok(())
+}
+
+fn resume(tx: &mut Tx<'_>, now: Time, record: &mut Record) -> Result<()> {
+    if record.run.status != RunStatus::Paused {
+        return Err(wrong_state(&record.run, "resume", "Only a paused run can be resumed."));
+    }
+    // The turn that was under way when the run was paused may not have ended: then it goes on by itself.
+    record.run.status = RunStatus::Running;
+    if record.step_job.is_none() {
+        enqueue(tx, now, record)?;
+    }
+    Ok(())
+}
+
+fn cancel(tx: &mut Tx<'_>, hub: &Hub, now: Time, record: &mut Record) -> Result<()> {
+    if record.run.status.is_final() {
+        return Err(wrong_state(&record.run, "cancel", "It has ended already."));
+    }
+    if let Some(job) = record.step_job.take() {
+        jobs::withdraw(tx, job)?;
+    }
+    hub.stop_turn(tx, record.run.id);
+    record.run.status = RunStatus::Canceled;
+    record.run.finished_at = Some(now);
+    if let Some(stage) = record.stage_mut().filter(|stage| stage.status == StageStatus::Running) {
+        stage.status = StageStatus::Failed;
+        stage.finished_at = Some(now);
+    }
+    Ok(())
+}
+
+/// Goes back to `stage`: it and what follows it is to be done anew. Files stay; what is written gets new versions.
+fn retry(tx: &mut Tx<'_>, now: Time, record: &mut Record, stage: Stage) -> Result<()> {
+    if !record.run.status.is_final() {
+        return Err(wrong_state(&record.run, "retry", "Cancel it first, or wait for its end."));
+    }
+    let views = &mut record.run.stages;
+    if views.iter().any(|view| view.stage == stage && view.status == StageStatus::Skipped) {
+        let sentence =
+            format!("Stage {} is left out in run {}. Start a new run to have it done.", stage.code(), record.run.id);
+        return Err(Error::conflict("stage_skipped", sentence));
+    }
+    if views.iter().any(|view| view.stage < stage && !matches!(view.status, StageStatus::Done | StageStatus::Skipped)) {
+        let sentence =
+            format!("Run {} has not come to stage {}. Retry the stage it stopped at.", record.run.id, stage.code());
+        return Err(Error::conflict("stage_not_reached", sentence));
+    }
+    for view in views.iter_mut().filter(|view| view.stage >= stage && view.status != StageStatus::Skipped) {
+        view.status = StageStatus::Pending;
+        view.started_at = None;
+        view.finished_at = None;
+    }
+    record.step = Step::first_of(stage);
+    record.run.stage = stage.into();
+    record.run.status = RunStatus::Queued;
+    record.run.error = None;
+    record.run.finished_at = None;
+    enqueue(tx, now, record)
+}
+
+/// Makes the next turn the only job that may move the run on.
+pub(super) fn enqueue(tx: &mut Tx<'_>, now: Time, record: &mut Record) -> Result<()> {
+    record.step_job = Some(jobs::enqueue(tx, now, step::KIND, &step::Payload { run: record.run.id })?);
+    Ok(())
+}
+
+fn wrong_state(run: &Run, verb: &str, rule: &str) -> Error {
+    let sentence = format!("Run {} is {}: there is nothing to {verb}. {rule}", run.id, run.status.code());
+    Error::conflict("run_state", sentence)
+}
+
+/// A run as the audit trail keeps it: without its texts.
+pub(super) fn brief(run: &Run) -> serde_json::Value {
+    serde_json::json!({
+        "project_id": run.project_id,
+        "model": run.model,
+        "status": run.status,
+        "stage": run.stage,
+        "iteration": run.iteration,
+        "token_budget": run.token_budget,
+        "tokens_used": run.tokens_used,
+        "error": run.error,
+    })
+}

@@ -1,0 +1,261 @@
+//! Runs: agents of seven roles turn a requirement into a project's files, stage by stage.
+//!
+//! Invariant: each turn of a role is one durable job and one commit: the files, what the plugins found in them, the tokens,
+//! the audit entry, the events and the next job are there together or not at all. So a run goes on after a crash from the
+//! last turn that was committed, and what people see is what there is. One run at a time works on a project.
+//!
+//! `workflow` is the order of the work; `step` does one turn; `control` is what people do to a run; `events` is what they
+//! see of it; `prompt`, `reply` and `blocks` are the conversation with the model.
+
+mod blocks;
+mod control;
+pub mod events;
+mod prompt;
+mod question;
+mod reply;
+pub mod routes;
+mod step;
+mod store;
+mod workflow;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+pub use workflow::{AgentRole, Stage};
+
+use crate::accounts::Accounts;
+use crate::base::clock::{Clock, Time};
+use crate::base::error::Error;
+use crate::base::tasks::Tasks;
+use crate::db::Db;
+use crate::jobs::Jobs;
+use crate::llm::Llm;
+use crate::plugins::Plugins;
+use crate::projects::Projects;
+use crate::quotas::Quotas;
+use events::Hub;
+use workflow::{Plan, Step};
+
+/// Runs worked on at a time; more wait in the queue.
+const AT_WORK: usize = 4;
+pub const DEFAULT_ITERATIONS: i64 = 3;
+pub const MAX_ITERATIONS: i64 = 10;
+/// Less cannot bring a run to its end.
+pub const LEAST_BUDGET: i64 = 2_000;
+const MAX_REQUIREMENT: usize = 200_000;
+/// Event streams at a time.
+const SEATS: usize = 1000;
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Queued,
+    Running,
+    /// Stops after the turn under way, until somebody resumes it.
+    Paused,
+    Completed,
+    Failed,
+    Canceled,
+}
+
+impl RunStatus {
+    const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Paused, Self::Completed, Self::Failed, Self::Canceled];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+
+    /// Whether nothing more happens unless somebody asks for it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Canceled)
+    }
+}
+
+/// How a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StageStatus {
+    Pending,
+    Running,
+    Done,
+    Skipped,
+    Failed,
+}
+
+impl StageStatus {
+    const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Done, Self::Skipped, Self::Failed];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+}
+
+/// A stage of a run as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StageView {
+    pub stage: Stage,
+    /// Whose turn it is, or was last.
+    pub role: AgentRole,
+    pub status: StageStatus,
+    /// How often the stage was begun.
+    pub attempts: i64,
+    /// Tokens of prompts and answers.
+    pub tokens: i64,
+    /// What was done, in a sentence; null before.
+    pub summary: Option<String>,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunError {
+    pub code: String,
+    pub detail: String,
+}
+
+/// Where a run is: a stage, or at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStage {
+    RequirementAnalysis,
+    ArchitectureDesign,
+    UiDesign,
+    Development,
+    Testing,
+    QaReview,
+    Completed,
+}
+
+impl From<Stage> for RunStage {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::RequirementAnalysis => Self::RequirementAnalysis,
+            Stage::ArchitectureDesign => Self::ArchitectureDesign,
+            Stage::UiDesign => Self::UiDesign,
+            Stage::Development => Self::Development,
+            Stage::Testing => Self::Testing,
+            Stage::QaReview => Self::QaReview,
+        }
+    }
+}
+
+/// A run as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    pub id: i64,
+    pub project_id: i64,
+    pub organization_id: i64,
+    pub requirement: String,
+    pub model: String,
+    pub status: RunStatus,
+    pub stage: RunStage,
+    /// How often development was begun, from 1.
+    pub iteration: i64,
+    pub max_iterations: i64,
+    pub skip_ui_design: bool,
+    /// The most tokens the run may use; null: as many as the organisation's quota allows.
+    pub token_budget: Option<i64>,
+    pub tokens_used: i64,
+    /// Why it failed; null otherwise.
+    pub error: Option<RunError>,
+    pub created_by: String,
+    pub created_at: Time,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    pub stages: Vec<StageView>,
+}
+
+/// A run with what only this room needs to know.
+#[derive(Debug, Clone)]
+struct Record {
+    run: Run,
+    /// The turn under way or next.
+    step: Step,
+    /// On whose behalf; None: the local operator's.
+    started_by: Option<i64>,
+    /// The only job that may move the run on.
+    step_job: Option<i64>,
+}
+
+impl Record {
+    fn plan(&self) -> Plan {
+        let Run { skip_ui_design, iteration, max_iterations, .. } = self.run;
+        Plan { skip_ui_design, iteration, max_iterations }
+    }
+
+    fn stage_mut(&mut self) -> Option<&mut StageView> {
+        let stage = self.step.stage;
+        self.run.stages.iter_mut().find(|view| view.stage == stage)
+    }
+}
+
+/// The room of runs.
+#[derive(Clone)]
+pub struct Runs {
+    inner: Arc<Inner>,
+}
+
+/// What the room is built from.
+pub struct Rooms {
+    pub db: Db,
+    pub accounts: Accounts,
+    pub llm: Llm,
+    pub projects: Projects,
+    pub plugins: Plugins,
+    pub quotas: Quotas,
+    pub clock: Clock,
+    pub tasks: Tasks,
+}
+
+struct Inner {
+    rooms: Rooms,
+    hub: Hub,
+    /// One for each reader of events.
+    seats: Arc<Semaphore>,
+}
+
+impl Runs {
+    pub fn new(rooms: Rooms) -> Self {
+        Self { inner: Arc::new(Inner { rooms, hub: Hub::default(), seats: Arc::new(Semaphore::new(SEATS)) }) }
+    }
+
+    /// Takes on the work of runs.
+    pub fn register(&self, jobs: &mut Jobs) {
+        let runs = self.clone();
+        jobs.handle(step::KIND, AT_WORK, move |job| runs.clone().step(job));
+        let runs = self.clone();
+        jobs.on_dead(step::KIND, move |job, error| runs.clone().give_up(job, error));
+    }
+}
+
+/// # Errors
+/// `run_stopped`: somebody canceled the run, or another server went on with it.
+fn no_longer_ours(id: i64) -> Error {
+    Error::conflict("job_taken", format!("Run {id} was stopped or moved on by somebody else; nothing was changed."))
+}

@@ -1,0 +1,203 @@
+//! Runs over HTTP.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::response::sse::{KeepAlive, Sse};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::control::Act;
+use super::store::{self, NewRun};
+use super::{DEFAULT_ITERATIONS, LEAST_BUDGET, MAX_ITERATIONS, MAX_REQUIREMENT, Run, Runs, Stage, events};
+use crate::access::actions::{ProjectRead, RunExecute};
+use crate::access::{OrgId, Permit};
+use crate::base::error::{Error, Result};
+use crate::base::page::{List, PageQuery};
+use crate::projects::{self, ProjectId};
+use crate::web::{Created, Json, Path, Problem, Query};
+
+/// A comment goes out this often, so that nothing between us and the reader takes the stream for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+impl Runs {
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new()
+            .routes(routes!(list, create))
+            .routes(routes!(get))
+            .routes(routes!(pause))
+            .routes(routes!(resume))
+            .routes(routes!(cancel))
+            .routes(routes!(retry))
+            .routes(routes!(follow))
+            .with_state(self)
+    }
+}
+
+/// A project's runs, newest first.
+#[utoipa::path(get, path = "/api/projects/{id}/runs", tag = "runs", params(("id" = i64, Path), PageQuery),
+    responses((status = 200, body = List<Run>), (status = "default", response = Problem)))]
+async fn list(
+    State(runs): State<Runs>,
+    permit: Permit<ProjectRead>,
+    Path(id): Path<i64>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<List<Run>>> {
+    let page = query.check()?;
+    let found = runs.inner.rooms.db.read(move |tx| {
+        projects::store::find(tx, &permit, ProjectId(id))?;
+        store::list(tx, &permit, id, page)
+    });
+    Ok(Json(page.list(found.await?, |run| run.id)))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRunRequest {
+    /// What is to be built; the project's requirements when absent.
+    requirement: Option<String>,
+    /// The first model of the site when absent; see `GET /api/models`.
+    model: Option<String>,
+    #[serde(default)]
+    skip_ui_design: bool,
+    /// How often development may be begun, 1 to 10; 3 when absent.
+    max_iterations: Option<i64>,
+    /// The most tokens of prompts and answers, at least 2000; only the organisation's quota counts when absent.
+    token_budget: Option<i64>,
+}
+
+/// Start a run: agents work on the project, stage by stage.
+#[utoipa::path(post, path = "/api/projects/{id}/runs", tag = "runs", params(("id" = i64, Path)), request_body = NewRunRequest,
+    responses((status = 201, body = Run), (status = "default", response = Problem)))]
+async fn create(
+    State(runs): State<Runs>,
+    permit: Permit<RunExecute>,
+    Path(id): Path<i64>,
+    Json(body): Json<NewRunRequest>,
+) -> Result<Created<Run>> {
+    let max_iterations = body.max_iterations.unwrap_or(DEFAULT_ITERATIONS);
+    if !(1..=MAX_ITERATIONS).contains(&max_iterations) {
+        let rule = format!("max_iterations is {max_iterations}; it must be between 1 and {MAX_ITERATIONS}.");
+        return Err(Error::invalid("invalid_iterations", rule).field("max_iterations"));
+    }
+    if let Some(budget) = body.token_budget.filter(|budget| *budget < LEAST_BUDGET) {
+        let rule = format!("token_budget is {budget}; a run needs at least {LEAST_BUDGET} tokens to come to its end.");
+        return Err(Error::invalid("invalid_budget", rule).field("token_budget"));
+    }
+    let asked = permit.clone();
+    let rooms = &runs.inner.rooms;
+    let project = rooms.db.read(move |tx| projects::store::find(tx, &asked, ProjectId(id))).await?;
+    let requirement = check_requirement(body.requirement.unwrap_or(project.requirements))?;
+    let org = OrgId(project.organization_id);
+    let model = rooms.llm.model(permit.caller(), org, body.model.as_deref()).await?.id;
+    let new = NewRun {
+        project_id: id,
+        org,
+        requirement,
+        model,
+        skip_ui_design: body.skip_ui_design,
+        max_iterations,
+        token_budget: body.token_budget,
+    };
+    runs.start(permit, new).await.map(Created)
+}
+
+fn check_requirement(text: String) -> Result<String> {
+    let wrong = if text.trim().is_empty() {
+        "Say what is to be built: neither this call nor the project has a requirement.".to_owned()
+    } else if text.len() > MAX_REQUIREMENT {
+        format!("A requirement has at most {MAX_REQUIREMENT} bytes. Put longer documents into the project as files.")
+    } else {
+        return Ok(text);
+    };
+    Err(Error::invalid("invalid_requirement", wrong).field("requirement"))
+}
+
+/// One run with its stages.
+#[utoipa::path(get, path = "/api/runs/{id}", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = Run), (status = "default", response = Problem)))]
+async fn get(State(runs): State<Runs>, permit: Permit<ProjectRead>, Path(id): Path<i64>) -> Result<Json<Run>> {
+    runs.inner.rooms.db.read(move |tx| store::get(tx, &permit, id)).await.map(Json)
+}
+
+/// Stop after the turn under way.
+#[utoipa::path(post, path = "/api/runs/{id}/pause", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = Run), (status = "default", response = Problem)))]
+async fn pause(State(runs): State<Runs>, permit: Permit<RunExecute>, Path(id): Path<i64>) -> Result<Json<Run>> {
+    runs.act(permit, id, Act::Pause).await.map(Json)
+}
+
+/// Go on with a paused run.
+#[utoipa::path(post, path = "/api/runs/{id}/resume", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = Run), (status = "default", response = Problem)))]
+async fn resume(State(runs): State<Runs>, permit: Permit<RunExecute>, Path(id): Path<i64>) -> Result<Json<Run>> {
+    runs.act(permit, id, Act::Resume).await.map(Json)
+}
+
+/// End a run now; what was committed stays.
+#[utoipa::path(post, path = "/api/runs/{id}/cancel", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = Run), (status = "default", response = Problem)))]
+async fn cancel(State(runs): State<Runs>, permit: Permit<RunExecute>, Path(id): Path<i64>) -> Result<Json<Run>> {
+    runs.act(permit, id, Act::Cancel).await.map(Json)
+}
+
+/// Do a stage of an ended run again, and what follows it.
+#[utoipa::path(post, path = "/api/runs/{id}/stages/{stage}/retry", tag = "runs",
+    params(("id" = i64, Path), ("stage" = Stage, Path)),
+    responses((status = 200, body = Run), (status = "default", response = Problem)))]
+async fn retry(
+    State(runs): State<Runs>,
+    permit: Permit<RunExecute>,
+    Path((id, stage)): Path<(i64, String)>,
+) -> Result<Json<Run>> {
+    let stage = Stage::from_code(&stage).ok_or_else(|| {
+        let known: Vec<&str> = Stage::ALL.into_iter().map(Stage::code).collect();
+        Error::not_found(format!("stage `{}` (there are: {})", stage.escape_debug(), known.join(", ")))
+    })?;
+    runs.act(permit, id, Act::Retry(stage)).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct FollowQuery {
+    /// The number of the last event seen; the header `Last-Event-ID` says the same and comes first.
+    after: Option<i64>,
+}
+
+/// What happens in a run, as server-sent events, from the beginning or from any event on. The events `status`, `stage`,
+/// `file`, `finding`, `tokens` and `message` are numbered and kept; `delta` is the model's words as they come. The stream
+/// ends after the events of a run that has ended.
+#[utoipa::path(get, path = "/api/runs/{id}/events", tag = "runs", params(("id" = i64, Path), FollowQuery),
+    responses((status = 200, body = String, content_type = "text/event-stream"), (status = "default", response = Problem)))]
+async fn follow(
+    State(runs): State<Runs>,
+    permit: Permit<ProjectRead>,
+    Path(id): Path<i64>,
+    Query(query): Query<FollowQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let rooms = &runs.inner.rooms;
+    rooms.db.read(move |tx| store::get(tx, &permit, id)).await?;
+    let seat = Arc::clone(&runs.inner.seats).try_acquire_owned().map_err(|_| {
+        Error::unavailable("too_many_streams", "Too many people watch runs at the moment. Try again shortly.")
+            .retry_after(10)
+    })?;
+    let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok()).or(query.after);
+    let events = events::stream(rooms.db.clone(), rooms.tasks.clone(), &runs.inner.hub, id, seen.unwrap_or(0));
+    let events = async_stream::stream! {
+        // Held as long as somebody reads.
+        let _seat = seat;
+        for await event in events {
+            yield event as Result<_, Infallible>;
+        }
+    };
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}

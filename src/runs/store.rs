@@ -1,0 +1,237 @@
+//! All SQL of runs and their stages.
+//!
+//! Invariant: whoever changes a run locks its row first, loads it, and saves it in the same transaction.
+
+use super::workflow::Step;
+use super::{AgentRole, Record, Run, RunError, RunStage, RunStatus, Stage, StageStatus, StageView};
+use crate::access::actions::ProjectRead;
+use crate::access::{Action, OrgId, Permit};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::base::page::Page;
+use crate::db::{DbError, Row, Tx, params};
+
+const COLUMNS: &str = "id, project_id, organization_id, requirement, model, status, stage, role, iteration, max_iterations, \
+    skip_ui_design, token_budget, tokens_used, error_code, error_detail, started_by, created_by, created_at, started_at, \
+    finished_at, step_job";
+
+/// What a new run starts with; checked by the rule that made it.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    pub project_id: i64,
+    pub org: OrgId,
+    pub requirement: String,
+    pub model: String,
+    pub skip_ui_design: bool,
+    pub max_iterations: i64,
+    pub token_budget: Option<i64>,
+}
+
+/// Makes a run, queued, with all its stages to come.
+///
+/// # Errors
+/// `run_active` when the project has a run that has not ended.
+pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &NewRun) -> Result<Record> {
+    let id = tx.next_id()?;
+    let caller = permit.caller();
+    let inserted = tx.savepoint(|tx| {
+        tx.execute(
+            "INSERT INTO runs (id, project_id, organization_id, requirement, model, status, stage, role, iteration, \
+             max_iterations, skip_ui_design, token_budget, tokens_used, started_by, created_by, created_at, last_event) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0)",
+            &params![
+                id,
+                new.project_id,
+                new.org.0,
+                &new.requirement,
+                &new.model,
+                RunStatus::Queued.code(),
+                Step::FIRST.stage.code(),
+                Step::FIRST.role.code(),
+                new.max_iterations,
+                new.skip_ui_design,
+                new.token_budget,
+                caller.user.map(|user| user.0),
+                &caller.actor.name,
+                now
+            ],
+        )
+    });
+    match inserted {
+        Err(DbError::Unique(_)) => return Err(active()),
+        other => other?,
+    };
+    for stage in Stage::ALL {
+        let skipped = new.skip_ui_design && stage == Stage::UiDesign;
+        let status = if skipped { StageStatus::Skipped } else { StageStatus::Pending };
+        let place = i64::try_from(stage.place()).unwrap_or(0);
+        tx.execute(
+            "INSERT INTO run_stages (run_id, place, stage, role, status, attempts, tokens) VALUES ($1, $2, $3, $4, $5, 0, 0)",
+            &params![id, place, stage.code(), Step::first_of(stage).role.code(), status.code()],
+        )?;
+    }
+    load(tx, id)?.ok_or_else(|| Error::not_found("run"))
+}
+
+/// Another run of the project has not ended.
+pub fn active() -> Error {
+    Error::conflict(
+        "run_active",
+        "The project has a run that has not ended. Wait for it, or cancel it, then try again.",
+    )
+}
+
+/// A run of a project the permit covers.
+///
+/// # Errors
+/// `not_found`, also when it belongs to somebody else.
+pub fn get<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: i64) -> Result<Run> {
+    let record = load(tx, id)?.ok_or_else(|| Error::not_found("run"))?;
+    permit.require(OrgId(record.run.organization_id), "run")?;
+    Ok(record.run)
+}
+
+/// [`get`] for whoever is about to change it: nobody else can until the transaction ends.
+///
+/// # Errors
+/// `not_found`, also when it belongs to somebody else.
+pub fn lock_for<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: i64) -> Result<Record> {
+    let record = lock(tx, id)?.ok_or_else(|| Error::not_found("run"))?;
+    permit.require(OrgId(record.run.organization_id), "run")?;
+    Ok(record)
+}
+
+/// Locks and loads a run; None when it is gone.
+pub fn lock(tx: &mut Tx<'_>, id: i64) -> Result<Option<Record>> {
+    tx.execute("UPDATE runs SET last_event = last_event WHERE id = $1", &params![id])?;
+    load(tx, id)
+}
+
+/// Whether the run has ended, or is gone.
+pub fn has_ended(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM runs WHERE id = $1 AND status IN ('queued', 'running', 'paused')";
+    Ok(tx.query_row(sql, &params![id], |_| Ok(()))?.is_none())
+}
+
+/// A project's runs, newest first.
+pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, project: i64, page: Page) -> Result<Vec<Run>> {
+    let mut params = params![project, page.before, page.fetch()].to_vec();
+    let covered = permit.sql("organization_id", &mut params);
+    let sql =
+        format!("SELECT {COLUMNS} FROM runs WHERE project_id = $1 AND id < $2 AND {covered} ORDER BY id DESC LIMIT $3");
+    let records = tx.query_map(&sql, &params, read)?;
+    records.into_iter().map(|record| with_stages(tx, record).map(|record| record.run)).collect()
+}
+
+/// Writes everything that changes in a run's life.
+pub fn save(tx: &mut Tx<'_>, record: &Record) -> Result<()> {
+    let Record { run, step, step_job, .. } = record;
+    let stage = if run.stage == RunStage::Completed { "completed" } else { step.stage.code() };
+    let saved = tx.savepoint(|tx| {
+        tx.execute(
+            "UPDATE runs SET status = $2, stage = $3, role = $4, iteration = $5, tokens_used = $6, error_code = $7, \
+             error_detail = $8, started_at = $9, finished_at = $10, step_job = $11 WHERE id = $1",
+            &params![
+                run.id,
+                run.status.code(),
+                stage,
+                step.role.code(),
+                run.iteration,
+                run.tokens_used,
+                run.error.as_ref().map(|error| error.code.clone()),
+                run.error.as_ref().map(|error| error.detail.clone()),
+                run.started_at,
+                run.finished_at,
+                *step_job
+            ],
+        )
+    });
+    match saved {
+        Err(DbError::Unique(_)) => return Err(active()),
+        other => other?,
+    };
+    for view in &run.stages {
+        let place = i64::try_from(view.stage.place()).unwrap_or(0);
+        tx.execute(
+            "UPDATE run_stages SET role = $3, status = $4, attempts = $5, tokens = $6, summary = $7, started_at = $8, \
+             finished_at = $9 WHERE run_id = $1 AND place = $2",
+            &params![
+                run.id,
+                place,
+                view.role.code(),
+                view.status.code(),
+                view.attempts,
+                view.tokens,
+                view.summary.clone(),
+                view.started_at,
+                view.finished_at
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn load(tx: &mut Tx<'_>, id: i64) -> Result<Option<Record>> {
+    let record = tx.query_row(&format!("SELECT {COLUMNS} FROM runs WHERE id = $1"), &params![id], read)?;
+    record.map(|record| with_stages(tx, record)).transpose()
+}
+
+fn with_stages(tx: &mut Tx<'_>, mut record: Record) -> Result<Record> {
+    let sql = "SELECT stage, role, status, attempts, tokens, summary, started_at, finished_at FROM run_stages \
+               WHERE run_id = $1 ORDER BY place LIMIT 100";
+    record.run.stages = tx.query_map(sql, &params![record.run.id], read_stage)?;
+    Ok(record)
+}
+
+fn read(row: &Row<'_>) -> Result<Record, DbError> {
+    let role: AgentRole = code(row, 7, AgentRole::from_code)?;
+    let stage_code: String = row.get(6)?;
+    let (stage, shown) = match stage_code.as_str() {
+        "completed" => (Stage::QaReview, RunStage::Completed),
+        _ => {
+            let stage = code(row, 6, Stage::from_code)?;
+            (stage, stage.into())
+        }
+    };
+    let error: Option<String> = row.get(13)?;
+    let detail: Option<String> = row.get(14)?;
+    let run = Run {
+        id: row.get(0)?,
+        project_id: row.get(1)?,
+        organization_id: row.get(2)?,
+        requirement: row.get(3)?,
+        model: row.get(4)?,
+        status: code(row, 5, RunStatus::from_code)?,
+        stage: shown,
+        iteration: row.get(8)?,
+        max_iterations: row.get(9)?,
+        skip_ui_design: row.get(10)?,
+        token_budget: row.get(11)?,
+        tokens_used: row.get(12)?,
+        error: error.map(|code| RunError { code, detail: detail.unwrap_or_default() }),
+        created_by: row.get(16)?,
+        created_at: row.get(17)?,
+        started_at: row.get(18)?,
+        finished_at: row.get(19)?,
+        stages: Vec::new(),
+    };
+    Ok(Record { run, step: Step { stage, role }, started_by: row.get(15)?, step_job: row.get(20)? })
+}
+
+fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {
+    Ok(StageView {
+        stage: code(row, 0, Stage::from_code)?,
+        role: code(row, 1, AgentRole::from_code)?,
+        status: code(row, 2, StageStatus::from_code)?,
+        attempts: row.get(3)?,
+        tokens: row.get(4)?,
+        summary: row.get(5)?,
+        started_at: row.get(6)?,
+        finished_at: row.get(7)?,
+    })
+}
+
+fn code<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, DbError> {
+    let text: String = row.get(column)?;
+    parse(&text).ok_or_else(|| DbError::Other(format!("a run holds `{text}` in column {column}, which means nothing")))
+}
