@@ -95,6 +95,8 @@ pub struct Project {
     pub created_at: Time,
     pub updated_at: Time,
     pub file_count: i64,
+    /// The newest run; null before the first.
+    pub latest_run_id: Option<i64>,
 }
 
 /// Checks a project's name: 1 to 200 characters, none of them invisible control characters; outer spaces are cut.

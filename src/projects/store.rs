@@ -13,7 +13,8 @@ use crate::db::{DbError, Row, Tx, Val, params};
 use crate::quotas::{self, Resource};
 
 const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
-    (SELECT count(*) FROM files WHERE files.project_id = projects.id)";
+    (SELECT count(*) FROM files WHERE files.project_id = projects.id), \
+    (SELECT max(runs.id) FROM runs WHERE runs.project_id = projects.id)";
 
 /// What a new project starts with; checked by the rule that made it.
 pub struct NewProject {
@@ -119,12 +120,17 @@ pub fn update(
     Ok(after)
 }
 
-/// Deletes a project, gives its place in the quota back and audits it.
+/// Deletes a project with its files and runs, gives its place in the quota back and audits it.
 ///
 /// # Errors
-/// `not_found`.
+/// `not_found`; `project_busy` while one of its runs is going.
 pub fn delete(tx: &mut Tx<'_>, permit: &Permit<ProjectDelete>, now: Time, id: ProjectId) -> Result<()> {
     let project = find(tx, permit, id)?;
+    let sql = "SELECT id FROM runs WHERE project_id = $1 AND status IN ('queued', 'running') ORDER BY id LIMIT 1";
+    if let Some(run) = tx.query_row(sql, &params![id], |row| row.get::<i64>(0))? {
+        let what = format!("Run {run} of project {} is still going. Cancel it, then delete the project.", project.name);
+        return Err(Error::conflict("project_busy", what));
+    }
     tx.execute("DELETE FROM projects WHERE id = $1", &params![id])?;
     let org = OrgId(project.organization_id);
     quotas::give_back(tx, org, Resource::Projects, 1)?;
@@ -168,5 +174,6 @@ fn read(row: &Row<'_>) -> Result<Project, DbError> {
         created_at: row.get(6)?,
         updated_at: row.get(7)?,
         file_count: row.get(8)?,
+        latest_run_id: row.get(9)?,
     })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::app::{App, Reply};
 
 /// Enough for every role to have its turn, little enough for a test.
-const BUDGET: i64 = 12_000;
+const BUDGET: i64 = 6_000;
 /// The model computes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -101,4 +101,30 @@ async fn a_run_makes_files_stage_by_stage() {
     let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
     assert_eq!(numbers, (1..=events.len() as i64).collect::<Vec<_>>());
     let files = site.call("GET", &format!("/api/projects/{}/files?limit=100", site.project), None).await;
+    let paths: Vec<&str> =
+        files.body["items"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    for document in ["planning/development-plan.md", "requirements/SRS.md", "architecture/architecture.md"] {
+        assert!(paths.contains(&document), "{paths:?}");
+    }
+    let told: Vec<&str> = events
+        .iter()
+        .filter(|event| event.1 == "file")
+        .map(|event| event.2["file"]["path"].as_str().unwrap())
+        .collect();
+    assert!(paths.iter().all(|path| told.contains(path)), "{paths:?} {told:?}");
+    let later = site.events(id, numbers.len() as i64 - 2).await;
+    assert_eq!(later, events[events.len() - 2..]);
+    let usage: i64 = stages.iter().map(|stage| stage["tokens"].as_i64().unwrap()).sum();
+    let quotas = site.app.cli_json(&["quota", "show", "--org", "acme"], "");
+    let tokens = quotas["items"].as_array().unwrap().iter().find(|quota| quota["resource"] == "llm_tokens").unwrap();
+    assert_eq!((run["tokens_used"].as_i64(), tokens["used"].as_i64()), (Some(usage), Some(usage)));
+    let audit = site.app.cli_json(&["audit", "list", "--limit", "100"], "");
+    let turns = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["actor"]["kind"] == "agent" && entry["resource_type"] == "run");
+    assert_eq!(turns.count(), 7);
+    let project = site.call("GET", &format!("/api/projects/{}", site.project), None).await;
+    assert_eq!((&project.body["status"], &project.body["latest_run_id"]), (&json!("completed"), &json!(id)));
 }
