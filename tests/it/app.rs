@@ -75,6 +75,11 @@ impl App {
         self.process.wait().unwrap().code().unwrap()
     }
 
+    /// The server's process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Changes the database behind the server's back, as only time can otherwise.
     pub fn sql(&self, statement: &str) {
         match self.database.clone() {

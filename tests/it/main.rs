@@ -12,6 +12,7 @@ mod cli_models;
 mod cli_plugins;
 mod files;
 mod model_server;
+mod models;
 mod models_elsewhere;
 mod plugins;
 mod projects;
