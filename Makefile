@@ -2,16 +2,16 @@
 CARGO ?= cargo
 TARGET := target/x86_64-unknown-linux-gnu
 
-.PHONY: run test model plugin-runtime check dist
+.PHONY: run test model engine plugin-runtime ui parts api check dist
 
 ## Build and serve on a data directory of its own, over HTTPS on https://127.0.0.1:8443.
-run: plugin-runtime
+run: parts
 	$(CARGO) build --release
 	$(TARGET)/release/resoftai --data-dir "$(CURDIR)/target/site" serve
 
 ## All tests: the server on SQLite, the same ones on a throw-away PostgreSQL, the model engine with a real model, plugins in
 ## the real sandbox, the plugin SDK under plain Python. What they need is installed or built.
-test: model plugin-runtime
+test: model parts
 	$(CARGO) test
 	sh tests/postgres.sh $(CARGO) test --lib --test it
 	$(CARGO) test -p resoftai-engine --profile engine
@@ -21,18 +21,34 @@ test: model plugin-runtime
 model:
 	sh src/llm/engine/fetch-model.sh
 
+## What the server carries: the model engine, the plugin runtime, the web pages.
+parts: engine plugin-runtime ui
+
+engine:
+	sh src/llm/engine/build.sh target/parts
+
 plugin-runtime:
 	sh plugin-sdk/python-runtime/build.sh target/parts
 
+ui:
+	sh embedded-ui/build.sh
+
+## Bring the API's description and the pages' types up to date after a change of the API.
+api: ui
+	UPDATE=1 $(CARGO) test --test it openapi::
+	cd embedded-ui && npm run --silent types
+
 ## What a maintainer looks for before reading.
-check:
+check: ui
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p resoftai-sandbox --all-targets -- -D warnings
 	$(CARGO) clippy -p resoftai-engine --profile engine --all-targets -- -D warnings
+	cd embedded-ui && npm run --silent check
+	cd embedded-ui && npm run --silent types -- --check
 
 ## One file, dist/resoftai, that needs nothing else; proven in an empty chroot.
-dist: plugin-runtime
+dist: parts
 	$(CARGO) build --release
 	install -D -m 0755 $(TARGET)/release/resoftai dist/resoftai
 	sh tests/dist.sh dist/resoftai

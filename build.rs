@@ -27,5 +27,10 @@ fn main() -> io::Result<()> {
         println!("cargo::rustc-env={variable}={}", part.display());
     }
     println!("cargo::rerun-if-changed={}", folder.join("ui").display());
+    if env::var("PROFILE").as_deref() == Ok("release") && !folder.join("ui/index.html").exists() {
+        return Err(io::Error::other(
+            "a release carries the web pages, and target/parts/ui has none: run `make ui` first",
+        ));
+    }
     Ok(())
 }

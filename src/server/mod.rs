@@ -6,8 +6,10 @@
 pub mod health;
 pub mod listen;
 pub mod middleware;
+mod pages;
 mod parts;
 pub mod router;
+mod system;
 pub mod tls;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{health, middleware};
+use super::{health, middleware, pages, system};
 use crate::accounts::Accounts;
 use crate::audit::routes::Audit;
 use crate::base::clock::Clock;
@@ -21,12 +21,16 @@ use crate::plugins::Plugins;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 use crate::runs::Runs;
+use crate::web::Problem;
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "ResoftAI",
-    description = "Errors are application/problem+json (RFC 9457). Sign in with POST /api/auth/login or a personal token, as `Authorization: Bearer`. Lists take `limit` and `cursor`."
-))]
+#[openapi(
+    components(responses(Problem), schemas(Problem)),
+    info(
+        title = "ResoftAI",
+        description = "Errors are application/problem+json (RFC 9457). Sign in with POST /api/auth/login or a personal token, as `Authorization: Bearer`. Lists take `limit` and `cursor`."
+    )
+)]
 struct Description;
 
 /// What the rooms are built from.
@@ -53,6 +57,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.projects.clone().routes())
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
+        .merge(system::System { llm: app.llm.clone() }.routes())
         .merge(Audit { db: app.db.clone() }.routes())
         .merge(
             health::Health { db: app.db.clone(), plugins: app.plugins.clone(), data_dir: app.data_dir.clone() }
@@ -65,12 +70,13 @@ fn rooms(app: &App) -> OpenApiRouter {
 /// # Errors
 /// When the metrics recorder cannot be installed.
 pub fn build(app: &App) -> Result<Router> {
-    let (router, description) = rooms(app).split_for_parts();
+    let (router, mut description) = rooms(app).split_for_parts();
+    name_operations(&mut description);
     let metrics = telemetry::metrics()?;
     let router = router
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", description))
         .route("/metrics", axum::routing::get(move || std::future::ready(metrics.render())))
-        .fallback(|| std::future::ready(Error::not_found("such address")))
+        .fallback(pages::serve)
         .method_not_allowed_fallback(|| {
             std::future::ready(Error::invalid(
                 "method_not_allowed",
@@ -79,4 +85,20 @@ pub fn build(app: &App) -> Result<Router> {
         })
         .layer(DefaultBodyLimit::disable());
     Ok(middleware::wrap(router, app.accounts.clone()))
+}
+
+/// Names each operation by its method and path: handlers are called `list` and `get` in every room, but an operation's id
+/// is unique (OpenAPI 3.1, section 4.8.10).
+fn name_operations(description: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut description.paths.paths {
+        let words: Vec<&str> = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let name = words.join("_");
+        let operations =
+            [("get", &mut item.get), ("put", &mut item.put), ("post", &mut item.post), ("delete", &mut item.delete)];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{name}"));
+            }
+        }
+    }
 }

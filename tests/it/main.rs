@@ -14,6 +14,8 @@ mod files;
 mod model_server;
 mod models;
 mod models_elsewhere;
+mod openapi;
+mod pages;
 mod plugins;
 mod projects;
 mod runs;

@@ -1,0 +1,49 @@
+// The nouns of the HTTP API, one alias each, as generated from openapi.json (`make api`).
+// This is the only file that knows where the types come from: pages import nouns from here.
+import type { components } from './schema.gen';
+
+export type { paths } from './schema.gen';
+
+type Schemas = components['schemas'];
+
+/** A reply as the server writes it: every field is there, null where there is nothing to say. */
+export type Full<T> = T extends (infer Item)[]
+  ? Full<Item>[]
+  : T extends object
+    ? { [Key in keyof T]-?: Full<Exclude<T[Key], undefined>> }
+    : T;
+
+export type Severity = Full<Schemas['Severity']>;
+export type SeverityCounts = Full<Schemas['SeverityCounts']>;
+export type RoleGrant = Full<Schemas['RoleGrant']>;
+export type User = Full<Schemas['User']>;
+export type Me = Full<Schemas['Me']>;
+export type LoginReply = Full<Schemas['LoginReply']>;
+export type Token = Full<Schemas['Token']>;
+export type Organization = Full<Schemas['Organization']>;
+export type Member = Full<Schemas['Member']>;
+export type Quota = Full<Schemas['Quota']>;
+export type ProjectStatus = Full<Schemas['ProjectStatus']>;
+export type Project = Full<Schemas['Project']>;
+export type ProjectFile = Full<Schemas['ProjectFile']>;
+export type FileContent = Full<Schemas['FileContent']>;
+export type FileVersion = Full<Schemas['FileVersion']>;
+export type Finding = Full<Schemas['Finding']>;
+export type Stage = Full<Schemas['Stage']>;
+export type AgentRole = Full<Schemas['AgentRole']>;
+export type StageStatus = Full<Schemas['StageStatus']>;
+export type StageView = Full<Schemas['StageView']>;
+export type RunStatus = Full<Schemas['RunStatus']>;
+export type Run = Full<Schemas['Run']>;
+export type Model = Full<Schemas['Model']>;
+export type Provider = Full<Schemas['Provider']>;
+export type Plugin = Full<Schemas['Plugin']>;
+export type AuditAction = Full<Schemas['AuditAction']>;
+export type AuditEntry = Full<Schemas['AuditEntry']>;
+export type SystemInfo = Full<Schemas['SystemInfo']>;
+export type RoleName = Full<Schemas['Role']>;
+export type Membership = Full<Schemas['MyOrganization']>;
+export type Hook = Full<Schemas['HookView']>;
+export type AuditActor = Full<Schemas['Actor']>;
+
+export type List<T> = { items: T[]; next_cursor?: string | null };

@@ -1,0 +1,24 @@
+// The choices of a run as a form holds them, and as the server wants them.
+
+export type Options = {
+  model: string;
+  skipUiDesign: boolean;
+  maxIterations: number;
+  /** Null when the field is empty: no budget of its own, the quota alone counts. */
+  tokenBudget: number | null;
+};
+
+export const MOST_ITERATIONS = 10;
+
+export function startOptions(): Options {
+  return { model: '', skipUiDesign: false, maxIterations: 3, tokenBudget: null };
+}
+
+export function runBody(options: Options) {
+  return {
+    ...(options.model === '' ? {} : { model: options.model }),
+    skip_ui_design: options.skipUiDesign,
+    max_iterations: options.maxIterations,
+    token_budget: options.tokenBudget,
+  };
+}

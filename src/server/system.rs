@@ -1,0 +1,34 @@
+//! What anybody may know of the server before signing in.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::llm::Llm;
+use crate::web::{Json, Public};
+
+#[derive(Clone)]
+pub struct System {
+    pub llm: Llm,
+}
+
+impl System {
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new().routes(routes!(about)).with_state(self)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct SystemInfo {
+    version: &'static str,
+    /// Whether some model answers.
+    models_ready: bool,
+}
+
+/// What runs here.
+#[utoipa::path(get, path = "/api/system", tag = "operation", responses((status = 200, body = SystemInfo)))]
+async fn about(_: Public, State(system): State<System>) -> Json<SystemInfo> {
+    Json(SystemInfo { version: env!("CARGO_PKG_VERSION"), models_ready: system.llm.is_ready() })
+}
