@@ -25,7 +25,7 @@ fn model() -> PathBuf {
 }
 
 /// A site with the built-in model, and what else is to be set.
-fn site(settings: &[(&str, &str)]) -> App {
+pub fn site(settings: &[(&str, &str)]) -> App {
     let part = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/engine-x86-64.zst");
     let built = fs::metadata(&part).is_ok_and(|part| part.len() > 0);
     assert!(built, "{} is missing: run `make engine`, then build again", part.display());

@@ -16,7 +16,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 /// Copies a folder of the repository, with its sub-folders, into the server's plugins folder.
-fn bring(app: &App, folder: &str) {
+pub fn bring(app: &App, folder: &str) {
     let from = repository(folder);
     copy(&from, &app.dir.path().join("plugins").join(from.file_name().unwrap()));
 }

@@ -1,24 +1,16 @@
 //! Runs through the door, on the real built-in model: followed, stopped, taken up after a crash.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::app::{App, Reply};
+use crate::{models, plugins};
 
 /// Enough for every role to have its turn, little enough for a test.
 const BUDGET: i64 = 6_000;
 /// The model computes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-fn model() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache"), PathBuf::from);
-    let file = cache.join("resoftai/models/smollm2-135m-instruct.gguf");
-    assert!(file.exists(), "{} is missing: run `make model`", file.display());
-    file
-}
 
 /// A site with a model and a project.
 struct Site {
@@ -29,7 +21,7 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        let app = App::start_with_settings(&[("RESOFTAI_LLM_MODEL_PATH", model().to_str().unwrap())]);
+        let app = models::site(&[]);
         app.org("acme");
         let token = app.person("ada", "developer", Some("acme")).await;
         let body = json!({"name": "Adder", "requirements": "A Python program that adds two numbers."});
@@ -127,4 +119,105 @@ async fn a_run_makes_files_stage_by_stage() {
     assert_eq!(turns.count(), 7);
     let project = site.call("GET", &format!("/api/projects/{}", site.project), None).await;
     assert_eq!((&project.body["status"], &project.body["latest_run_id"]), (&json!("completed"), &json!(id)));
+}
+
+fn stage<'a>(run: &'a Value, name: &str) -> &'a Value {
+    run["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == name).unwrap()
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_in_the_middle_goes_on_and_bad_plugins_stop_nothing() {
+    let mut site = Site::new().await;
+    let admin = site.app.person("root", "admin", None).await;
+    for slug in ["raises", "endless-loop", "memory-bomb"] {
+        plugins::bring(&site.app, &format!("tests/plugins/{slug}"));
+        let body = Some(json!({"slug": slug}));
+        let installed = site.app.call("POST", "/api/plugins/install", Some(&admin), body).await;
+        assert_eq!(installed.status, 201, "{}", installed.body);
+    }
+    let id = site.start(json!({"skip_ui_design": true})).await;
+    let before = site.until(id, |run| stage(run, "architecture_design")["status"] == "running").await;
+    let done = stage(&before, "requirement_analysis").clone();
+    site.app.crash_and_restart();
+    let run = site.until(id, |run| run["status"] == "completed").await;
+    assert_eq!(stage(&run, "requirement_analysis"), &done, "what was committed before the crash is done again");
+    assert_eq!(stage(&run, "architecture_design")["attempts"], 2);
+    assert_eq!(stage(&run, "ui_design")["status"], "skipped");
+    let events = site.events(id, 0).await;
+    let numbers: Vec<i64> = events.iter().map(|event| event.0).collect();
+    assert_eq!(numbers, (1..=events.len() as i64).collect::<Vec<_>>());
+    for slug in ["raises", "endless-loop", "memory-bomb"] {
+        let told = events.iter().any(|event| {
+            event.1 == "message"
+                && event.2["text"].as_str().unwrap().contains(&format!("The plugin {slug} could not look at"))
+        });
+        assert!(told, "nothing was said about the plugin {slug}");
+    }
+    let files = site.call("GET", &format!("/api/projects/{}/files?limit=100", site.project), None).await;
+    for file in files.body["items"].as_array().unwrap() {
+        let versions = site.call("GET", &format!("/api/files/{}/versions", file["id"]), None).await;
+        assert_eq!(versions.body["items"].as_array().unwrap().len() as i64, file["version"].as_i64().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_paused_resumed_canceled_and_taken_up_again() {
+    let site = Site::new().await;
+    let act = async |id: i64, verb: &str| site.call("POST", &format!("/api/runs/{id}/{verb}"), None).await;
+    let id = site.start(json!({})).await;
+    assert_eq!(act(id, "resume").await.body["code"], "run_state");
+    let paused = act(id, "pause").await;
+    assert_eq!((paused.status, &paused.body["status"]), (200, &json!("paused")));
+    let resumed = act(id, "resume").await;
+    assert_eq!((resumed.status, &resumed.body["status"]), (200, &json!("running")));
+    site.until(id, |run| stage(run, "requirement_analysis")["status"] == "running").await;
+    assert_eq!(
+        site.call("DELETE", &format!("/api/projects/{}", site.project), None).await.body["code"],
+        "project_busy"
+    );
+    let canceled = act(id, "cancel").await;
+    assert_eq!((canceled.status, &canceled.body["status"]), (200, &json!("canceled")));
+    assert_eq!(act(id, "cancel").await.body["code"], "run_state");
+    assert_eq!(act(id, "stages/testing/retry").await.body["code"], "stage_not_reached");
+    assert_eq!(act(id, "stages/nothing/retry").await.status, 404);
+    let last = site.events(id, 0).await.pop().unwrap();
+    assert_eq!((last.1.as_str(), &last.2["status"]), ("status", &json!("canceled")));
+    let again = act(id, "stages/requirement_analysis/retry").await;
+    assert_eq!((again.status, &again.body["status"]), (200, &json!("queued")), "{}", again.body);
+    site.until(id, |run| stage(run, "requirement_analysis")["status"] == "running").await;
+    assert_eq!(stage(&site.run(id).await, "requirement_analysis")["attempts"], 2);
+    assert_eq!(act(id, "cancel").await.status, 200);
+    let trail = site.app.cli_json(&["audit", "list", "--resource", "run"], "");
+    let told: Vec<&str> =
+        trail["items"].as_array().unwrap().iter().rev().map(|entry| entry["description"].as_str().unwrap()).collect();
+    let id = id.to_string();
+    let wanted = ["Started", "Paused", "Resumed", "Canceled", "Began stage requirement_analysis again in", "Canceled"];
+    assert_eq!(told, wanted.map(|verb| format!("{verb} run {id}")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_before_a_token_is_spent() {
+    let site = Site::new().await;
+    let path = format!("/api/projects/{}/runs", site.project);
+    for (body, field) in [
+        (json!({"max_iterations": 0}), "max_iterations"),
+        (json!({"token_budget": 10}), "token_budget"),
+        (json!({"requirement": " "}), "requirement"),
+        (json!({"surprise": 1}), "surprise"),
+    ] {
+        let refused = site.call("POST", &path, Some(body.clone())).await;
+        assert_eq!((refused.status, &refused.body["field"]), (400, &json!(field)), "{body}: {}", refused.body);
+    }
+    assert_eq!(site.call("POST", &path, Some(json!({"model": "none"}))).await.status, 404);
+    let viewer = site.app.person("vic", "viewer", Some("acme")).await;
+    assert_eq!(site.app.call("POST", &path, Some(&viewer), Some(json!({}))).await.status, 403);
+    // Longer than the model's context: the run says so with the numbers, and nothing is cut.
+    let id = site.start(json!({"requirement": "word ".repeat(12_000), "token_budget": null})).await;
+    let run = site.until(id, |run| run["status"] == "failed").await;
+    assert_eq!((&run["error"]["code"], &run["tokens_used"]), (&json!("context_length_exceeded"), &json!(0)), "{run:#}");
+    site.app.org("other");
+    let stranger = site.app.person("eve", "developer", Some("other")).await;
+    for address in [format!("/api/runs/{id}"), format!("/api/runs/{id}/events")] {
+        assert_eq!(site.app.call("GET", &address, Some(&stranger), None).await.status, 404);
+    }
 }
