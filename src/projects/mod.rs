@@ -7,6 +7,7 @@
 //! `analyze` asks them, `archive` packs a project for taking away.
 
 mod analyze;
+mod archive;
 pub mod files;
 pub mod findings;
 mod language;
@@ -14,7 +15,10 @@ pub mod path;
 pub mod routes;
 pub mod store;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::base::clock::{Clock, Time};
@@ -131,10 +135,11 @@ pub struct Projects {
     blobs: Blobs,
     plugins: Plugins,
     clock: Clock,
+    downloads: Arc<Semaphore>,
 }
 
 impl Projects {
     pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock) -> Self {
-        Self { db, blobs, plugins, clock }
+        Self { db, blobs, plugins, clock, downloads: Arc::new(Semaphore::new(archive::AT_WORK)) }
     }
 }

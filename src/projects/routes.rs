@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::store::{self, Change, NewProject};
-use super::{Project, ProjectId, Projects, check_name, check_requirements, files, findings};
+use super::{Project, ProjectId, Projects, archive, check_name, check_requirements, files, findings};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
 use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
@@ -21,6 +21,7 @@ impl Projects {
             .routes(routes!(list, create))
             .routes(routes!(get, update, delete))
             .merge(files::routes::routes())
+            .merge(archive::routes())
             .merge(findings::routes::routes())
             .with_state(self)
     }

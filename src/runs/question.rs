@@ -48,8 +48,8 @@ impl Runs {
         let task = prompt::task(record.step, &name, &record.run.requirement, &paths, complaint);
         let system = format!("{}\n{}", prompt::of(record.step.role), form.words(model.structured));
         let needed = self.count(turn, &messages(&system, &task)).await?;
-        let total = total(turn, context, spent)?;
-        let room = prompt::room(total, needed).ok_or_else(|| too_small(turn, needed, total, context))?;
+        let total = total(turn, needed, context, spent)?;
+        let room = prompt::room(total, needed).ok_or_else(|| too_small(turn, needed, context))?;
         let mut sections = Vec::new();
         if let Some(section) = findings {
             sections.push(self.measured(turn, section).await?);
@@ -117,22 +117,22 @@ fn messages(system: &str, user: &str) -> Vec<Message> {
     vec![message("system", system), message("user", user)]
 }
 
-/// Tokens of prompt and answer that this turn may use.
-fn total(turn: &Turn, context: u64, spent: u64) -> Result<u64> {
+/// Tokens of prompt and answer that this turn may use: its share of what the run has left, but never less than the least
+/// that makes sense, as long as there is that much.
+fn total(turn: &Turn, needed: u64, context: u64, spent: u64) -> Result<u64> {
     let run = &turn.record.run;
     let Some(budget) = run.token_budget else { return Ok(context) };
     let used = u64::try_from(run.tokens_used).unwrap_or(0) + spent;
     let left = u64::try_from(budget).unwrap_or(0).saturating_sub(used);
-    if left == 0 {
-        return Err(over_budget(turn, 1, 0));
+    let least = needed + LEAST_ANSWER;
+    if left < least {
+        return Err(over_budget(turn, least, left));
     }
-    Ok(context.min(turn.record.step.share(turn.record.plan(), left)))
+    let share = turn.record.step.share(turn.record.plan(), left);
+    Ok(context.min(share.max(least)))
 }
 
-fn too_small(turn: &Turn, needed: u64, total: u64, context: u64) -> Error {
-    if total < context {
-        return over_budget(turn, needed + LEAST_ANSWER, total);
-    }
+fn too_small(turn: &Turn, needed: u64, context: u64) -> Error {
     let sentence = format!(
         "The requirement and its instructions are {needed} tokens, and an answer needs at least {LEAST_ANSWER}; the model {} takes {context} in all. Shorten the requirement, or use a model with a larger context.",
         turn.record.run.model
@@ -140,12 +140,10 @@ fn too_small(turn: &Turn, needed: u64, total: u64, context: u64) -> Error {
     Error::invalid("context_length_exceeded", sentence).field("requirement")
 }
 
-fn over_budget(turn: &Turn, needed: u64, share: u64) -> Error {
-    let run = &turn.record.run;
+fn over_budget(turn: &Turn, least: u64, left: u64) -> Error {
+    let budget = turn.record.run.token_budget.unwrap_or(0);
     let sentence = format!(
-        "The run may use {} tokens and used {}; {share} are this turn's share of the rest, and it needs {needed}. Start a new run on the project with a larger budget: it builds on the files there are.",
-        run.token_budget.unwrap_or(0),
-        run.tokens_used
+        "{left} of the run's {budget} tokens are left, and this turn needs at least {least}. Start a new run on the project with a larger budget: it builds on the files there are."
     );
     Error::invalid("token_budget_exceeded", sentence).field("token_budget")
 }

@@ -106,3 +106,68 @@ async fn files_belong_to_their_organisation() {
     let entries = entries["items"].as_array().unwrap().iter().filter(|entry| entry["resource_type"] == "file").count();
     assert_eq!(entries, 1);
 }
+
+#[tokio::test]
+async fn a_project_is_taken_away_as_zip_and_as_tar() {
+    let site = Site::new().await;
+    let long = "x".repeat(200_000);
+    for (path, content) in [("src/main.py", "print(1)\n"), ("docs/Übersicht.md", "# Ü\n"), ("a.txt", &long)] {
+        assert_eq!(site.write(path, content).await.status, 201);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for ending in ["zip", "tar"] {
+        let file = folder.path().join(format!("project.{ending}"));
+        let done = site.app.cli_json(&["project", "download", "Shop", "-o", file.to_str().unwrap()], "");
+        assert_eq!(done["format"], ending);
+        let bytes = std::fs::read(&file).unwrap();
+        let unpacked = if ending == "zip" { unzip(&bytes) } else { untar(&bytes) };
+        let wanted = [("a.txt", long.as_str()), ("docs/Übersicht.md", "# Ü\n"), ("src/main.py", "print(1)\n")];
+        assert_eq!(unpacked, wanted.map(|(path, content)| (path.to_owned(), content.to_owned())));
+    }
+    let trail = site.app.cli_json(&["audit", "list", "--action", "export"], "");
+    assert_eq!(trail["items"].as_array().unwrap().len(), 2);
+    let strange = site.call("GET", &format!("/api/projects/{}/download?format=rar", site.project), None).await;
+    assert_eq!((strange.status, &strange.body["code"]), (400, &json!("invalid_query")));
+}
+
+fn unzip(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+    let names: Vec<String> = (0..archive.len()).map(|at| archive.by_index(at).unwrap().name().to_owned()).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let content = std::io::read_to_string(archive.by_name(&name).unwrap()).unwrap();
+            (name, content)
+        })
+        .collect()
+}
+
+fn untar(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut archive = tar::Archive::new(bytes);
+    let entries = archive.entries().unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| (entry.path().unwrap().to_str().unwrap().to_owned(), std::io::read_to_string(entry).unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn files_are_handled_from_a_shell() {
+    let site = Site::new().await;
+    let app = &site.app;
+    assert_eq!(app.cli_json(&["file", "put", "Shop:src/a.py", "-"], "print(1)\n")["version"], 1);
+    assert_eq!(app.cli_json(&["file", "put", "Shop:src/a.py", "-"], "print(2)\n")["version"], 2);
+    let shown = app.cli(&["file", "show", "Shop:src/a.py"], "");
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "print(2)\n");
+    let old = app.cli(&["file", "show", "Shop:src/a.py", "--version", "1"], "");
+    assert_eq!(String::from_utf8_lossy(&old.stdout), "print(1)\n");
+    assert_eq!(app.cli_json(&["file", "restore", "Shop:src/a.py", "1"], "")["version"], 3);
+    assert_eq!(app.cli_json(&["file", "versions", "Shop:src/a.py"], "")["items"].as_array().unwrap().len(), 3);
+    let late = app.cli(&["file", "put", "Shop:src/a.py", "-", "--expected-version", "1"], "x");
+    assert_eq!(late.status.code(), Some(5), "{}", String::from_utf8_lossy(&late.stderr));
+    let wrong = app.cli(&["file", "show", "Shop:src/b.py"], "");
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("src/a.py"), "{}", String::from_utf8_lossy(&wrong.stderr));
+    assert_eq!(app.cli_json(&["file", "list", "Shop"], "")["items"][0]["path"], "src/a.py");
+    app.cli_json(&["file", "delete", "Shop:src/a.py", "--yes"], "");
+    assert_eq!(app.cli_json(&["file", "list", "Shop"], "")["items"].as_array().unwrap().len(), 0);
+}
