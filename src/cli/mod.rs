@@ -16,6 +16,8 @@ mod suggest;
 mod admin;
 mod audit;
 mod config;
+mod file;
+mod follow;
 mod login;
 mod lookup;
 mod member;
@@ -28,7 +30,9 @@ mod provider;
 mod quota;
 #[cfg(test)]
 mod reference;
+mod run;
 mod serve;
+mod sse;
 mod token;
 mod user;
 
@@ -193,6 +197,14 @@ pub enum Command {
     /// Projects.
     #[command(subcommand)]
     Project(project::ProjectCommand),
+    /// Files of a project, and their versions.
+    #[command(subcommand)]
+    File(file::FileCommand),
+    /// Build something: agents turn a requirement into a project's files.
+    Run(run::RunArgs),
+    /// What the agents are doing, and did.
+    #[command(subcommand)]
+    Runs(run::RunsCommand),
     /// The models that runs and the gateway can use.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -233,7 +245,7 @@ impl ListArgs {
 }
 
 /// Parses the arguments, runs the command, and reports.
-pub fn run() -> ExitCode {
+pub fn main() -> ExitCode {
     let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
@@ -287,6 +299,9 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Project(command) => project::run(&command, context).await,
+        Command::File(command) => file::run(&command, context).await,
+        Command::Run(args) => run::start(&args, context).await,
+        Command::Runs(command) => run::run(&command, context).await,
         Command::Model(command) => model::run(&command, context).await,
         Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
@@ -335,6 +350,10 @@ mod tests {
             "resoftai quota set --org acme projects 1_000",
             "resoftai audit list --org acme --action create --resource project --actor admin --limit 3",
             "resoftai completions fish",
+            "resoftai run --follow Build_a_URL_shortener",
+            "resoftai run --project 3 --skip-ui-design --max-iterations 2 --token-budget 9000",
+            "resoftai file put shop:src/main.py -",
+            "resoftai project download shop --output shop.tar",
             "resoftai --config a.toml serve --listen 127.0.0.1:0 --http",
             "resoftai serve --config a.toml",
             "resoftai config check --config a.toml",

@@ -1,11 +1,15 @@
 //! `resoftai project`: projects, named by id or by name.
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use crate::cli::client::Reply;
 use crate::cli::failure::Result;
 use crate::cli::lookup::ProjectRef;
-use crate::cli::output::{Column, cell};
+use crate::cli::output::{Column, cell, size};
 use crate::cli::{Context, ListArgs, deleted, input, lookup};
 
 const COLUMNS: [Column; 6] = [
@@ -63,6 +67,17 @@ pub enum ProjectCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Fetch all files of one.
+    Download {
+        /// Its id or its name.
+        project: ProjectRef,
+        /// Where to write them; `-` is stdout.
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        /// How they are packed [default: as FILE is called, else zip].
+        #[arg(long, value_parser = ["zip", "tar"])]
+        format: Option<String>,
+    },
 }
 
 pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
@@ -74,7 +89,7 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
                 None => None,
             };
             let page = client.list("/api/projects", &[("organization_id", org)], list.most()).await?;
-            out.list(&page, &COLUMNS, "There are no projects. Make one: resoftai project create --name NAME")
+            out.list(&page, &COLUMNS, "There are no projects. Make one: resoftai run \"a shop for ..\" --follow")
         }
         ProjectCommand::Show { project } => {
             let id = lookup::project_id(context, project).await?;
@@ -108,6 +123,10 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
             client.delete(&format!("/api/projects/{id}")).await?;
             out.done(&deleted(id), &format!("Deleted project {id} ({name})."))
         }
+        ProjectCommand::Download { project, output, format } => {
+            let id = lookup::project_id(context, project).await?;
+            download(id, output, format.as_deref(), context).await
+        }
     }
 }
 
@@ -118,4 +137,42 @@ pub async fn create(name: &str, requirements: &str, organization: Option<i64>, c
         body["organization_id"] = json!(id);
     }
     context.client.post("/api/projects", &body).await
+}
+
+async fn download(id: i64, output: &Path, format: Option<&str>, context: &Context) -> Result<()> {
+    let by_name = if output.extension().is_some_and(|extension| extension == "tar") { "tar" } else { "zip" };
+    let format = format.unwrap_or(by_name);
+    let path = format!("/api/projects/{id}/download?format={format}");
+    let mut reply = context.client.open(&path, "*/*", None).await?;
+    if output == Path::new("-") {
+        return copy(&mut reply, &mut std::io::stdout()).await.map(drop);
+    }
+    let written = save(&mut reply, output).await?;
+    let value = json!({"file": output, "size": written, "format": format});
+    context.out.done(&value, &format!("Wrote {} ({}).", output.display(), size(written)))
+}
+
+/// Writes the reply under a temporary name beside `output`, then renames: a broken download leaves nothing.
+async fn save(reply: &mut Reply, output: &Path) -> Result<u64> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(mode()).tempfile_in(folder)?;
+    let written = copy(reply, &mut file).await?;
+    file.as_file().sync_all()?;
+    file.persist(output).map_err(|cause| cause.error)?;
+    Ok(written)
+}
+
+/// As a file made by the shell; the umask takes away what it must.
+fn mode() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+async fn copy(reply: &mut Reply, to: &mut impl Write) -> Result<u64> {
+    let mut written = 0;
+    while let Some(piece) = reply.piece().await? {
+        to.write_all(&piece)?;
+        written += piece.len() as u64;
+    }
+    to.flush()?;
+    Ok(written)
 }

@@ -221,3 +221,47 @@ async fn what_cannot_be_done_is_refused_before_a_token_is_spent() {
         assert_eq!(site.app.call("GET", &address, Some(&stranger), None).await.status, 404);
     }
 }
+
+#[tokio::test]
+async fn a_run_is_started_and_followed_from_a_shell() {
+    let site = Site::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = site.app.cli(
+        &[
+            "run",
+            "Say hello.",
+            "--org",
+            "acme",
+            "--token-budget",
+            "4000",
+            "--max-iterations",
+            "1",
+            "--skip-ui-design",
+            "--follow",
+        ],
+        "",
+    );
+    let (said, remarks) = (String::from_utf8_lossy(&plain.stdout), String::from_utf8_lossy(&plain.stderr));
+    assert_eq!(plain.status.code(), Some(0), "{said}\n{remarks}");
+    for words in ["Created project", "qa_review", "requirements/SRS.md", "Fetch them: resoftai project download"] {
+        assert!(said.contains(words) || remarks.contains(words), "`{words}` was not said:\n{said}\n{remarks}");
+    }
+    let runs = site.app.cli_json(&["runs", "list", "Say hello"], "");
+    let id = runs["items"][0]["id"].to_string();
+    // Who comes late is told everything again, as JSON lines that end with a summary.
+    let json = site.app.cli(&["--json", "runs", "follow", &id], "");
+    let lines: Vec<Value> =
+        String::from_utf8_lossy(&json.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.last().unwrap()["event"], "summary");
+    assert!(lines.iter().any(|line| line["event"] == "file"), "{lines:?}");
+    let file = folder.path().join("hello.zip");
+    site.app.cli_json(&["project", "download", "Say hello", "-o", file.to_str().unwrap()], "");
+    assert!(std::fs::metadata(&file).unwrap().len() > 100);
+    // A run that ends otherwise says so by its exit code.
+    let again = site.app.cli(&["run", "--project", "Say hello", "--token-budget", "2000"], "");
+    assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
+    let id = site.app.cli_json(&["runs", "list", "Say hello"], "")["items"][0]["id"].to_string();
+    site.app.cli_json(&["runs", "cancel", &id], "");
+    let canceled = site.app.cli(&["runs", "follow", &id], "");
+    assert_eq!(canceled.status.code(), Some(8), "{}", String::from_utf8_lossy(&canceled.stderr));
+}
