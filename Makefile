@@ -4,10 +4,12 @@ TARGET := target/x86_64-unknown-linux-gnu
 
 .PHONY: run test model engine plugin-runtime ui parts api check dist
 
-## Build and serve on a data directory of its own, over HTTPS on https://127.0.0.1:8443.
-run: parts
+## Build everything and serve a demo site over HTTPS on https://127.0.0.1:8443: agents at work, a plugin, somebody to sign in as.
+run: model parts
 	$(CARGO) build --release
-	$(TARGET)/release/resoftai --data-dir "$(CURDIR)/target/site" serve
+	$(TARGET)/release/resoftai --data-dir "$(CURDIR)/target/site" demo \
+		--model "$${XDG_CACHE_HOME:-$$HOME/.cache}/resoftai/models/smollm2-135m-instruct.gguf" \
+		--plugin plugin-sdk/examples/security-scanner
 
 ## All tests: the server on SQLite, the same ones on a throw-away PostgreSQL, the model engine with a real model, plugins in
 ## the real sandbox, the plugin SDK under plain Python. What they need is installed or built.

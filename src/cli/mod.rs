@@ -16,6 +16,7 @@ mod suggest;
 mod admin;
 mod audit;
 mod config;
+mod demo;
 mod file;
 mod follow;
 mod login;
@@ -158,11 +159,21 @@ pub struct ServeCommand {
     file: ConfigFile,
 }
 
+#[derive(Debug, Args)]
+pub struct DemoCommand {
+    #[command(flatten)]
+    demo: demo::Demo,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server until it is told to stop.
     Serve(ServeCommand),
+    /// Run the server on a site with something to look at: a project, agents at work, a plugin.
+    Demo(DemoCommand),
     /// Look at the configuration without starting.
     Config {
         #[command(flatten)]
@@ -273,6 +284,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
     let out = Output::new(global.json);
     match command {
         Command::Serve(ServeCommand { serve, file }) => serve.run(global.sources(file.config.as_ref()), out),
+        Command::Demo(DemoCommand { demo, file }) => demo.run(global.sources(file.config.as_ref()), out),
         Command::Config { file, command } => command.run(&global.sources(file.config.as_ref()), out),
         Command::Completions { shell } => completions(shell),
         Command::Login(args) => block_on(login::login(&args, &global, out)),
@@ -308,6 +320,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Audit(command) => audit::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.
         Command::Serve(_)
+        | Command::Demo(_)
         | Command::Config { .. }
         | Command::Completions { .. }
         | Command::Login(_)

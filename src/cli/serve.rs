@@ -9,7 +9,7 @@ use super::output::Output;
 use crate::base::clock::Clock;
 use crate::base::telemetry;
 use crate::config::{Config, Sources};
-use crate::server;
+use crate::server::{self, Running};
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -22,7 +22,17 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub fn run(self, mut sources: Sources, output: Output) -> Result<()> {
+    pub fn run(self, sources: Sources, output: Output) -> Result<()> {
+        self.run_with(sources, output, async |_: &Running| Ok(()))
+    }
+
+    /// [`Serve::run`], with something to be done once the server answers. When that fails the server stops.
+    pub fn run_with(
+        self,
+        mut sources: Sources,
+        output: Output,
+        then: impl AsyncFnOnce(&Running) -> Result<()>,
+    ) -> Result<()> {
         if let Some(listen) = self.listen {
             sources.flags.push(("server.listen", listen));
         }
@@ -33,16 +43,15 @@ impl Serve {
         crate::config::secrets::private_folder(&config.data_dir)?;
         let _logs = telemetry::start_logs(&config.data_dir.join("logs"), &config.log_level)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from)?;
-        runtime.block_on(serve(&config, output))
+        runtime.block_on(serve(&config, output, then))
     }
 }
 
-async fn serve(config: &Config, output: Output) -> Result<()> {
+async fn serve(config: &Config, output: Output, then: impl AsyncFnOnce(&Running) -> Result<()>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = server::start(config, Clock::system()).await?;
-    let scheme = if config.http { "http" } else { "https" };
-    let address = format!("{scheme}://{}", running.address);
+    let address = running.url();
     if output.is_json() {
         output.value(&json!({"address": address, "fingerprint": running.fingerprint, "socket": running.socket}))?;
     } else {
@@ -53,14 +62,21 @@ async fn serve(config: &Config, output: Output) -> Result<()> {
     }
     tracing::info!(address, "ready");
     tell_systemd(&[sd_notify::NotifyState::Ready]);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let told_to_stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let done = tokio::select! {
+        biased;
+        done = async { then(&running).await?; std::future::pending().await } => done,
+        () = told_to_stop => Ok(()),
+    };
     tracing::info!("stopping");
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     running.stop().await;
-    Ok(())
+    done
 }
 
 /// Without systemd there is nobody to tell, which is no fault.

@@ -47,6 +47,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        let scheme = if self.fingerprint.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Stops accepting, lets requests finish for at most [`DRAIN_LIMIT`], closes the database.
     pub async fn stop(self) {
         if !self.tasks.shut_down(DRAIN_LIMIT).await {

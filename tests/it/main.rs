@@ -10,6 +10,7 @@ mod binary;
 mod cli;
 mod cli_models;
 mod cli_plugins;
+mod demo;
 mod files;
 mod model_server;
 mod models;

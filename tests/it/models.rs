@@ -16,7 +16,7 @@ use crate::model_server::MODEL;
 /// Long enough for a slow machine; the tests go on as soon as what they wait for is there.
 const LIMIT: Duration = Duration::from_secs(300);
 
-fn model() -> PathBuf {
+pub fn model() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map_or_else(|| Path::new(&std::env::var_os("HOME").unwrap()).join(".cache"), PathBuf::from);
     let path = cache.join("resoftai/models").join(MODEL).with_extension("gguf");
