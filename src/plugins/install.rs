@@ -282,7 +282,8 @@ impl Plugins {
 
     /// Puts a new entry on the shelf and lets go of the old one.
     async fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>, live: Option<Live>) -> Result<Plugin> {
-        let counts = self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
+        let before = || self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
+        let counts = live.as_ref().map_or_else(before, |live| live.counts().clone());
         let entry = Arc::new(Entry::new(&kept, package, live, counts));
         let old = self.inner.shelf.put(entry.clone());
         if let Some(live) = old.as_ref().and_then(|old| old.live.as_ref()) {

@@ -102,6 +102,11 @@ impl Live {
         Self { host, package, settings, limits, counts, known: Default::default(), slot: Mutex::default() }
     }
 
+    /// What this one writes its calls down in.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
     /// Loads the plugin now, so that its faults show to who installs it. Not counted: it was not at work.
     ///
     /// # Errors

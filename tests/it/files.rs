@@ -1,8 +1,11 @@
 //! Project files through the door: written, versioned, restored, refused.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::app::{App, Reply};
+use crate::plugins;
 
 /// A site with a project of its own.
 struct Site {
@@ -105,6 +108,37 @@ async fn files_belong_to_their_organisation() {
     let entries = site.app.cli_json(&["audit", "list"], "");
     let entries = entries["items"].as_array().unwrap().iter().filter(|entry| entry["resource_type"] == "file").count();
     assert_eq!(entries, 1);
+}
+
+#[tokio::test]
+async fn plugins_look_at_what_a_person_wrote() {
+    let site = Site::new().await;
+    let admin = site.app.person("root", "admin", None).await;
+    plugins::bring(&site.app, "plugin-sdk/examples/security-scanner");
+    let install = json!({"slug": "security-scanner", "config": {"severity_threshold": "high"}});
+    assert_eq!(site.app.call("POST", "/api/plugins/install", Some(&admin), Some(install)).await.status, 201);
+    let made = site.write("login.py", "password = \"hunter2hunter2\"\nresult = eval(input())\n").await;
+    let file = format!("/api/files/{}", made.body["id"]);
+    let started = Instant::now();
+    let found = loop {
+        let found = site.call("GET", &format!("{file}/findings"), None).await.body["items"].clone();
+        if !found.as_array().unwrap().is_empty() {
+            break found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing was found");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        found.as_array().unwrap().iter().all(|one| one["plugin"] == "security-scanner" && one["file_version"] == 1)
+    );
+    let counts = site.call("GET", &file, None).await.body["findings"].clone();
+    let total: i64 = ["low", "medium", "high", "critical"].iter().map(|level| counts[level].as_i64().unwrap()).sum();
+    assert_eq!(total, found.as_array().unwrap().len() as i64);
+    let plugin = site.app.call("GET", "/api/plugins/security-scanner", Some(&admin), None).await;
+    assert_eq!(plugin.body["calls"], 1, "{}", plugin.body);
+    // A new version begins without findings and is looked at anew.
+    let mended = site.call("PUT", &file, Some(json!({"content": "print(1)\n"}))).await;
+    assert_eq!((mended.status, &mended.body["findings"]["critical"]), (200, &json!(0)));
 }
 
 #[tokio::test]
