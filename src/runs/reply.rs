@@ -18,6 +18,7 @@ use crate::projects::path::ProjectPath;
 /// Files in one answer.
 pub const MAX_FILES: usize = 30;
 const MAX_SUMMARY: usize = 400;
+const MIN_DOCUMENT: usize = 200;
 const MAX_PROBLEMS: usize = 10;
 const MAX_PROBLEM: usize = 400;
 
@@ -47,14 +48,16 @@ impl Form {
     /// The JSON Schema of the answer.
     pub fn schema(self) -> Value {
         let summary = json!({"type": "string", "maxLength": MAX_SUMMARY});
-        let text = json!({"type": "string"});
+        // A model that is held to the form would else come to its end with nothing said.
+        let text = json!({"type": "string", "minLength": MIN_DOCUMENT});
+        let content = json!({"type": "string", "minLength": 1});
         let (properties, required) = match self {
             Self::Document(_) => (json!({"summary": summary, "document": text}), json!(["summary", "document"])),
             Self::Files => {
                 // Short names: a small model that loses its way in one would otherwise never leave it.
                 let path = "^[A-Za-z0-9_-]{1,40}(/[A-Za-z0-9_-]{1,40}){0,4}\\.[A-Za-z0-9]{1,10}$";
                 let file = json!({"type": "object", "additionalProperties": false, "required": ["path", "content"],
-                    "properties": {"path": {"type": "string", "pattern": path}, "content": text}});
+                    "properties": {"path": {"type": "string", "pattern": path}, "content": content}});
                 let files = json!({"type": "array", "minItems": 1, "maxItems": MAX_FILES, "items": file});
                 (json!({"summary": summary, "files": files}), json!(["summary", "files"]))
             }
