@@ -2,7 +2,7 @@
 CARGO ?= cargo
 TARGET := target/x86_64-unknown-linux-gnu
 
-.PHONY: run test model engine plugin-runtime ui parts api check dist
+.PHONY: run test test-ui model engine plugin-runtime ui parts api check dist
 
 ## Build everything and serve a demo site over HTTPS on https://127.0.0.1:8443: agents at work, a plugin, somebody to sign in as.
 run: model parts
@@ -12,13 +12,19 @@ run: model parts
 		--plugin plugin-sdk/examples/security-scanner
 
 ## All tests: the server on SQLite, the same ones on a throw-away PostgreSQL, the model engine with a real model, plugins in
-## the real sandbox, the plugin SDK under plain Python. What they need is installed or built.
+## the real sandbox, the plugin SDK under plain Python, the pages in a browser. What they need is installed or built.
 test: model parts
 	$(CARGO) test
 	sh tests/postgres.sh $(CARGO) test --lib --test it
 	$(CARGO) test -p resoftai-engine --profile engine
 	$(CARGO) test -p resoftai-sandbox
 	python3 -m unittest discover -s plugin-sdk/python/tests
+	$(MAKE) test-ui
+
+## The pages in a real browser, on the real binary with a real model.
+test-ui: model parts
+	$(CARGO) build
+	sh tests/ui/run.sh
 
 model:
 	sh src/llm/engine/fetch-model.sh

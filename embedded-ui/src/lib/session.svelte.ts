@@ -35,6 +35,21 @@ class Session {
     this.#forget();
   }
 
+  /** Whether the person holds a permission over the whole site. */
+  maySite(permission: string): boolean {
+    return this.me?.site_permissions.includes(permission) ?? false;
+  }
+
+  /** Whether the person holds a permission in an organisation; without one, anywhere. */
+  may(permission: string, organization?: number): boolean {
+    if (this.maySite(permission)) return true;
+    const mine = this.me?.organizations ?? [];
+    return mine.some(
+      (org) =>
+        (organization === undefined || org.id === organization) && org.permissions.includes(permission),
+    );
+  }
+
   organizationName(id: number | null): string {
     if (id === null) return 'Site';
     return this.me?.organizations.find((org) => org.id === id)?.name ?? `Organisation ${id}`;

@@ -1,0 +1,76 @@
+// Every page: for eyes, screen readers and keyboards, in light and dark, on a desk and on a phone.
+import { accessible, expect, signIn, test } from './site';
+
+const PAGES = [
+  '/',
+  '/projects/new',
+  '/audit',
+  '/organizations',
+  '/models',
+  '/plugins',
+  '/tokens',
+  '/nowhere',
+];
+
+test('a wrong password is told, a right one lets in, and out again', async ({ page, site }) => {
+  await page.goto('/');
+  await accessible(page);
+  await page.getByLabel('User name').fill(site.username);
+  await page.getByLabel('Password', { exact: true }).fill('not the password');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('alert')).toContainText('wrong');
+  await signIn(page, site.username, site.password);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await expect(page.getByLabel('User name')).toBeVisible();
+});
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  for (const [device, viewport] of [
+    ['desk', { width: 1280, height: 860 }],
+    ['phone', { width: 390, height: 844 }],
+  ] as const) {
+    test.describe(`${colorScheme} on a ${device}`, () => {
+      test.use({ colorScheme, viewport });
+      test('every page can be read and stays in the window', async ({ signedIn: page, site }) => {
+        const project = `/projects/${site.project}`;
+        const own = [
+          `${project}/runs/${site.run}`,
+          `${project}/files`,
+          `${project}/findings`,
+          `${project}/runs`,
+        ];
+        for (const path of [...PAGES, ...own]) {
+          await page.goto(path);
+          await expect(page.getByRole('heading').first()).toBeVisible();
+          await accessible(page);
+          const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          expect(tooWide, `${path} is too wide`).toBeLessThanOrEqual(0);
+        }
+      });
+    });
+  }
+}
+
+test('a project is made by keyboard alone', async ({ signedIn: page }) => {
+  await page.getByRole('link', { name: 'New project' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByLabel('Name').focus();
+  await page.keyboard.type('By keyboard');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('A clock.');
+  await page.getByRole('button', { name: 'Create only' }).focus();
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { name: 'By keyboard' })).toBeVisible();
+  await page.goto('/');
+  await expect(page.getByRole('link', { name: 'By keyboard' })).toBeVisible();
+});
+
+test('an error says what to do', async ({ signedIn: page }) => {
+  await page.goto('/projects/999999');
+  await expect(page.getByRole('alert')).toContainText('There is no project here');
+});
+
+test('the reference of the API needs nothing from elsewhere', async ({ signedIn: page }) => {
+  await page.goto('/api/docs/');
+  await expect(page.getByText('/api/projects', { exact: true }).first()).toBeVisible();
+});

@@ -1,0 +1,86 @@
+// A demo site on a data directory of its own, and a page that fails the test when anything leaves the box.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { AxeBuilder } from '@axe-core/playwright';
+import { type Page, test as base, expect } from '@playwright/test';
+
+const ROOT = join(import.meta.dirname, '../..');
+const BINARY = join(ROOT, 'target/x86_64-unknown-linux-gnu/debug/resoftai');
+const CACHE = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+const MODEL = join(CACHE, 'resoftai/models/smollm2-135m-instruct.gguf');
+const PLUGIN = join(ROOT, 'plugin-sdk/examples/security-scanner');
+
+export type Site = { url: string; username: string; password: string; project: number; run: number };
+
+async function start(dir: string): Promise<{ process: ChildProcess; site: Site }> {
+  const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
+  const process = spawn(BINARY, [...args, '--model', MODEL, '--plugin', PLUGIN], {
+    env: {},
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const lines = createInterface({ input: process.stdout! })[Symbol.asyncIterator]();
+  const line = async () => {
+    const next = await lines.next();
+    if (next.done) throw new Error(`${BINARY} ended before it answered: build it with cargo build`);
+    return JSON.parse(next.value);
+  };
+  const { address } = await line();
+  const { username, password, project_id, run_id } = await line();
+  return { process, site: { url: address, username, password, project: project_id, run: run_id } };
+}
+
+export const test = base.extend<{ signedIn: Page }, { site: Site }>({
+  site: [
+    async ({}, use) => {
+      const dir = mkdtempSync(join(tmpdir(), 'resoftai-ui-'));
+      const { process, site } = await start(dir);
+      await use(site);
+      const ended = new Promise((done) => process.once('exit', done));
+      process.kill('SIGTERM');
+      await ended;
+      rmSync(dir, { recursive: true });
+    },
+    { scope: 'worker' },
+  ],
+  baseURL: async ({ site }, use) => use(site.url),
+  page: async ({ page, site }, use) => {
+    const strange: string[] = [];
+    page.on('request', (request) => {
+      if (!request.url().startsWith(`${site.url}/`)) strange.push(request.url());
+    });
+    page.on('console', (message) => {
+      if (/content security policy/i.test(message.text())) strange.push(message.text());
+    });
+    page.on('pageerror', (error) => strange.push(error.message));
+    await use(page);
+    expect(strange, 'requests to elsewhere, violations of the policy, errors of the page').toEqual([]);
+  },
+  signedIn: async ({ page, site }, use) => {
+    await signIn(page, site.username, site.password);
+    await use(page);
+  },
+});
+
+export async function signIn(page: Page, username: string, password: string): Promise<void> {
+  await page.goto('/');
+  await page.getByLabel('User name').fill(username);
+  await page.getByLabel('Password', { exact: true }).fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await expect(page.getByRole('heading', { name: 'Projects' })).toBeVisible();
+}
+
+/** No serious barrier, by the rules of WCAG 2.2 A and AA that a program can check. */
+export async function accessible(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'])
+    .analyze();
+  const told = violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(' ')).join(', ')}`,
+  );
+  expect(told, page.url()).toEqual([]);
+}
+
+export { expect };
