@@ -23,7 +23,7 @@ const PLUGIN: &str = "security-scanner";
 const REQUIREMENT: &str = "Build a URL shortener with an HTTP API: POST /links takes a URL and answers with a short code, \
     GET /CODE redirects to it, GET /links/CODE tells how often it was used. Links survive a restart.";
 /// Enough for every role's turn on a small model, and an end within minutes.
-const BUDGET: i64 = 16_000;
+const BUDGET: i64 = 6_000;
 
 #[derive(Debug, Args)]
 pub struct Demo {

@@ -8,7 +8,7 @@ use crate::app::{App, Reply};
 use crate::{models, plugins};
 
 /// Enough for every role to have its turn, little enough for a test.
-const BUDGET: i64 = 6_000;
+const BUDGET: i64 = 4_000;
 /// The model computes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
