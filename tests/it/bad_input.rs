@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::app::App;
 
@@ -96,4 +97,123 @@ async fn unknown_addresses_and_methods_are_problems_too() {
     assert_eq!((reply.status, &reply.body["code"]), (404, &json!("not_found")));
     let reply = app.call("PATCH", "/api/projects", None, None).await;
     assert_eq!(reply.body["code"], "method_not_allowed");
+}
+
+/// Every operation that takes JSON, with what is none of it.
+#[tokio::test]
+async fn no_operation_fails_over_what_it_is_sent() {
+    let app = App::start();
+    app.org("acme");
+    let admin = app.person("root", "admin", None).await;
+    let project = json!({"name": "Shop", "organization_id": 1});
+    let project = app.call("POST", "/api/projects", Some(&admin), Some(project)).await.body["id"].to_string();
+    let file = json!({"path": "a.txt", "content": "a"});
+    let file = app.call("POST", &format!("/api/projects/{project}/files"), Some(&admin), Some(file)).await;
+    let file = file.body["id"].to_string();
+    let description = app.call("GET", "/api/openapi.json", None, None).await.body;
+    let bodies: [&[u8]; 8] = [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b"{\"surprise\": 1}",
+        b"{\"name\": \"\xff\"}",
+        b"{\"name\": \"a\\u0000b\", \"username\": \"a\\u0000b\", \"content\": \"\\u0000\"}",
+        b"{\"name\": {}, \"username\": [], \"content\": 5, \"limit_value\": \"many\", \"model\": 1, \"messages\": {}}",
+    ];
+    let mut walked = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        let id = if path.contains("/projects/") {
+            &project
+        } else if path.contains("/files/") {
+            &file
+        } else {
+            "1"
+        };
+        let address = path.replace("{id}", id).replace("{user_id}", "1").replace("{resource}", "projects");
+        let address = address.replace("{version}", "1").replace("{slug}", "none").replace("{stage}", "testing");
+        for (method, operation) in operations.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let headers =
+                [("authorization", format!("Bearer {admin}")), ("content-type", "application/json".to_owned())];
+            if operation["requestBody"]["content"]["application/json"].is_object() {
+                for body in bodies {
+                    let reply = app.send(&method, &address, &headers, Bytes::from_static(body)).await;
+                    let told = reply.body["detail"].is_string() || reply.body["error"]["message"].is_string();
+                    assert!(
+                        (400..500).contains(&reply.status) && told,
+                        "{method} {address} {}: {} {}",
+                        String::from_utf8_lossy(body),
+                        reply.status,
+                        reply.body
+                    );
+                    walked += 1;
+                }
+            } else if method == "GET" && !path.ends_with("/events") && !path.contains("/download") {
+                for query in ["limit=0", "limit=abc", "limit=999999999999", "cursor=abc", "cursor=%00", "surprise=1"] {
+                    let reply = app.send("GET", &format!("{address}?{query}"), &headers, Bytes::new()).await;
+                    assert!(reply.status < 500 || path == "/readyz", "{address}?{query}: {}", reply.body);
+                    walked += 1;
+                }
+            }
+        }
+    }
+    assert!(walked > 200, "only {walked} calls were made");
+}
+
+/// What is announced as too large, or turns out to be, is refused before it is read to its end.
+#[tokio::test]
+async fn a_body_of_two_gibibytes_is_refused_while_it_is_sent() {
+    let app = App::start();
+    app.org("acme");
+    let token = app.person("ada", "developer", Some("acme")).await;
+    let made = app.call("POST", "/api/projects", Some(&token), Some(json!({"name": "Shop"}))).await;
+    let path = format!("/api/projects/{}/files", made.body["id"]);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+    );
+    let announced = format!("{head}content-length: 2147483648\r\n\r\n");
+    let answer = talk(&app.address, announced.as_bytes(), b"").await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+    // The same without saying so, in pieces of 64 KiB.
+    let endless = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    let mut piece = b"10000\r\n".to_vec();
+    piece.resize(piece.len() + 0x10000, b' ');
+    piece.extend(b"\r\n");
+    let answer = talk(&app.address, endless.as_bytes(), &piece).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{answer}");
+    let files = app.call("GET", &path, Some(&token), None).await;
+    assert_eq!(files.body["items"], json!([]));
+    let kept = std::fs::read_dir(app.dir.path().join("blobs")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(kept.collect::<Vec<_>>(), ["tmp"], "something was left behind");
+}
+
+/// Sends `head`, then `piece` again and again until there is an answer; the answer.
+async fn talk(address: &str, head: &[u8], piece: &[u8]) -> String {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    writing.write_all(head).await.unwrap();
+    let sending = async {
+        let mut sent = 0;
+        while !piece.is_empty() && writing.write_all(piece).await.is_ok() {
+            sent += piece.len();
+            assert!(sent < 1 << 30, "a gibibyte was taken");
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut answer = Vec::new();
+    let receiving = async {
+        let mut part = [0; 4096];
+        while !String::from_utf8_lossy(&answer).contains("body_too_large") {
+            match reading.read(&mut part).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => answer.extend_from_slice(&part[..read]),
+            }
+        }
+    };
+    tokio::select! {
+        () = sending => {}
+        () = receiving => {}
+    }
+    String::from_utf8_lossy(&answer).into_owned()
 }

@@ -20,3 +20,4 @@ mod pages;
 mod plugins;
 mod projects;
 mod runs;
+mod specification;

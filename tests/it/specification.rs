@@ -1,0 +1,161 @@
+//! The command lines of the specification that are built so far, as they are written there. `python -m resoftai.cli.admin`
+//! is `resoftai admin`, and its `http://localhost:8000` is where the server under test answers.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::app::{App, BINARY, PASSWORD};
+
+/// The lines of one of its shell blocks, run in a shell that finds `resoftai`, on the site of `app`.
+fn shell(app: &App, block: &str) -> Command {
+    let home = app.dir.path().join("home");
+    std::fs::create_dir_all(&home).unwrap();
+    if !home.join("resoftai").exists() {
+        std::os::unix::fs::symlink(BINARY, home.join("resoftai")).unwrap();
+    }
+    let block = block.replace("python -m resoftai.cli.admin", "resoftai admin");
+    // A terminal of its own, as a person has one: passwords are asked for there.
+    let mut shell = Command::new("script");
+    shell.args(["-q", "-e", "-c", &block, "/dev/null"]).current_dir(&home).env_clear();
+    shell.env("HOME", &home).env("SHELL", "/bin/sh").env("RESOFTAI_DATA_DIR", app.dir.path());
+    shell.env("PATH", format!("{}:/usr/bin:/bin", home.display()));
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+/// Runs a block, gives `answers` when their question is asked; what the terminal showed.
+fn run(app: &App, block: &str, answers: &[(&str, &str)]) -> String {
+    let mut child = shell(app, block).spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut answered) = (Vec::new(), 0);
+    for (question, answer) in answers {
+        while !String::from_utf8_lossy(&shown[answered..]).contains(question) {
+            let mut piece = [0; 512];
+            let read = screen.read(&mut piece).unwrap();
+            assert!(read > 0, "{question} was not asked: {}", String::from_utf8_lossy(&shown));
+            shown.extend_from_slice(&piece[..read]);
+        }
+        answered = shown.len();
+        keys.write_all(answer.as_bytes()).unwrap();
+    }
+    screen.read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(child.wait().unwrap().success(), "{block}\n{shown}");
+    shown
+}
+
+#[tokio::test]
+async fn the_first_administrator_and_the_organisation_are_made_as_it_says() {
+    let app = App::start();
+    let line = format!("{PASSWORD}\r");
+    let shown = run(
+        &app,
+        r"# Create first admin user
+python -m resoftai.cli.admin create-user \
+  --username admin \
+  --email admin@yourcompany.com \
+  --role admin \
+  --password",
+        &[("Password:", &line), ("again:", &line)],
+    );
+    assert!(shown.contains("Created account admin"), "{shown}");
+    assert!(!shown.contains(PASSWORD), "what is typed stays unseen: {shown}");
+    let shown = run(
+        &app,
+        r#"# Via CLI
+python -m resoftai.cli.admin create-org \
+  --name "Your Company" \
+  --slug your-company \
+  --tier enterprise \
+  --admin-email admin@yourcompany.com"#,
+        &[],
+    );
+    assert!(shown.contains("Created organisation Your Company (your-company)"), "{shown}");
+    let login =
+        app.call("POST", "/api/auth/login", None, Some(json!({"username": "admin", "password": PASSWORD}))).await;
+    assert_eq!(login.status, 200, "{}", login.body);
+    assert_eq!(login.body["user"]["roles"][0]["role"], "super_admin");
+    assert_eq!(app.cli_json(&["org", "show", "your-company"], "")["contact_email"], "admin@yourcompany.com");
+}
+
+/// `-d '{..}'` of its curl commands, with the header they carry.
+async fn curl(app: &App, path: &str, token: &str, data: &str) -> (u16, Value) {
+    let headers = [("Authorization", format!("Bearer {token}")), ("Content-Type", "application/json".to_owned())];
+    let reply = app.send("POST", path, &headers, data.to_owned().into()).await;
+    (reply.status, reply.body)
+}
+
+#[tokio::test]
+async fn an_organisation_is_made_over_the_api_as_it_says() {
+    let app = App::start();
+    let token = app.person("admin", "admin", None).await;
+    let (status, org) = curl(
+        &app,
+        "/api/organizations",
+        &token,
+        r#"{
+    "name": "Your Company",
+    "slug": "your-company",
+    "tier": "enterprise",
+    "contact_email": "admin@yourcompany.com"
+  }"#,
+    )
+    .await;
+    assert_eq!((status, &org["tier"], &org["slug"]), (201, &json!("enterprise"), &json!("your-company")));
+}
+
+#[tokio::test]
+async fn a_plugin_is_installed_as_it_says() {
+    let mut app = App::start();
+    let token = app.person("admin", "admin", None).await;
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/examples/security-scanner");
+    let plugins = app.dir.path().join("plugins");
+    run(&app, &format!("cp -r {} {}/", source.display(), plugins.display()), &[]);
+    run(&app, "resoftai plugin install security-scanner --config severity_threshold=high", &[]);
+    let plugin = app.cli_json(&["plugin", "info", "security-scanner"], "");
+    assert_eq!(
+        (&plugin["status"], &plugin["config"]["severity_threshold"]),
+        (&json!("active"), &json!("high")),
+        "{plugin}"
+    );
+    // Its 123 stands for the number that a plugin has.
+    let data = r#"{
+    "plugin_id": 123,
+    "config": {
+      "severity_threshold": "high"
+    }
+  }"#
+    .replace("123", &plugin["id"].to_string());
+    let (status, again) = curl(&app, "/api/plugins/install", &token, &data).await;
+    assert!(status == 200 || status == 201, "{status} {again}");
+    assert_eq!(again["config"]["severity_threshold"], "high");
+    app.crash_and_restart();
+    assert_eq!(app.cli_json(&["plugin", "info", "security-scanner"], "")["status"], "active");
+}
+
+#[test]
+fn its_critical_settings_are_honoured() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |name: &str, value: &str| {
+        let mut command = Command::new(BINARY);
+        command.args(["--json", "config", "check"]).env_clear().env("RESOFTAI_DATA_DIR", dir.path());
+        let output = command.env(name, value).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(!settings.to_string().contains("hunter2"), "{name} shows a secret");
+        settings
+    };
+    let database = "postgres://resoftai:hunter2@127.0.0.1/resoftai";
+    for (variable, value, setting, shown) in [
+        ("DATABASE_URL", database, "database.url", "(set)"),
+        ("JWT_SECRET_KEY", "hunter2-hunter2-hunter2-hunter2-hunter2", "security.jwt_secret_key", "(set)"),
+        ("LLM_API_KEY", "hunter2", "llm.api_key", "(set)"),
+        ("ENTERPRISE_MODE", "true", "enterprise.mode", "true"),
+        ("LICENSE_KEY", "hunter2", "enterprise.license_key", "(set)"),
+    ] {
+        assert_eq!(check(variable, value)[setting], shown, "{variable}");
+    }
+}
