@@ -1,7 +1,7 @@
 // The build of the embedded UI: everything ends in ../target/parts/ui with hashed names, and nothing is inlined into
 // index.html, because the server's content security policy allows no inline script or style.
 import { svelte } from '@sveltejs/vite-plugin-svelte';
-import { defineConfig } from 'vitest/config';
+import { defineConfig } from 'vite';
 import { gzipFiles } from './build/gzip.ts';
 
 export default defineConfig({
@@ -20,5 +20,4 @@ export default defineConfig({
       '/api': { target: process.env.RESOFTAI_URL ?? 'http://127.0.0.1:8080', changeOrigin: true },
     },
   },
-  test: { include: ['tests/**/*.test.ts'] },
 });
