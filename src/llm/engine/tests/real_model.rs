@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// Long enough for a slow machine; the tests end as soon as the engine answers.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Requests that may wait.
+const PLACES: usize = 16;
+
 struct Engine {
     dir: tempfile::TempDir,
     process: Child,
@@ -38,7 +41,8 @@ fn command(dir: &Path, model: &Path) -> Command {
 impl Engine {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let process = command(dir.path(), &model()).stderr(Stdio::null()).spawn().unwrap();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
+        let process = command(dir.path(), &model()).stderr(log).spawn().unwrap();
         let engine = Self { dir, process };
         let started = Instant::now();
         while engine.call("GET", "/health", None).0 != 200 {
@@ -50,22 +54,42 @@ impl Engine {
 
     /// One exchange on a connection of its own.
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, String) {
+        let (head, body) = reply(self.send(method, path, body));
+        (status(&head), body)
+    }
+
+    /// A request on its way, on a connection of its own.
+    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> UnixStream {
         let mut stream = UnixStream::connect(self.dir.path().join("engine.sock")).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         let body = body.map_or_else(String::new, Value::to_string);
         let head = "host: engine\r\ncontent-type: application/json\r\nconnection: close";
         let request = format!("{method} {path} HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         stream.write_all(request.as_bytes()).unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        stream
+    }
+
+    /// What it logged, a line each.
+    fn log(&self) -> Vec<String> {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn chat(&self, body: &Value) -> (u16, Value) {
         let (status, text) = self.call("POST", "/v1/chat/completions", Some(body));
         (status, serde_json::from_str(&text).unwrap())
     }
+}
+
+/// Head and body of the answer, once all of it is there.
+fn reply(mut stream: UnixStream) -> (String, String) {
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 impl Drop for Engine {
@@ -130,6 +154,45 @@ fn what_does_not_fit_is_refused_not_cut() {
     let engine = Engine::start();
     let (status, refusal) = engine.chat(&ask(&"word ".repeat(20_000), 16));
     assert_eq!((status, &refusal["error"]["code"]), (400, &json!("context_length_exceeded")), "{refusal}");
+}
+
+#[test]
+fn a_full_queue_refuses_and_a_client_that_leaves_ends_its_answer() {
+    let engine = Engine::start();
+    // Longer than anything else here may take: the answer cannot end before 3000 characters.
+    let mut long = ask("Tell a story.", 6000);
+    let schema = json!({"type": "object", "additionalProperties": false, "required": ["story"],
+        "properties": {"story": {"type": "string", "minLength": 3000}}});
+    long["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "story", "schema": schema}});
+    long["stream"] = json!(true);
+    let mut answered = engine.send("POST", "/v1/chat/completions", Some(&long));
+    let (mut begun, mut piece) = (String::new(), [0; 4096]);
+    while !begun.contains("story") {
+        let length = answered.read(&mut piece).unwrap();
+        assert!(length > 0, "{begun}");
+        begun.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+
+    let (ended, ends) = std::sync::mpsc::channel();
+    for _ in 0..=PLACES {
+        let (stream, ended) = (engine.send("POST", "/v1/chat/completions", Some(&ask("Hi", 1))), ended.clone());
+        std::thread::spawn(move || ended.send(reply(stream)).unwrap());
+    }
+    let (head, body) = ends.recv_timeout(LIMIT).unwrap();
+    assert_eq!(status(&head), 503, "{body}");
+    assert!(head.to_lowercase().contains("\r\nretry-after: "), "{head}");
+    let refusal: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(refusal["error"]["code"], "queue_full");
+    assert!(refusal["error"]["message"].as_str().unwrap().contains("16 requests already wait"), "{refusal}");
+
+    drop(answered);
+    for _ in 0..PLACES {
+        let (head, body) = ends.recv_timeout(LIMIT).unwrap();
+        assert_eq!(status(&head), 200, "{body}");
+    }
+    let log = engine.log();
+    let said = |words: &str| log.iter().filter(|line| line.contains(words)).count();
+    assert_eq!((said("The client left; its answer was stopped."), said("Answered.")), (1, PLACES), "{log:#?}");
 }
 
 #[test]
