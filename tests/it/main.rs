@@ -20,4 +20,5 @@ mod pages;
 mod plugins;
 mod projects;
 mod runs;
+mod runs_elsewhere;
 mod specification;
