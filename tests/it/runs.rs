@@ -215,6 +215,11 @@ async fn what_cannot_be_done_is_refused_before_a_token_is_spent() {
     let id = site.start(json!({"requirement": "word ".repeat(12_000), "token_budget": null})).await;
     let run = site.until(id, |run| run["status"] == "failed").await;
     assert_eq!((&run["error"]["code"], &run["tokens_used"]), (&json!("context_length_exceeded"), &json!(0)), "{run:#}");
+    // Neither more tokens than the organisation has.
+    site.app.cli_json(&["quota", "set", "--org", "acme", "llm_tokens", "100"], "");
+    let id = site.start(json!({})).await;
+    let run = site.until(id, |run| run["status"] == "failed").await;
+    assert_eq!((&run["error"]["code"], &run["tokens_used"]), (&json!("quota_exceeded"), &json!(0)), "{run:#}");
     site.app.org("other");
     let stranger = site.app.person("eve", "developer", Some("other")).await;
     for address in [format!("/api/runs/{id}"), format!("/api/runs/{id}/events")] {

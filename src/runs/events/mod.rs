@@ -96,7 +96,7 @@ enum Live {
 #[derive(Clone, Default)]
 pub(super) struct Hub {
     readers: Arc<Mutex<HashMap<i64, broadcast::Sender<Live>>>>,
-    turns: Arc<Mutex<HashMap<i64, CancellationToken>>>,
+    turns: Arc<Mutex<HashMap<i64, Arc<CancellationToken>>>>,
 }
 
 impl Hub {
@@ -135,7 +135,7 @@ impl Hub {
 
     /// Notes that a turn of `run` is under way; the token says when to stop it.
     pub fn turn(&self, run: i64) -> Turn {
-        let stop = CancellationToken::new();
+        let stop = Arc::new(CancellationToken::new());
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).insert(run, stop.clone());
         Turn { hub: self.clone(), run, stop }
     }
@@ -155,11 +155,15 @@ impl Hub {
 pub(super) struct Turn {
     hub: Hub,
     run: i64,
-    pub stop: CancellationToken,
+    pub stop: Arc<CancellationToken>,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.hub.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
+        let mut turns = self.hub.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // A turn that was stopped may end after the next one has begun.
+        if turns.get(&self.run).is_some_and(|stop| Arc::ptr_eq(stop, &self.stop)) {
+            turns.remove(&self.run);
+        }
     }
 }
