@@ -51,9 +51,15 @@ check: ui
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p resoftai-sandbox --all-targets -- -D warnings
+	$(CARGO) clippy -p resoftai-bench -- -D warnings
 	$(CARGO) clippy -p resoftai-engine --profile engine --all-targets -- -D warnings
 	cd embedded-ui && npm run --silent check
 	cd embedded-ui && npm run --silent types -- --check
+
+## The budgets of speed on the release binary; fails when one is missed. docs/benchmarks.md says how and tells figures.
+bench: parts
+	$(CARGO) build --release -p resoftai -p resoftai-bench
+	$(TARGET)/release/resoftai-bench $(TARGET)/release/resoftai
 
 ## One file, dist/resoftai, that needs nothing else; proven in an empty chroot.
 dist: parts

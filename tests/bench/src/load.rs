@@ -1,0 +1,108 @@
+//! A closed loop of requests over kept connections, on one thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::task::{LocalSet, spawn_local};
+
+/// Before figures are taken, connections and caches come to rest.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// One request, sent over and over.
+#[derive(Clone)]
+pub struct Ask {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub token: String,
+    pub body: Bytes,
+    /// The status every answer must have: a figure made of refusals is none.
+    pub wanted: u16,
+}
+
+/// What one loop saw.
+pub struct Figures {
+    /// Requests sent, those of the warm-up too.
+    pub sent: usize,
+    pub per_second: f64,
+    /// The median latency in microseconds.
+    pub p50: f64,
+}
+
+/// Sends `ask` over `connections` at once for `time`.
+pub fn drive(address: &str, ask: &Ask, connections: usize, time: Duration) -> Figures {
+    let latencies = Rc::new(RefCell::new(Vec::new()));
+    let start = Instant::now() + WARM_UP;
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let sent = LocalSet::new().block_on(&runtime, async {
+        let loops: Vec<_> = (0..connections)
+            .map(|_| spawn_local(one(address.to_owned(), ask.clone(), start, start + time, latencies.clone())))
+            .collect();
+        let mut sent = 0;
+        for each in loops {
+            sent += each.await.unwrap();
+        }
+        sent
+    });
+    let mut latencies = latencies.take();
+    latencies.sort_unstable();
+    let p50 = latencies[latencies.len() / 2].as_secs_f64() * 1e6;
+    Figures { sent, per_second: latencies.len() as f64 / time.as_secs_f64(), p50 }
+}
+
+/// One request on a connection of its own; its answer.
+pub fn once(address: &str, ask: &Ask) -> Bytes {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let mut sender = connect(address).await.unwrap();
+        exchange(&mut sender, address, ask).await
+    })
+}
+
+/// Until `end`; how many it sent.
+async fn one(address: String, ask: Ask, start: Instant, end: Instant, latencies: Rc<RefCell<Vec<Duration>>>) -> usize {
+    let mut sender = connect(&address).await.unwrap();
+    for count in 1.. {
+        let begun = Instant::now();
+        exchange(&mut sender, &address, &ask).await;
+        let now = Instant::now();
+        if now >= end {
+            return count;
+        }
+        if begun >= start {
+            latencies.borrow_mut().push(now - begun);
+        }
+    }
+    unreachable!()
+}
+
+async fn connect(address: &str) -> std::io::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    spawn_local(connection);
+    Ok(sender)
+}
+
+async fn exchange(sender: &mut SendRequest<Full<Bytes>>, address: &str, ask: &Ask) -> Bytes {
+    sender.ready().await.unwrap();
+    let mut request = Request::builder().method(ask.method).uri(ask.path).header("host", address);
+    if !ask.token.is_empty() {
+        request = request.header("authorization", format!("Bearer {}", ask.token));
+    }
+    if !ask.body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    let reply = sender.send_request(request.body(Full::new(ask.body.clone())).unwrap()).await.unwrap();
+    let status = reply.status();
+    let body = reply.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(status, ask.wanted, "{} {}: {}", ask.method, ask.path, String::from_utf8_lossy(&body));
+    body
+}
