@@ -56,6 +56,11 @@ check: ui
 	cd embedded-ui && npm run --silent check
 	cd embedded-ui && npm run --silent types -- --check
 
+## Whether what is built in may be: licences, banned crates, where they come from (deny.toml). Installs cargo-deny when missing.
+deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check licenses bans sources
+
 ## The budgets of speed on the release binary; fails when one is missed. docs/benchmarks.md says how and tells figures.
 bench: parts
 	$(CARGO) build --release -p resoftai -p resoftai-bench
