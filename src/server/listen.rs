@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use super::patience::Patient;
 use super::tls;
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
@@ -28,6 +29,8 @@ use crate::config::{Config, secrets};
 const CONNECTIONS: usize = 4096;
 const HEADER_LIMIT: Duration = Duration::from_secs(15);
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of its answer.
+const READING_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +174,7 @@ where
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
+    let stream = Patient::new(stream, READING_LIMIT);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let served = tokio::select! {

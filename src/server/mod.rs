@@ -8,6 +8,7 @@ pub mod listen;
 pub mod middleware;
 mod pages;
 mod parts;
+mod patience;
 pub mod router;
 mod system;
 pub mod tls;
