@@ -223,7 +223,8 @@ async fn show(file: &FileRef, version: Option<i64>, output: Option<&Path>, conte
 async fn put(file: &FileRef, local: &Path, expected: Option<i64>, context: &Context) -> Result<()> {
     let bytes = read(local)?;
     let mut body = match String::from_utf8(bytes) {
-        Ok(text) => json!({"content": text, "encoding": "utf-8"}),
+        Ok(text) if !text.contains('\0') => json!({"content": text, "encoding": "utf-8"}),
+        Ok(binary) => json!({"content": STANDARD.encode(binary), "encoding": "base64"}),
         Err(binary) => json!({"content": STANDARD.encode(binary.as_bytes()), "encoding": "base64"}),
     };
     if let FileRef::Path { project, path } = file {

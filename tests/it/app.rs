@@ -47,9 +47,17 @@ impl App {
         Self::start_with(&["--http"], settings)
     }
 
+    /// The same over HTTP, with `dir` as the data directory.
+    pub fn start_in(dir: TempDir) -> Self {
+        Self::start_at(dir, &["--http"], &[])
+    }
+
     fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::start_at(tempfile::tempdir().unwrap(), arguments, settings)
+    }
+
+    fn start_at(dir: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let settings: Vec<_> = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let dir = tempfile::tempdir().unwrap();
         let database = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|url| {
             let schema: String =
                 dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();

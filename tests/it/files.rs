@@ -72,9 +72,49 @@ async fn bytes_that_are_no_text_are_base64() {
     assert_eq!((made.status, &made.body["size"]), (201, &json!(3)), "{}", made.body);
     let read = site.call("GET", &format!("/api/files/{}", made.body["id"]), None).await;
     assert_eq!((&read.body["content"], &read.body["encoding"]), (&json!("/wD+"), &json!("base64")));
+    // Text that holds a NUL is sent back as it was got.
+    let body = json!({"path": "zero.dat", "content": "YQBi", "encoding": "base64"});
+    let made = site.call("POST", &format!("/api/projects/{}/files", site.project), Some(body)).await;
+    let path = format!("/api/files/{}", made.body["id"]);
+    let read = site.call("GET", &path, None).await;
+    assert_eq!((&read.body["content"], &read.body["encoding"]), (&json!("YQBi"), &json!("base64")));
+    let back = json!({"content": read.body["content"], "encoding": read.body["encoding"], "expected_version": 1});
+    assert_eq!(site.call("PUT", &path, Some(back)).await.body["version"], 1);
+    assert_eq!(site.app.cli_json(&["file", "put", "Shop:zero.dat", "-"], "c\0d")["version"], 2);
     let wrong = json!({"path": "b.bin", "content": "no base64!", "encoding": "base64"});
     let refused = site.call("POST", &format!("/api/projects/{}/files", site.project), Some(wrong)).await;
     assert_eq!((refused.status, &refused.body["field"]), (400, &json!("content")));
+}
+
+#[tokio::test]
+async fn a_file_is_as_large_as_the_limit_and_no_larger() {
+    let site = Site::new().await;
+    let largest = "x".repeat(8 << 20);
+    let made = site.write("large.txt", &largest).await;
+    assert_eq!((made.status, &made.body["size"]), (201, &json!(8 << 20)), "{}", made.body);
+    let refused = site.write("larger.txt", &format!("{largest}x")).await;
+    assert_eq!((refused.status, &refused.body["code"]), (413, &json!("file_too_large")), "{}", refused.body);
+    assert_eq!(refused.body["field"], "content");
+    assert!(refused.body["detail"].as_str().unwrap().contains("8388608"), "{}", refused.body);
+    let kept = site.call("GET", &format!("/api/projects/{}/files", site.project), None).await;
+    assert_eq!(kept.body["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_written_survives_kill_9() {
+    let mut site = Site::new().await;
+    let made = site.write("src/main.py", "print(1)\n").await;
+    let path = format!("/api/files/{}", made.body["id"]);
+    let changed = site.call("PUT", &path, Some(json!({"content": "print(2)\n"}))).await;
+    assert_eq!((made.status, changed.status), (201, 200));
+    site.app.crash_and_restart();
+    let read = site.call("GET", &path, None).await;
+    assert_eq!((&read.body["content"], &read.body["version"]), (&json!("print(2)\n"), &json!(2)), "{}", read.body);
+    let old = site.call("GET", &format!("{path}/versions/1"), None).await;
+    assert_eq!(old.body["content"], "print(1)\n");
+    let trail = site.app.cli_json(&["audit", "list"], "");
+    let told = trail["items"].as_array().unwrap().iter().filter(|entry| entry["resource_type"] == "file").count();
+    assert_eq!(told, 2);
 }
 
 #[tokio::test]

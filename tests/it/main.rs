@@ -12,6 +12,7 @@ mod cli_models;
 mod cli_plugins;
 mod demo;
 mod files;
+mod full_disk;
 mod model_server;
 mod models;
 mod models_elsewhere;

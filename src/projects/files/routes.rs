@@ -38,15 +38,15 @@ struct FileContent {
     #[serde(flatten)]
     file: ProjectFile,
     content: String,
-    /// `base64` for what is no UTF-8 text.
+    /// `base64` for what is no UTF-8 text, or holds a NUL, which no text that is sent here may.
     encoding: Encoding,
 }
 
 impl FileContent {
     fn new(file: ProjectFile, content: &Bytes) -> Self {
         match std::str::from_utf8(content) {
-            Ok(text) => Self { file, content: text.to_owned(), encoding: Encoding::Utf8 },
-            Err(_) => Self { file, content: STANDARD.encode(content), encoding: Encoding::Base64 },
+            Ok(text) if !text.contains('\0') => Self { file, content: text.to_owned(), encoding: Encoding::Utf8 },
+            _ => Self { file, content: STANDARD.encode(content), encoding: Encoding::Base64 },
         }
     }
 }

@@ -878,7 +878,7 @@ export interface components {
         /** @description A file with its content. */
         FileContent: components["schemas"]["ProjectFile"] & {
             content: string;
-            /** @description `base64` for what is no UTF-8 text. */
+            /** @description `base64` for what is no UTF-8 text, or holds a NUL, which no text that is sent here may. */
             encoding: components["schemas"]["Encoding"];
         };
         /** @description A version as it is shown. */
