@@ -1,5 +1,6 @@
 // Every page: for eyes, screen readers and keyboards, in light and dark, on a desk and on a phone.
-import { accessible, expect, signIn, test } from './site';
+import type { Page } from '@playwright/test';
+import { accessible, createUser, expect, signIn, test } from './site';
 
 const PAGES = [
   '/',
@@ -32,12 +33,15 @@ for (const colorScheme of ['light', 'dark'] as const) {
     test.describe(`${colorScheme} on a ${device}`, () => {
       test.use({ colorScheme, viewport });
       test('every page can be read and stays in the window', async ({ signedIn: page, site }) => {
+        test.setTimeout(180_000);
         const project = `/projects/${site.project}`;
         const own = [
           `${project}/runs/${site.run}`,
           `${project}/files`,
           `${project}/findings`,
           `${project}/runs`,
+          `${project}/settings`,
+          `/organizations/${await organization(page)}`,
         ];
         for (const path of [...PAGES, ...own]) {
           await page.goto(path);
@@ -65,6 +69,49 @@ test('a project is made by keyboard alone', async ({ signedIn: page }) => {
   await expect(page.getByRole('link', { name: 'By keyboard' })).toBeVisible();
 });
 
+test('somebody without an organisation reads who can help', async ({ page, site }) => {
+  createUser(site, 'newcomer', 'a password of their own');
+  await signIn(page, 'newcomer', 'a password of their own');
+  await expect(page.getByText('An administrator of yours can add you')).toBeVisible();
+  await accessible(page);
+});
+
+test('a list that is on its way says so, one that cannot be read can be asked for again', async ({
+  signedIn: page,
+}) => {
+  let letPass = () => {};
+  const held = new Promise<void>((pass) => (letPass = pass));
+  await page.route('**/api/projects?*', async (route) => {
+    await held;
+    await route.abort();
+  });
+  await page.goto('/');
+  await expect(page.getByText('Loading the projects')).toBeAttached();
+  await accessible(page);
+  letPass();
+  await expect(page.getByRole('alert')).toContainText('Could not read the projects.');
+  await accessible(page);
+  await page.unroute('**/api/projects?*');
+  await page.getByRole('button', { name: /again/i }).click();
+  await expect(page.getByRole('link', { name: 'URL shortener' })).toBeVisible();
+});
+
+test('the tab key alone reaches a project and its files', async ({ signedIn: page }) => {
+  await page.goto('/');
+  await expect(page.getByRole('link', { name: 'URL shortener' })).toBeVisible();
+  for (const name of ['URL shortener', /^Files/]) {
+    const link = page.getByRole('link', { name }).first();
+    await expect(link).toBeVisible();
+    for (let steps = 0; steps < 40; steps++) {
+      await page.keyboard.press('Tab');
+      if (await link.evaluate((element) => element === document.activeElement)) break;
+    }
+    await expect(link).toBeFocused();
+    await page.keyboard.press('Enter');
+  }
+  await expect(page).toHaveURL(/\/projects\/\d+\/files/);
+});
+
 test('an error says what to do', async ({ signedIn: page }) => {
   await page.goto('/projects/999999');
   await expect(page.getByRole('alert')).toContainText('There is no project here');
@@ -74,3 +121,7 @@ test('the reference of the API needs nothing from elsewhere', async ({ signedIn:
   await page.goto('/api/docs/');
   await expect(page.getByText('/api/projects', { exact: true }).first()).toBeVisible();
 });
+
+async function organization(page: Page): Promise<number> {
+  return page.evaluate(async () => (await (await fetch('/api/organizations')).json()).items[0].id);
+}

@@ -1,5 +1,5 @@
 // The main job in the browser: the run is watched live, its files are read, its traces are there.
-import { expect, test } from './site';
+import { accessible, expect, test } from './site';
 
 test('a run is watched to its end', async ({ signedIn: page, site }) => {
   test.setTimeout(900_000);
@@ -45,4 +45,22 @@ test('a file with a mistake shows it beside the line', async ({ signedIn: page, 
   await expect(page.getByText('return')).toBeVisible();
   await expect(page.locator('.hljs-keyword').first()).toBeVisible();
   await expect(page.getByText(/eval/i).nth(1)).toBeVisible();
+  await accessible(page);
+});
+
+test('a run is started from the page, and stopped', async ({ signedIn: page }) => {
+  test.setTimeout(180_000);
+  await page.goto('/projects/new');
+  await page.getByLabel('Name').fill('A clock');
+  await page.getByLabel('Requirement').fill('A page that shows the time.');
+  await page.getByRole('button', { name: 'Create and start' }).click();
+  await expect(page.getByRole('heading', { name: 'A clock' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Requirement analysis' })).toBeVisible();
+  // The first file of the run: an answer of the model came, and was shown as it came.
+  await expect(page.getByRole('link', { name: 'planning/development-plan.md' })).toBeVisible({
+    timeout: 150_000,
+  });
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click();
+  await page.getByRole('button', { name: 'Cancel the run' }).click();
+  await expect(page.getByRole('button', { name: 'Run again' })).toBeVisible();
 });

@@ -1,5 +1,5 @@
 // A demo site on a data directory of its own, and a page that fails the test when anything leaves the box.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,14 @@ const CACHE = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
 const MODEL = join(CACHE, 'resoftai/models/smollm2-135m-instruct.gguf');
 const PLUGIN = join(ROOT, 'plugin-sdk/examples/security-scanner');
 
-export type Site = { url: string; username: string; password: string; project: number; run: number };
+export type Site = {
+  url: string;
+  username: string;
+  password: string;
+  project: number;
+  run: number;
+  dir: string;
+};
 
 async function start(dir: string): Promise<{ process: ChildProcess; site: Site }> {
   const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
@@ -29,7 +36,7 @@ async function start(dir: string): Promise<{ process: ChildProcess; site: Site }
   };
   const { address } = await line();
   const { username, password, project_id, run_id } = await line();
-  return { process, site: { url: address, username, password, project: project_id, run: run_id } };
+  return { process, site: { url: address, username, password, project: project_id, run: run_id, dir } };
 }
 
 export const test = base.extend<{ signedIn: Page }, { site: Site }>({
@@ -69,7 +76,7 @@ export async function signIn(page: Page, username: string, password: string): Pr
   await page.getByLabel('User name').fill(username);
   await page.getByLabel('Password', { exact: true }).fill(password);
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await expect(page.getByRole('heading', { name: 'Projects' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Projects', exact: true })).toBeVisible();
 }
 
 /** No serious barrier, by the rules of WCAG 2.2 A and AA that a program can check. */
@@ -81,6 +88,16 @@ export async function accessible(page: Page): Promise<void> {
     ({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(' ')).join(', ')}`,
   );
   expect(told, page.url()).toEqual([]);
+}
+
+/** Makes an account that belongs to no organisation yet. */
+export function createUser(site: Site, username: string, password: string): void {
+  const user = ['user', 'create', '--username', username, '--email', `${username}@example.org`];
+  execFileSync(BINARY, ['--data-dir', site.dir, ...user, '--password-stdin'], {
+    env: {},
+    input: `${password}\n`,
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
 }
 
 export { expect };
