@@ -1,5 +1,7 @@
 -- Files of projects, their versions, and what plugins found in them. Contents are blobs, named by their SHA-256.
 
+ALTER TABLE projects ADD COLUMN file_count BIGINT NOT NULL DEFAULT 0;
+
 CREATE TABLE files (
     id BIGINT NOT NULL,
     project_id BIGINT NOT NULL,

@@ -1,5 +1,7 @@
 -- Runs: agents at work on a project, stage by stage.
 
+ALTER TABLE projects ADD COLUMN latest_run_id BIGINT;
+
 CREATE TABLE runs (
     id BIGINT NOT NULL,
     project_id BIGINT NOT NULL,

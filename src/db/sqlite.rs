@@ -246,14 +246,15 @@ fn read(session: &Session, mut job: Box<dyn Job>) {
     job.answer(Ok(()));
 }
 
-fn control(conn: &Connection, sql: &str) -> Result<(), DbError> {
+/// A statement that opens or closes something; kept prepared.
+pub(super) fn control(conn: &Connection, sql: &str) -> Result<(), DbError> {
     Ok(conn.prepare_cached(sql)?.raw_execute().map(drop)?)
 }
 
 /// Leaves the connection without a transaction, whatever happened to it.
 fn roll_back(conn: &Connection) {
     if !conn.is_autocommit()
-        && let Err(cause) = conn.execute_batch("ROLLBACK")
+        && let Err(cause) = control(conn, "ROLLBACK")
     {
         tracing::error!(%cause, "a rollback failed");
     }

@@ -101,7 +101,7 @@ impl Tx<'_> {
     /// Runs `f` so that its failure undoes only what it did. Wrap every statement whose failure is handled.
     pub fn savepoint<T, E: From<DbError>>(&mut self, f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         let level = self.depth;
-        self.batch(&format!("SAVEPOINT s{level}"))?;
+        self.control(&format!("SAVEPOINT s{level}"))?;
         let kept_hooks = self.hooks.len();
         self.depth += 1;
         let result = f(self);
@@ -111,11 +111,11 @@ impl Tx<'_> {
             (result, _) => result,
         };
         if result.is_ok() {
-            self.batch(&format!("RELEASE SAVEPOINT s{level}"))?;
+            self.control(&format!("RELEASE SAVEPOINT s{level}"))?;
         } else {
             self.hooks.truncate(kept_hooks);
-            self.batch(&format!("ROLLBACK TO SAVEPOINT s{level}"))?;
-            self.batch(&format!("RELEASE SAVEPOINT s{level}"))?;
+            self.control(&format!("ROLLBACK TO SAVEPOINT s{level}"))?;
+            self.control(&format!("RELEASE SAVEPOINT s{level}"))?;
         }
         result
     }
@@ -124,6 +124,16 @@ impl Tx<'_> {
     /// It must be short and must not wait: the connection's thread runs it.
     pub fn after_commit(&mut self, f: impl FnOnce() + Send + 'static) {
         self.hooks.push(Box::new(f));
+    }
+
+    /// A SAVEPOINT, RELEASE or ROLLBACK TO.
+    fn control(&mut self, sql: &str) -> Result<(), DbError> {
+        self.usable(&[])?;
+        let done = match &mut self.conn {
+            Conn::Sqlite(conn) => sqlite::control(conn, sql),
+            Conn::Postgres(session) => session.batch(sql),
+        };
+        done.map_err(|error| self.failed(error))
     }
 
     /// Statements without parameters, as the engine's own splitter sees them.

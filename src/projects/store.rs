@@ -13,8 +13,7 @@ use crate::db::{DbError, Row, Tx, Val, params};
 use crate::quotas::{self, Resource};
 
 const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
-    (SELECT count(*) FROM files WHERE files.project_id = projects.id), \
-    (SELECT max(runs.id) FROM runs WHERE runs.project_id = projects.id)";
+    file_count, latest_run_id";
 
 /// What a new project starts with; checked by the rule that made it.
 pub struct NewProject {
@@ -43,7 +42,18 @@ pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &
         other => other?,
     };
     quotas::take(tx, new.org, Resource::Projects, 1)?;
-    let project = by_id(tx, ProjectId(id))?.ok_or_else(|| Error::not_found("project"))?;
+    let project = Project {
+        id: ProjectId(id),
+        organization_id: new.org.0,
+        name: new.name.clone(),
+        requirements: new.requirements.clone(),
+        status: ProjectStatus::Pending,
+        created_by: by.to_owned(),
+        created_at: now,
+        updated_at: now,
+        file_count: 0,
+        latest_run_id: None,
+    };
     let event = Event::new(AuditAction::Create, "project", format!("Created project {}", project.name));
     audit::record(tx, now, permit.caller(), &event.id(id).org(new.org).after(&project))?;
     Ok(project)
@@ -157,9 +167,18 @@ pub fn set_status(
     Ok(())
 }
 
-/// Notes that something below the project changed.
-pub fn touch(tx: &mut Tx<'_>, id: ProjectId, now: Time) -> Result<()> {
-    tx.execute("UPDATE projects SET updated_at = $2 WHERE id = $1", &params![id, now])?;
+/// Notes that a file of the project changed, and how many files there are more than before.
+pub fn touch(tx: &mut Tx<'_>, id: ProjectId, now: Time, more: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE projects SET updated_at = $2, file_count = file_count + $3 WHERE id = $1",
+        &params![id, now, more],
+    )?;
+    Ok(())
+}
+
+/// Notes the project's newest run.
+pub fn set_latest_run(tx: &mut Tx<'_>, id: ProjectId, run: i64) -> Result<()> {
+    tx.execute("UPDATE projects SET latest_run_id = $2 WHERE id = $1", &params![id, run])?;
     Ok(())
 }
 

@@ -49,6 +49,7 @@ impl Runs {
             .write(move |tx| {
                 projects::store::find(tx, &permit, ProjectId(new.project_id))?;
                 let mut record = store::insert(tx, &permit, now, &new)?;
+                projects::store::set_latest_run(tx, ProjectId(new.project_id), record.run.id)?;
                 enqueue(tx, now, &mut record)?;
                 let event = Event::new(AuditAction::Execute, "run", format!("Started run {}", record.run.id));
                 let event = event.id(record.run.id).org(new.org).after(&brief(&record.run));

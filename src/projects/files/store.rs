@@ -267,10 +267,10 @@ fn record<A: Action>(
     after: Option<&ProjectFile>,
 ) -> Result<()> {
     let Some(file) = after.or(before) else { return Ok(()) };
-    let did = match action {
-        AuditAction::Create => "Created",
-        AuditAction::Delete => "Deleted",
-        _ => "Changed",
+    let (did, more) = match action {
+        AuditAction::Create => ("Created", 1),
+        AuditAction::Delete => ("Deleted", -1),
+        _ => ("Changed", 0),
     };
     let words = format!("{did} file {} of project {}", file.path, project.name);
     let mut event = Event::new(action, "file", words).id(file.id).org(OrgId(project.organization_id));
@@ -280,7 +280,7 @@ fn record<A: Action>(
     if let Some(after) = after {
         event = event.after(after);
     }
-    projects::touch(tx, project.id, now)?;
+    projects::touch(tx, project.id, now, more)?;
     audit::record(tx, now, permit.caller(), &event)
 }
 
