@@ -90,14 +90,19 @@ export async function accessible(page: Page): Promise<void> {
   expect(told, page.url()).toEqual([]);
 }
 
-/** Makes an account that belongs to no organisation yet. */
-export function createUser(site: Site, username: string, password: string): void {
-  const user = ['user', 'create', '--username', username, '--email', `${username}@example.org`];
-  execFileSync(BINARY, ['--data-dir', site.dir, ...user, '--password-stdin'], {
+/** Runs a command as the server's operator does, on the same machine. */
+export function operate(site: Site, args: string[], input = ''): void {
+  execFileSync(BINARY, ['--data-dir', site.dir, ...args], {
     env: {},
-    input: `${password}\n`,
+    input,
     stdio: ['pipe', 'ignore', 'inherit'],
   });
+}
+
+/** Makes an account, in no organisation unless `role` says in which. */
+export function createUser(site: Site, username: string, password: string, role: string[] = []): void {
+  const user = ['user', 'create', '--username', username, '--email', `${username}@example.org`];
+  operate(site, [...user, ...role, '--password-stdin'], `${password}\n`);
 }
 
 export { expect };
