@@ -5,7 +5,7 @@ test('a run is watched to its end', async ({ signedIn: page, site }) => {
   test.setTimeout(900_000);
   await page.getByRole('link', { name: 'URL shortener' }).first().click();
   await page.goto(`/projects/${site.project}/runs/${site.run}`);
-  await expect(page.getByRole('heading', { name: 'Requirement analysis' })).toBeVisible();
+  await expect(page.getByRole('button', { name: /Requirement analysis/ })).toBeVisible();
   // Files appear while the agents work, without the page being loaded again.
   await page.evaluate(() => Object.assign(window, { untouched: true }));
   await expect(page.getByRole('link', { name: 'requirements/SRS.md' })).toBeVisible({ timeout: 600_000 });
@@ -55,7 +55,7 @@ test('a run is started from the page, and stopped', async ({ signedIn: page }) =
   await page.getByLabel('Requirement').fill('A page that shows the time.');
   await page.getByRole('button', { name: 'Create and start' }).click();
   await expect(page.getByRole('heading', { name: 'A clock' })).toBeVisible();
-  await expect(page.getByRole('heading', { name: 'Requirement analysis' })).toBeVisible();
+  await expect(page.getByRole('button', { name: /Requirement analysis/ })).toBeVisible();
   // The first file of the run: an answer of the model came, and was shown as it came.
   await expect(page.getByRole('link', { name: 'planning/development-plan.md' })).toBeVisible({
     timeout: 150_000,
