@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in microseconds since 1970-01-01 UTC; JSON shows it as RFC 3339.
@@ -15,10 +16,20 @@ pub struct Time(pub i64);
 pub const SECOND: i64 = 1_000_000;
 pub const DAY: i64 = 24 * 3600 * SECOND;
 
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
 impl Time {
     /// This instant plus `micros`, saturating at the ends of time.
     pub fn plus(self, micros: i64) -> Self {
         Self(self.0.saturating_add(micros))
+    }
+
+    /// RFC 3339 with microseconds: lists are full of these.
+    fn to_text(self) -> String {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(at) => PRINTER.timestamp_to_string(&at),
+            Err(_) => format!("{} microseconds", self.0),
+        }
     }
 
     /// Whole seconds since 1970, as JWT and HTTP want them.
@@ -29,16 +40,13 @@ impl Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(at) => write!(f, "{at:.6}"),
-            Err(_) => write!(f, "{} microseconds", self.0),
-        }
+        f.write_str(&self.to_text())
     }
 }
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.to_text())
     }
 }
 

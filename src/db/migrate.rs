@@ -27,6 +27,13 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(20, "project_files", include_str!("../../migrations/0020_project_files.sql")),
     Migration::new(30, "plugins", include_str!("../../migrations/0030_plugins.sql")),
     Migration::new(40, "runs", include_str!("../../migrations/0040_runs.sql")),
+    Migration::new(41, "run_origin", include_str!("../../migrations/0041_run_origin.sql")),
+    Migration::new(44, "llm_provider_names", "").dialects(
+        include_str!("../../migrations/0044_llm_provider_names.sqlite.sql"),
+        include_str!("../../migrations/0044_llm_provider_names.postgres.sql"),
+    ),
+    Migration::new(45, "audit_no_replace", "")
+        .dialects(include_str!("../../migrations/0045_audit_no_replace.sqlite.sql"), ""),
 ];
 
 /// One step of the schema.

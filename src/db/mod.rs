@@ -16,11 +16,13 @@ mod val;
 mod tests;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+use async_channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use error::DbError;
@@ -46,15 +48,22 @@ pub struct Db {
 
 struct Inner {
     engine: Engine,
+    here: Option<Here>,
     reads: Sender<Message>,
     writes: Sender<Message>,
     threads: Mutex<Vec<Thread>>,
 }
 
-/// A database thread and the queue it serves.
+/// What there is besides when this process alone has the database.
+struct Here {
+    quick: sqlite::Quick,
+    commits: Arc<AtomicU64>,
+}
+
+/// A database thread and both ends of the queue it serves.
 struct Thread {
     handle: JoinHandle<()>,
-    queue: Sender<Message>,
+    queue: Queue,
 }
 
 /// Which database stands behind.
@@ -81,20 +90,6 @@ impl Default for Options {
     }
 }
 
-/// One queue that several threads serve.
-#[derive(Clone)]
-struct SharedReceiver(Arc<Mutex<Receiver<Message>>>);
-
-impl SharedReceiver {
-    fn new(receiver: Receiver<Message>) -> Self {
-        Self(Arc::new(Mutex::new(receiver)))
-    }
-
-    fn next(&self) -> Option<Message> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
-    }
-}
-
 impl Db {
     /// Opens or creates the SQLite file at `path` (mode 0600, WAL, synchronous=FULL) and brings its schema up to date.
     pub async fn open_sqlite(path: &Path, options: Options) -> Result<Self> {
@@ -105,23 +100,29 @@ impl Db {
     pub async fn open_sqlite_with(path: &Path, options: Options, migrations: &[Migration]) -> Result<Self> {
         let (path, migrations) = (path.to_owned(), migrations.to_vec());
         let opened = blocking(move || sqlite::open(&path, options.readers.max(1), &migrations));
-        let (writer, readers) = opened.await?;
-        let (reads, read_queue) = mpsc::channel(options.queue.max(1));
-        let (writes, write_queue) = mpsc::channel(options.queue.max(1));
-        let queue = SharedReceiver::new(read_queue);
+        let sqlite::Sessions { writer, readers, quick } = opened.await?;
+        let (reads, writes) = (bounded(options.queue.max(1)), bounded(options.queue.max(1)));
+        let (runtime, here) = (Handle::current(), Here { quick, commits: writer.commits() });
         let mut threads = Vec::new();
         for reader in readers {
-            let queue = queue.clone();
-            threads.push(spawn("db-read", &reads, move || sqlite::read_loop(&reader, &queue))?);
+            threads.push(spawn("db-read", &reads, move |queue| sqlite::read_loop(&reader, queue))?);
         }
-        threads.push(spawn("db-write", &writes, move || sqlite::write_loop(&writer, write_queue))?);
-        Ok(Self::from_parts(Engine::Sqlite, reads, writes, threads))
+        threads.push(spawn("db-write", &writes, move |queue| sqlite::write_loop(&writer, queue, &runtime))?);
+        Ok(Self::from_parts(Engine::Sqlite, Some(here), reads.0, writes.0, threads))
     }
 
     /// Connects to PostgreSQL at an address (or `localhost`), without TLS, and brings the schema up to date. A schema
     /// other than `public` comes from the URL: `?options=-csearch_path%3Dname`; it is created when missing.
     pub async fn open_postgres(url: &str, options: Options) -> Result<Self> {
         Self::open_postgres_with(url, options, Reach::default(), migrate::BUILTIN).await
+    }
+
+    /// Whether a URL can be used, as far as that is known without a connection: start-up and `config check` ask the same.
+    ///
+    /// # Errors
+    /// `database_url`, saying what is wrong without showing the URL.
+    pub fn check_postgres_url(url: &str) -> Result<()> {
+        postgres::parse_url(url).map(drop)
     }
 
     /// [`Db::open_postgres`] for hosts with names, for TLS (`sslmode=require`), and with another history of the schema.
@@ -139,21 +140,25 @@ impl Db {
             Ok(())
         })
         .await?;
-        let (reads, read_queue) = mpsc::channel(options.queue.max(1));
-        let (writes, write_queue) = mpsc::channel(options.queue.max(1));
-        let (read_queue, write_queue) = (SharedReceiver::new(read_queue), SharedReceiver::new(write_queue));
+        let (reads, writes) = (bounded(options.queue.max(1)), bounded(options.queue.max(1)));
         let mut threads = Vec::new();
         for number in 0..u32::try_from(options.readers.max(1)).unwrap_or(u32::MAX) {
-            let (session, queue) = (postgres::Session::new(Arc::clone(&server), number), read_queue.clone());
-            threads.push(spawn("db-read", &reads, move || postgres::serve(session, &queue, false))?);
-            let (session, queue) = (postgres::Session::new(Arc::clone(&server), number), write_queue.clone());
-            threads.push(spawn("db-write", &writes, move || postgres::serve(session, &queue, true))?);
+            for (name, queue, write) in [("db-read", &reads, false), ("db-write", &writes, true)] {
+                let session = postgres::Session::new(Arc::clone(&server), number);
+                threads.push(spawn(name, queue, move |queue| postgres::serve(session, queue, write))?);
+            }
         }
-        Ok(Self::from_parts(Engine::Postgres, reads, writes, threads))
+        Ok(Self::from_parts(Engine::Postgres, None, reads.0, writes.0, threads))
     }
 
-    fn from_parts(engine: Engine, reads: Sender<Message>, writes: Sender<Message>, threads: Vec<Thread>) -> Self {
-        Self { inner: Arc::new(Inner { engine, reads, writes, threads: Mutex::new(threads) }) }
+    fn from_parts(
+        engine: Engine,
+        here: Option<Here>,
+        reads: Sender<Message>,
+        writes: Sender<Message>,
+        threads: Vec<Thread>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { engine, here, reads, writes, threads: Mutex::new(threads) }) }
     }
 
     /// Which engine this is; for diagnostics, not for rules.
@@ -161,18 +166,23 @@ impl Db {
         self.inner.engine
     }
 
-    /// Runs `f` on one consistent snapshot. Errors: those of `f`; `database_busy` when no turn came within 10 s.
+    /// A number that is another one after any write that a caller was told of; None where other processes write too.
+    pub fn version(&self) -> Option<u64> {
+        self.inner.here.as_ref().map(|here| here.commits.load(Ordering::Acquire))
+    }
+
+    /// Runs `f` on one consistent snapshot. `f` may run more than once: a short read runs on the caller's thread, and one
+    /// that turns out long begins anew on another. Errors: those of `f`; `database_busy` when no turn came within 10 s.
     pub async fn read<T, F>(&self, f: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
-        let mut once = Some(f);
-        let work = move |tx: &mut Tx<'_>| match once.take() {
-            Some(f) => f(tx),
-            None => Err(error::busy()),
-        };
-        let (job, answer) = Task::boxed(work, false);
+        let (mut job, answer) = Task::boxed(f, false);
+        if self.inner.here.as_ref().is_some_and(|here| here.quick.run(job.as_mut())) {
+            job.answer(Ok(()));
+            return answer.await.unwrap_or_else(|_| Err(error::closed()));
+        }
         ask(&self.inner.reads, WAIT_LIMIT, job, answer).await
     }
 
@@ -199,16 +209,22 @@ impl Db {
 
     /// Finishes what is queued, refuses what comes later (also through clones), writes the WAL back, ends the threads.
     pub async fn close(self) {
+        if let Some(here) = &self.inner.here {
+            here.quick.close();
+        }
         let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in &threads {
             // An error means that the thread has ended already.
-            drop(thread.queue.send(Message::Close).await);
+            drop(thread.queue.0.send(Message::Close).await);
         }
         let joined = blocking(move || {
-            for thread in threads {
-                if thread.handle.join().is_err() {
+            for Thread { handle, queue } in threads {
+                if handle.join().is_err() {
                     tracing::error!("a database thread had panicked");
                 }
+                // What came after the end is let go, so that nobody waits for its answer.
+                queue.1.close();
+                while queue.1.try_recv().is_ok() {}
             }
             Ok(())
         });
@@ -228,8 +244,8 @@ async fn ask<T>(
     match queue.try_send(Message::Run(job)) {
         Ok(()) => {}
         Err(TrySendError::Closed(_)) => return Err(error::closed()),
-        Err(TrySendError::Full(message)) => match tokio::time::timeout(limit, queue.reserve()).await {
-            Ok(Ok(room)) => room.send(message),
+        Err(TrySendError::Full(message)) => match tokio::time::timeout(limit, queue.send(message)).await {
+            Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(error::closed()),
             Err(_) => return Err(error::busy()),
         },
@@ -241,7 +257,10 @@ async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'sta
     tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }
 
-fn spawn(name: &str, queue: &Sender<Message>, life: impl FnOnce() + Send + 'static) -> Result<Thread> {
-    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(life)?;
+type Queue = (Sender<Message>, Receiver<Message>);
+
+fn spawn(name: &str, queue: &Queue, life: impl FnOnce(&Receiver<Message>) + Send + 'static) -> Result<Thread> {
+    let served = queue.1.clone();
+    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || life(&served))?;
     Ok(Thread { handle, queue: queue.clone() })
 }

@@ -5,10 +5,12 @@
 //! Addresses come from the caller's resolver, never from the C library's.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_channel::Receiver;
 use postgres::config::{Host, SslMode};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls, Statement};
@@ -19,7 +21,7 @@ use super::job::{Job, Message, Outcome, run_hooks};
 use super::migrate::{self, Migration};
 use super::tx::{Conn, Row, RowOf, Tx};
 use super::val::{Val, ValRef};
-use super::{Engine, JOB_LIMIT, SharedReceiver};
+use super::{Engine, JOB_LIMIT};
 use crate::base::error::{Error, Result};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -70,14 +72,10 @@ pub(super) struct Server {
 impl Server {
     /// Errors without showing the URL, which holds a password.
     pub(super) fn parse(url: &str, reach: Reach) -> Result<Self> {
-        let url = url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
-        let mut config: Config = url.parse().map_err(|cause: postgres::Error| {
-            let sentence = format!("The database URL cannot be used: {}. Correct it.", words(&cause));
-            Error::invalid("database_url", sentence)
-        })?;
+        let mut config = parse_url(url)?;
         if config.get_ssl_mode() == SslMode::Require && reach.tls.is_none() {
             let sentence = "The database URL asks for TLS, but no certificate authorities are set up for it.";
-            return Err(Error::invalid("database_url", sentence));
+            return Err(Error::invalid("database_url", sentence).field("database.url"));
         }
         if config.get_ssl_mode() != SslMode::Require {
             config.ssl_mode(SslMode::Disable);
@@ -100,7 +98,12 @@ impl Server {
             let Host::Tcp(name) = host else { continue };
             let addresses = match name.parse::<IpAddr>() {
                 Ok(address) => vec![address],
-                Err(_) => (self.reach.resolve)(name)?,
+                Err(_) => (self.reach.resolve)(name).map_err(|cause| {
+                    let why = format!(
+                        "its host name {name} does not resolve, by /etc/hosts or the servers of /etc/resolv.conf"
+                    );
+                    unreachable(&why).caused_by(cause)
+                })?,
             };
             let Some(address) = addresses.get(turn % addresses.len().max(1)) else {
                 return Err(unreachable(&format!("the host {name} has no address")));
@@ -111,24 +114,93 @@ impl Server {
         Ok((config, turns))
     }
 
+    /// Tries one address after the other. What each of them said is told: the last one's words alone would hide that
+    /// the right one refused the password.
     fn connect(&self) -> Result<Client> {
-        let mut turn = 0;
-        loop {
-            let (config, turns) = self.addressed(turn)?;
-            let connected = match &self.reach.tls {
-                Some(tls) if config.get_ssl_mode() == SslMode::Require => {
-                    config.connect(MakeRustlsConnect::new((**tls).clone()))
-                }
-                _ => config.connect(NoTls),
-            };
-            turn += 1;
-            match connected {
+        let mut refusals: Vec<String> = Vec::new();
+        let (mut turn, mut turns) = (0, 1);
+        while turn < turns {
+            let config;
+            (config, turns) = self.addressed(turn)?;
+            let refusal = match self.dial(&config) {
                 Ok(client) => return prepare_session(client),
-                Err(_) if turn < turns => {}
-                Err(cause) => return Err(unreachable(&words(&cause))),
+                Err(cause) => refusal(&cause),
+            };
+            if !refusals.contains(&refusal) {
+                refusals.push(refusal);
             }
+            turn += 1;
+        }
+        Err(unreachable(&refusals.join("; ")))
+    }
+
+    fn dial(&self, config: &Config) -> Result<Client, postgres::Error> {
+        match &self.reach.tls {
+            Some(tls) if config.get_ssl_mode() == SslMode::Require => {
+                config.connect(MakeRustlsConnect::new((**tls).clone()))
+            }
+            _ => config.connect(NoTls),
         }
     }
+}
+
+/// What can be known of a URL without a connection.
+///
+/// # Errors
+/// `database_url`, without showing the URL, which holds a password.
+pub(super) fn parse_url(url: &str) -> Result<Config> {
+    let refused = |why: &str| {
+        let sentence = format!(
+            "The database URL cannot be used: {why}. Write one like postgres://user:password@host:5432/database."
+        );
+        Error::invalid("database_url", sentence).field("database.url")
+    };
+    let config: Config = as_libpq(url).parse().map_err(|cause| refused(&words(&cause)))?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err(refused("it names no host"));
+    }
+    Ok(config)
+}
+
+/// The URL as libpq writes it. SQLAlchemy puts its driver into the scheme.
+fn as_libpq(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let scheme = scheme.split_once('+').map_or(scheme, |(dialect, _driver)| dialect);
+    // A password may hold a question mark.
+    let host = rest.find('@').map_or(0, |at| at + 1);
+    let Some(end) = rest[host..].find('?').map(|at| host + at) else { return format!("{scheme}://{rest}") };
+    let (place, query) = (&rest[..end], &rest[end + 1..]);
+    let parameters: Vec<&str> = query.split('&').filter_map(parameter).collect();
+    format!("{scheme}://{place}?{}", parameters.join("&"))
+}
+
+/// None for what is about SQLAlchemy's pool of connections and not about the server; asyncpg says `ssl` for `sslmode`.
+fn parameter(pair: &str) -> Option<&str> {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    match (name, value) {
+        ("pool_size" | "max_overflow" | "pool_timeout" | "pool_recycle" | "pool_pre_ping", _) => None,
+        ("sslmode" | "ssl", "require" | "verify-ca" | "verify-full") | ("ssl", "true") => Some("sslmode=require"),
+        ("ssl", "prefer" | "allow" | "disable" | "false") => Some("sslmode=disable"),
+        _ => Some(pair),
+    }
+}
+
+/// Why a connection failed, and what to do where it is the certificate.
+fn refusal(cause: &postgres::Error) -> String {
+    let words = words(cause);
+    if !is_certificate(cause) {
+        return words;
+    }
+    format!(
+        "{words}; its certificate must name the host that the database URL names and be signed by an authority of the \
+         system or of the file in network.ca_file"
+    )
+}
+
+fn is_certificate(cause: &postgres::Error) -> bool {
+    std::iter::successors(cause.source(), |&cause| cause.source())
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>())
+        .any(|cause| matches!(cause, rustls::Error::InvalidCertificate(_)))
 }
 
 fn unreachable(why: &str) -> Error {
@@ -258,8 +330,8 @@ fn prepare_schema(tx: &mut Tx<'_>) -> Result<()> {
 }
 
 /// A connection thread's life.
-pub(super) fn serve(mut session: Session, queue: &SharedReceiver, write: bool) {
-    while let Some(message) = queue.next() {
+pub(super) fn serve(mut session: Session, queue: &Receiver<Message>, write: bool) {
+    while let Ok(message) = queue.recv_blocking() {
         match message {
             Message::Close => break,
             Message::Run(job) if job.expired() => job.answer(Err(busy())),

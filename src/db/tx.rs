@@ -22,7 +22,7 @@ pub struct Tx<'a> {
 }
 
 pub(super) enum Conn<'a> {
-    Sqlite(&'a rusqlite::Connection),
+    Sqlite(&'a sqlite::Session),
     Postgres(&'a mut postgres::Session),
 }
 
@@ -48,7 +48,7 @@ impl Tx<'_> {
     pub fn execute(&mut self, sql: &str, params: &[Val]) -> Result<u64, DbError> {
         self.usable(params)?;
         let done = match &mut self.conn {
-            Conn::Sqlite(conn) => sqlite::execute(conn, sql, params),
+            Conn::Sqlite(session) => session.execute(sql, params),
             Conn::Postgres(session) => session.execute(sql, params),
         };
         done.map_err(|error| self.failed(error))
@@ -91,11 +91,12 @@ impl Tx<'_> {
 
     /// The next id, unique over all nouns of the instance and growing. Gaps mean nothing.
     pub fn next_id(&mut self) -> Result<i64, DbError> {
-        let sql = match self.conn {
-            Conn::Sqlite(_) => "UPDATE ids SET last = last + 1 RETURNING last",
-            Conn::Postgres(_) => "SELECT nextval('ids')",
-        };
-        self.query_row(sql, &[], |row| row.get(0))?.ok_or_else(|| DbError::Other("the table ids is empty".to_owned()))
+        if let Conn::Sqlite(session) = self.conn {
+            self.usable(&[])?;
+            return session.next_id().map_err(|error| self.failed(error));
+        }
+        let id = self.query_row("SELECT nextval('ids')", &[], |row| row.get(0))?;
+        id.ok_or_else(|| DbError::Other("the sequence ids gave nothing".to_owned()))
     }
 
     /// Runs `f` so that its failure undoes only what it did. Wrap every statement whose failure is handled.
@@ -130,7 +131,7 @@ impl Tx<'_> {
     fn control(&mut self, sql: &str) -> Result<(), DbError> {
         self.usable(&[])?;
         let done = match &mut self.conn {
-            Conn::Sqlite(conn) => sqlite::control(conn, sql),
+            Conn::Sqlite(session) => session.control(sql),
             Conn::Postgres(session) => session.batch(sql),
         };
         done.map_err(|error| self.failed(error))
@@ -140,7 +141,7 @@ impl Tx<'_> {
     pub(super) fn batch(&mut self, sql: &str) -> Result<(), DbError> {
         self.usable(&[])?;
         let done = match &mut self.conn {
-            Conn::Sqlite(conn) => conn.execute_batch(sql).map_err(DbError::from),
+            Conn::Sqlite(session) => session.batch(sql),
             Conn::Postgres(session) => session.batch(sql),
         };
         done.map_err(|error| self.failed(error))
@@ -149,7 +150,7 @@ impl Tx<'_> {
     fn each_row(&mut self, sql: &str, params: &[Val], visit: &mut dyn FnMut(&Row<'_>) -> bool) -> Result<(), DbError> {
         self.usable(params)?;
         let done = match &mut self.conn {
-            Conn::Sqlite(conn) => sqlite::each_row(conn, sql, params, visit),
+            Conn::Sqlite(session) => session.each_row(sql, params, visit),
             Conn::Postgres(session) => session.each_row(sql, params, visit),
         };
         done.map_err(|error| self.failed(error))
