@@ -80,8 +80,9 @@ pub struct Event {
     pub org: Option<OrgId>,
     pub description: String,
     pub success: bool,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
+    /// JSON.
+    pub before: Option<String>,
+    pub after: Option<String>,
 }
 
 impl Event {
@@ -114,13 +115,13 @@ impl Event {
 
     #[must_use]
     pub fn before(mut self, state: &impl Serialize) -> Self {
-        self.before = serde_json::to_value(state).ok();
+        self.before = serde_json::to_string(state).ok();
         self
     }
 
     #[must_use]
     pub fn after(mut self, state: &impl Serialize) -> Self {
-        self.after = serde_json::to_value(state).ok();
+        self.after = serde_json::to_string(state).ok();
         self
     }
 

@@ -10,7 +10,6 @@ use crate::db::{DbError, Row, Tx, Val, params};
 
 pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: &Event) -> Result<()> {
     let id = tx.next_id()?;
-    let json = |value: &Option<serde_json::Value>| value.as_ref().map(ToString::to_string);
     tx.execute(
         "INSERT INTO audit_entries (id, at, organization_id, actor_kind, actor_id, actor_name, action, resource_type, \
          resource_id, description, success, before_json, after_json, ip_address, user_agent, request_id) \
@@ -27,8 +26,8 @@ pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: 
             event.resource_id.clone(),
             event.description.as_str(),
             event.success,
-            json(&event.before),
-            json(&event.after),
+            event.before.clone(),
+            event.after.clone(),
             origin.ip_address.clone(),
             origin.user_agent.clone(),
             origin.request_id.clone(),

@@ -90,19 +90,25 @@ impl App {
 
     /// Changes the database behind the server's back, as only time can otherwise.
     pub fn sql(&self, statement: &str) {
-        match self.database.clone() {
-            None => {
-                let database = rusqlite::Connection::open(self.dir.path().join("resoftai.db")).unwrap();
-                database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-                database.execute_batch(statement).unwrap();
-            }
-            Some(url) => {
-                let statement = statement.to_owned();
-                // The driver waits on a runtime of its own, which a thread of ours must not hold.
-                let work = move || postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&statement);
-                std::thread::spawn(work).join().unwrap().unwrap();
-            }
-        }
+        self.try_sql(statement).unwrap();
+    }
+
+    /// The same; what the database says when it refuses.
+    pub fn try_sql(&self, statement: &str) -> Result<(), String> {
+        let Some(url) = self.database.clone() else {
+            let database = rusqlite::Connection::open(self.dir.path().join("resoftai.db")).unwrap();
+            database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+            return database.execute_batch(statement).map_err(|error| error.to_string());
+        };
+        let statement = statement.to_owned();
+        // The driver waits on a runtime of its own, which a thread of ours must not hold.
+        let work = move || {
+            let done = postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&statement);
+            done.map_err(|error| {
+                error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned())
+            })
+        };
+        std::thread::spawn(work).join().unwrap()
     }
 
     /// Runs a command on the box, with `input` as standard input.
