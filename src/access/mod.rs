@@ -175,9 +175,11 @@ pub trait Action: Send + Sync + 'static {
     const PERMISSION: Permission;
 }
 
-#[derive(Debug, Clone)]
-enum Scope {
+/// Where a permit counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
     Site,
+    /// Sorted.
     Orgs(Vec<OrgId>),
 }
 
@@ -202,6 +204,11 @@ impl<A: Action> Permit<A> {
     /// The caller to ask for another permit of.
     pub fn caller_arc(&self) -> &Arc<Caller> {
         &self.caller
+    }
+
+    /// Where it counts; two callers of one scope see the same.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     pub fn covers(&self, org: OrgId) -> bool {

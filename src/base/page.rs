@@ -22,7 +22,7 @@ pub struct PageQuery {
 }
 
 /// A checked page: at most `limit` items with an id below `before`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
     pub limit: u32,
     pub before: i64,

@@ -21,11 +21,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use crate::access::Scope;
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
+use crate::base::page::Page;
 use crate::blobs::Blobs;
 use crate::db::{Db, DbError, FromVal, Val, ValRef};
 use crate::plugins::Plugins;
+use crate::web::Kept;
 
 const MAX_NAME: usize = 200;
 const MAX_REQUIREMENTS: usize = 200_000;
@@ -136,10 +139,13 @@ pub struct Projects {
     plugins: Plugins,
     clock: Clock,
     downloads: Arc<Semaphore>,
+    /// Pages of the list, which everybody looks at first and again.
+    pages: Kept<(Scope, Option<i64>, Page)>,
 }
 
 impl Projects {
     pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock) -> Self {
-        Self { db, blobs, plugins, clock, downloads: Arc::new(Semaphore::new(archive::AT_WORK)) }
+        let downloads = Arc::new(Semaphore::new(archive::AT_WORK));
+        Self { db, blobs, plugins, clock, downloads, pages: Kept::default() }
     }
 }

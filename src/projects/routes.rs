@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -44,10 +45,15 @@ async fn list(
     State(projects): State<Projects>,
     permit: Permit<ProjectRead>,
     Query(query): Query<ProjectsQuery>,
-) -> Result<Json<List<Project>>> {
+) -> Result<Response> {
     let page = PageQuery { limit: query.limit, cursor: query.cursor }.check()?;
-    let found = projects.db.read(move |tx| store::list(tx, &permit, query.organization_id, page)).await?;
-    Ok(Json(page.list(found, |project| project.id.0)))
+    let org = query.organization_id;
+    let question = (permit.scope().clone(), org, page);
+    let read = async || {
+        let found = projects.db.read(move |tx| store::list(tx, &permit, org, page)).await?;
+        Ok(page.list(found, |project| project.id.0))
+    };
+    projects.pages.reply(&projects.db, question, read).await
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

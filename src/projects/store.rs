@@ -28,20 +28,15 @@ pub struct NewProject {
 /// `not_found` when there is no such organisation; `quota_exceeded`.
 pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &NewProject) -> Result<Project> {
     permit.require(new.org, "organization")?;
+    // First what may be refused: nothing has to be undone then.
+    quotas::take(tx, new.org, Resource::Projects, 1)?;
     let id = tx.next_id()?;
     let by = permit.caller().actor.name.as_str();
-    let inserted = tx.savepoint(|tx| {
-        tx.execute(
-            "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
-            &params![id, new.org.0, &new.name, &new.requirements, ProjectStatus::Pending.code(), by, now],
-        )
-    });
-    match inserted {
-        Err(DbError::ForeignKey(_)) => return Err(Error::not_found("organization").field("organization_id")),
-        other => other?,
-    };
-    quotas::take(tx, new.org, Resource::Projects, 1)?;
+    tx.execute(
+        "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+        &params![id, new.org.0, &new.name, &new.requirements, ProjectStatus::Pending.code(), by, now],
+    )?;
     let project = Project {
         id: ProjectId(id),
         organization_id: new.org.0,

@@ -4,7 +4,10 @@
 //! below `/v1`, naming the field where there is one. Binding ports and the list of rooms belong to `server`.
 
 pub mod extract;
+mod kept;
+mod nul;
 pub mod problem;
 
 pub use extract::{BodyLimit, Created, Json, Path, Public, Query, Secure, SignedIn};
+pub use kept::Kept;
 pub use problem::Problem;

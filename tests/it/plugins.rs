@@ -33,7 +33,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn tar_of(folder: &str) -> Bytes {
+pub fn tar_of(folder: &str) -> Bytes {
     let mut builder = tar::Builder::new(Vec::new());
     builder.append_dir_all(".", repository(folder)).unwrap();
     builder.into_inner().unwrap().into()
@@ -248,4 +248,28 @@ async fn members_see_plugins_but_neither_change_them_nor_see_settings() {
             assert_eq!(app.call(method, path, Some(token), Some(json!({}))).await.status, 403, "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_that_a_plugin_could_not_look_at_says_so() {
+    let app = App::start();
+    app.org("acme");
+    app.cli_json(&["plugin", "install", repository("tests/plugins/raises").to_str().unwrap()], "");
+    let token = app.person("ada", "developer", Some("acme")).await;
+    let project = app.call("POST", "/api/projects", Some(&token), Some(json!({"name": "Adder"}))).await.body;
+    let file = json!({"path": "add.py", "content": "print(1 + 1)\n"});
+    let file = app.call("POST", &format!("/api/projects/{}/files", project["id"]), Some(&token), Some(file)).await;
+    assert_eq!(file.status, 201, "{}", file.body);
+    let path = format!("/api/files/{}/findings", file.body["id"]);
+    let begun = std::time::Instant::now();
+    let finding = loop {
+        let found = app.call("GET", &path, Some(&token), None).await.body;
+        if let Some(finding) = found["items"].as_array().unwrap().first() {
+            break finding.clone();
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "nothing was said about the file");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!((&finding["plugin"], &finding["type"]), (&json!("raises"), &json!("not_looked_at")), "{finding}");
+    assert!(finding["message"].as_str().unwrap().starts_with("This plugin could not look at the file"), "{finding}");
 }

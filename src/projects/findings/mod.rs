@@ -8,10 +8,28 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::plugins::Severity;
+use crate::plugins::{NewFinding, Severity};
 
 /// The most findings kept of one plugin in one file.
 pub const MAX_KEPT: usize = 500;
+/// The type of what is kept in a plugin's name when it failed.
+const NOT_LOOKED_AT: &str = "not_looked_at";
+
+fn not_looked_at(sentence: &str) -> NewFinding {
+    note(NOT_LOOKED_AT, Severity::Medium, format!("This plugin could not look at the file: {sentence}"))
+}
+
+fn left_out(more: usize) -> NewFinding {
+    note(
+        "left_out",
+        Severity::Low,
+        format!("There are {more} more findings of this plugin in the file. Mend the others first."),
+    )
+}
+
+fn note(kind: &str, severity: Severity, message: String) -> NewFinding {
+    NewFinding { kind: kind.to_owned(), severity, message, line: None, code: None, recommendation: None }
+}
 
 /// How many there are of each severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

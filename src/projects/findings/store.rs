@@ -1,12 +1,12 @@
 //! All SQL of findings.
 
-use super::{Finding, MAX_KEPT};
+use super::{Finding, MAX_KEPT, NOT_LOOKED_AT, left_out, not_looked_at};
 use crate::access::Permit;
 use crate::access::actions::ProjectRead;
 use crate::base::error::Result;
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, params};
-use crate::plugins::{Analysis, Severity};
+use crate::plugins::{Analysis, NewFinding, Severity};
 use crate::projects::files::ProjectFile;
 use crate::projects::{ProjectId, files, store as projects};
 
@@ -14,47 +14,64 @@ const COLUMNS: &str = "findings.id, findings.file_id, files.path, findings.file_
     findings.severity, findings.message, findings.line, findings.code, findings.recommendation";
 const FROM: &str = "FROM findings JOIN files ON files.id = findings.file_id";
 
-/// Puts what plugins say now in place of what they said before about this version of the file. A plugin that failed
-/// leaves what it said before. Nothing is kept when the file has a newer version by now.
+/// Puts what plugins say now in place of what they said before about this version of the file. That a plugin failed is kept
+/// beside what it said before, so that nobody takes a file for clean that it did not look at. Nothing is kept when the file
+/// has a newer version by now.
 pub fn replace(tx: &mut Tx<'_>, file: &ProjectFile, analyses: &[Analysis]) -> Result<()> {
     let sql = "SELECT 1 FROM files WHERE id = $1 AND version = $2";
     if tx.query_row(sql, &params![file.id, file.version], |_| Ok(()))?.is_none() {
         return Ok(());
     }
     for Analysis { plugin, outcome } in analyses {
-        let Ok(found) = outcome else { continue };
-        tx.execute("DELETE FROM findings WHERE file_id = $1 AND plugin = $2", &params![file.id, plugin])?;
-        for finding in found.iter().take(MAX_KEPT) {
-            let id = tx.next_id()?;
-            tx.execute(
-                "INSERT INTO findings (id, file_id, project_id, file_version, plugin, type, severity, message, line, code, \
-                 recommendation) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                &params![
-                    id,
-                    file.id,
-                    file.project_id,
-                    file.version,
-                    plugin,
-                    &finding.kind,
-                    finding.severity.code(),
-                    &finding.message,
-                    finding.line,
-                    finding.code.clone(),
-                    finding.recommendation.clone()
-                ],
-            )?;
+        let failed = outcome.is_err();
+        tx.execute(
+            "DELETE FROM findings WHERE file_id = $1 AND plugin = $2 AND (type = $3 OR NOT $4)",
+            &params![file.id, plugin, NOT_LOOKED_AT, failed],
+        )?;
+        match outcome {
+            Err(sentence) => insert(tx, file, plugin, &not_looked_at(sentence))?,
+            Ok(found) => {
+                for finding in found.iter().take(MAX_KEPT) {
+                    insert(tx, file, plugin, finding)?;
+                }
+                if let Some(more) = found.len().checked_sub(MAX_KEPT).filter(|more| *more > 0) {
+                    insert(tx, file, plugin, &left_out(more))?;
+                }
+            }
         }
     }
     Ok(())
 }
 
-/// A project's findings, the worst first.
+fn insert(tx: &mut Tx<'_>, file: &ProjectFile, plugin: &str, finding: &NewFinding) -> Result<()> {
+    let id = tx.next_id()?;
+    tx.execute(
+        "INSERT INTO findings (id, file_id, project_id, file_version, plugin, type, severity, message, line, code, \
+         recommendation) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        &params![
+            id,
+            file.id,
+            file.project_id,
+            file.version,
+            plugin,
+            &finding.kind,
+            finding.severity.code(),
+            &finding.message,
+            finding.line,
+            finding.code.clone(),
+            finding.recommendation.clone()
+        ],
+    )?;
+    Ok(())
+}
+
+/// A project's findings about its code, the worst first.
 pub fn worst(tx: &mut Tx<'_>, project: ProjectId, limit: i64) -> Result<Vec<Finding>> {
     let sql = format!(
-        "SELECT {COLUMNS} {FROM} WHERE findings.project_id = $1 ORDER BY CASE findings.severity WHEN 'critical' THEN 0 \
-         WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, findings.id LIMIT $2"
+        "SELECT {COLUMNS} {FROM} WHERE findings.project_id = $1 AND findings.type <> $3 ORDER BY CASE findings.severity \
+         WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, findings.id LIMIT $2"
     );
-    Ok(tx.query_map(&sql, &params![project, limit], read)?)
+    Ok(tx.query_map(&sql, &params![project, limit, NOT_LOOKED_AT], read)?)
 }
 
 /// A page of a project's findings, newest first.
