@@ -24,6 +24,8 @@ pub enum Kind {
     Conflict,
     /// More bytes than we take.
     TooLarge,
+    /// The caller kept us waiting for the rest of what it sends.
+    TooSlow,
     /// A quota or a rate says not now.
     Limited,
     /// A model server (or another peer) failed or lied.

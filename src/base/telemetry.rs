@@ -5,15 +5,18 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::base::error::{Error, Result};
+use crate::base::tasks::Tasks;
 
 /// How many daily log files are kept.
 const KEPT_FILES: usize = 14;
@@ -22,32 +25,34 @@ const KEPT_FILES: usize = 14;
 const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0];
 
+/// How often what was measured since is put into the buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Starts logging to `dir/resoftai.<date>.log` and, for systemd's journal, to standard error. Hold the guards: dropping
 /// them flushes what is left.
 ///
 /// # Errors
 /// When the folder cannot be written or the level does not parse.
 pub fn start_logs(dir: &Path, level: &str) -> Result<Vec<WorkerGuard>> {
-    std::fs::create_dir_all(dir)?;
+    let unwritable = |cause: &dyn std::fmt::Display| {
+        let message = format!(
+            "Logs cannot be written to the folder {}: {cause}. Let this account write to it, or choose another data \
+             directory with --data-dir.",
+            dir.display()
+        );
+        Error::unavailable("log_folder", message)
+    };
+    std::fs::create_dir_all(dir).map_err(|cause| unwritable(&cause).caused_by(cause))?;
     let files = tracing_appender::rolling::Builder::new()
         .rotation(tracing_appender::rolling::Rotation::DAILY)
         .filename_prefix("resoftai")
         .filename_suffix("log")
         .max_log_files(KEPT_FILES)
         .build(dir)
-        .map_err(|cause| {
-            Error::unavailable("log_folder", format!("{} cannot be written.", dir.display())).caused_by(cause)
-        })?;
+        .map_err(|cause| unwritable(&cause).caused_by(cause))?;
     let (files, files_guard) = tracing_appender::non_blocking(files);
     let (stderr, stderr_guard) = tracing_appender::non_blocking(std::io::stderr());
-    let filter = EnvFilter::try_new(level).map_err(|cause| {
-        Error::invalid(
-            "invalid_log_level",
-            format!("log.level `{level}` is not a filter such as `info` or `resoftai=debug`."),
-        )
-        .field("log.level")
-        .caused_by(cause)
-    })?;
+    let filter = filter(level)?;
     tracing_subscriber::registry()
         .with(filter)
         .with(layer().json().flatten_event(true).with_writer(files))
@@ -55,6 +60,23 @@ pub fn start_logs(dir: &Path, level: &str) -> Result<Vec<WorkerGuard>> {
         .try_init()
         .map_err(Error::internal)?;
     Ok(vec![files_guard, stderr_guard])
+}
+
+/// Which events are logged. A lone word must be a level: as the name of a module it would silence all others.
+///
+/// # Errors
+/// `invalid_log_level`.
+pub fn filter(level: &str) -> Result<EnvFilter> {
+    let refused = || {
+        let message =
+            format!("`{level}` is neither a level such as `info` nor a filter such as `warn,resoftai=debug`.");
+        Error::invalid("invalid_log_level", message).field("log.level")
+    };
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    if !level.contains('[') && level.split(',').any(|part| !part.contains('=') && !is_level(part.trim())) {
+        return Err(refused());
+    }
+    EnvFilter::try_new(level).map_err(|cause| refused().caused_by(cause))
 }
 
 /// The process's metrics recorder; installed at first use, rendered by `/metrics`.
@@ -74,4 +96,20 @@ pub fn metrics() -> Result<&'static PrometheusHandle> {
     // Losing the race to another thread of the same process leaves the same handle in place.
     let _ = metrics::set_global_recorder(recorder);
     Ok(handle)
+}
+
+/// Keeps the recorder's memory bounded until the tasks are stopped: it holds every single measurement until somebody
+/// scrapes, and perhaps nobody does.
+///
+/// # Errors
+/// Those of [`metrics`].
+pub fn keep_metrics_small(tasks: &Tasks) -> Result<()> {
+    let handle = metrics()?;
+    tasks.spawn_until_stop(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            handle.run_upkeep();
+        }
+    });
+    Ok(())
 }

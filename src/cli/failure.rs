@@ -161,7 +161,7 @@ impl From<Error> for Failure {
             Kind::NotFound => Exit::NotFound,
             Kind::Conflict => Exit::Conflict,
             Kind::TooLarge | Kind::Limited => Exit::Limit,
-            Kind::Upstream | Kind::Unavailable | Kind::Internal => Exit::Failed,
+            Kind::TooSlow | Kind::Upstream | Kind::Unavailable | Kind::Internal => Exit::Failed,
         };
         let detail = match error.cause() {
             // No log and no request id here: the person at the terminal is the one who can act on the cause.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::app::App;
+use crate::app::{App, Reply};
 
 #[tokio::test]
 async fn each_fault_is_named_by_code_and_field() {
@@ -69,11 +69,32 @@ async fn a_nul_character_is_refused_at_the_door() {
     let app = App::start();
     let admin = app.person("root", "admin", None).await;
     let login = app.call("POST", "/api/auth/login", None, Some(json!({"username": "a\u{0}b", "password": "x"}))).await;
-    assert_eq!((login.status, &login.body["code"]), (400, &json!("nul_character")), "{}", login.body);
+    let named = |field: &str| (400, json!("nul_character"), json!(field));
+    let told = |reply: &Reply| (reply.status, reply.body["code"].clone(), reply.body["field"].clone());
+    assert_eq!(told(&login), named("username"), "{}", login.body);
     let listed = app.call("GET", "/api/audit?actor=a%00b", Some(&admin), None).await;
-    assert_eq!((listed.status, &listed.body["code"]), (400, &json!("nul_character")), "{}", listed.body);
+    assert_eq!(told(&listed), named("actor"), "{}", listed.body);
     let spelled = json!({"name": r"the text \u0000", "slug": "spelled"});
     assert_eq!(app.call("POST", "/api/organizations", Some(&admin), Some(spelled)).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_query_that_does_not_fit_is_named_by_its_parameter() {
+    let app = App::start();
+    let admin = app.person("root", "admin", None).await;
+    for (path, field) in [
+        ("/api/projects?organization_id=acme", "organization_id"),
+        ("/api/users?limit=abc", "limit"),
+        ("/api/audit?limit=5&actr=ada", "actr"),
+    ] {
+        let reply = app.call("GET", path, Some(&admin), None).await;
+        assert_eq!(
+            (reply.status, &reply.body["code"], &reply.body["field"]),
+            (400, &json!("invalid_query"), &json!(field)),
+            "{path}: {}",
+            reply.body
+        );
+    }
 }
 
 #[tokio::test]
@@ -96,7 +117,9 @@ async fn unknown_addresses_and_methods_are_problems_too() {
     let reply = app.call("GET", "/api/nothing", None, None).await;
     assert_eq!((reply.status, &reply.body["code"]), (404, &json!("not_found")));
     let reply = app.call("PATCH", "/api/projects", None, None).await;
-    assert_eq!(reply.body["code"], "method_not_allowed");
+    assert_eq!((reply.status, &reply.body["code"]), (405, &json!("method_not_allowed")));
+    let allowed = reply.headers["allow"].to_str().unwrap();
+    assert!(allowed.contains("GET") && allowed.contains("POST") && !allowed.contains("PATCH"), "{allowed}");
 }
 
 /// Every operation that takes JSON, with what is none of it.
