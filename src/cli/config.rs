@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::failure::Result;
 use super::output::Output;
 use crate::config::{Config, KEYS, Sources};
+use crate::server;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -25,6 +26,7 @@ impl Command {
 }
 
 fn check(config: &Config, output: Output) -> Result<()> {
+    server::check(config)?;
     let values: Map<String, Value> =
         KEYS.iter().map(|setting| (setting.name.to_owned(), Value::String((setting.show)(config)))).collect();
     if output.is_json() {
@@ -32,6 +34,9 @@ fn check(config: &Config, output: Output) -> Result<()> {
     }
     for setting in KEYS {
         output.line(format!("{:24} {}", setting.name, (setting.show)(config)).trim_end())?;
+    }
+    for remark in config.remarks() {
+        output.note(&format!("Remark: {remark}"))?;
     }
     output.line("The configuration is good.")
 }
@@ -45,4 +50,24 @@ fn reference(output: Output) -> Result<()> {
         return output.value(&Value::Array(rows));
     }
     output.table(&rows, &[("setting", "name"), ("environment", "variables"), ("meaning", "help")])
+}
+
+#[test]
+fn the_variables_of_the_commands_are_known_to_the_configuration() {
+    use clap::CommandFactory;
+
+    use crate::config::environment::OF_COMMANDS;
+
+    let mut left = vec![super::Cli::command()];
+    let mut seen = 0;
+    while let Some(command) = left.pop() {
+        for variable in command.get_arguments().filter_map(clap::Arg::get_env) {
+            let name = variable.to_string_lossy();
+            assert!(OF_COMMANDS.contains(&name.as_ref()), "add {name} to config::environment");
+            seen += 1;
+        }
+        left.extend(command.get_subcommands().cloned());
+    }
+    // The token has no flag.
+    assert_eq!(seen + 1, OF_COMMANDS.len());
 }

@@ -40,6 +40,7 @@ impl Serve {
             sources.flags.push(("server.http", "true".to_owned()));
         }
         let config = Config::load(&sources)?;
+        server::check(&config)?;
         crate::config::secrets::private_folder(&config.data_dir)?;
         let _logs = telemetry::start_logs(&config.data_dir.join("logs"), &config.log_level)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from)?;

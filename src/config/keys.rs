@@ -2,6 +2,7 @@
 
 use super::{Config, Secret};
 use crate::base::error::{Error, Result};
+use crate::base::telemetry;
 
 /// A setting: its name in the file, its other names, what it means.
 pub struct Setting {
@@ -76,24 +77,15 @@ pub const KEYS: &[Setting] = &[
     Setting {
         name: "log.level",
         alias: Some("LOG_LEVEL"),
-        help: "error, warn, info, debug, trace, or a filter such as resoftai=debug",
-        set: |config, value| {
-            config.log_level = value.to_lowercase();
-            Ok(())
-        },
+        help: "error, warn, info, debug, trace, or a filter such as warn,resoftai=debug",
+        set: |config, value| level(value).map(|level| config.log_level = level),
         show: |config| config.log_level.clone(),
     },
     Setting {
         name: "database.url",
         alias: Some("DATABASE_URL"),
-        help: "postgres://user:password@host/database; absent: SQLite in the data directory",
-        set: |config, value| {
-            if !value.starts_with("postgres://") && !value.starts_with("postgresql://") {
-                return Err("only postgres:// is served; leave it out for SQLite".to_owned());
-            }
-            config.database_url = Some(Secret(value.to_owned()));
-            Ok(())
-        },
+        help: "postgres://user:password@host/database, for TLS with ?sslmode=require; absent: SQLite in the data directory",
+        set: |config, value| postgres(value).map(|url| config.database_url = Some(url)),
         show: |config| shown(config.database_url.as_ref()),
     },
     Setting {
@@ -116,7 +108,7 @@ pub const KEYS: &[Setting] = &[
     Setting {
         name: "enterprise.license_key",
         alias: Some("LICENSE_KEY"),
-        help: "The site's licence",
+        help: "The site's licence; kept, and not checked by this version",
         set: |config, value| {
             config.license_key = Some(Secret(value.to_owned()));
             Ok(())
@@ -162,6 +154,9 @@ pub const KEYS: &[Setting] = &[
         alias: Some("LLM_API_KEY"),
         help: "Key of the server at llm.base_url",
         set: |config, value| {
+            if value.chars().any(char::is_control) {
+                return Err("it has characters that no key has, such as a line break; copy it again".to_owned());
+            }
             config.llm.api_key = Some(Secret(value.to_owned()));
             Ok(())
         },
@@ -175,6 +170,13 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.llm.models.join(","),
     },
     Setting {
+        name: "llm.context_length",
+        alias: None,
+        help: "Most tokens of prompt and answer together for the server at llm.base_url, 256 to 16777216, where it does not tell",
+        set: |config, value| number(value, 256..=1 << 24).map(|length| config.llm.context_length = Some(length)),
+        show: |config| config.llm.context_length.map_or_else(String::new, |length| length.to_string()),
+    },
+    Setting {
         name: "llm.timeout",
         alias: None,
         help: "Seconds a model server may be silent in the middle of a call, 1 to 1800; absent: 120",
@@ -184,7 +186,7 @@ pub const KEYS: &[Setting] = &[
     Setting {
         name: "network.ca_file",
         alias: None,
-        help: "PEM file with the site's certificate authorities, trusted when other servers are called",
+        help: "PEM file with the site's certificate authorities, trusted when other servers are called, the database among them",
         set: |config, value| path(value).map(|path| config.ca_file = Some(path)),
         show: |config| config.ca_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
     },
@@ -207,6 +209,25 @@ pub fn find(name: &str, source: &str) -> Result<&'static Setting> {
 
 fn path(value: &str) -> Result<std::path::PathBuf, String> {
     if value.is_empty() { Err("the path is empty".to_owned()) } else { Ok(value.into()) }
+}
+
+/// A level or a filter; earlier installations have Python's names.
+fn level(value: &str) -> Result<String, String> {
+    let level = match value.trim().to_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "critical" => "error".to_owned(),
+        other => other.to_owned(),
+    };
+    telemetry::filter(&level).map(|_| level).map_err(|error| error.message().trim_end_matches('.').to_owned())
+}
+
+/// SQLAlchemy names a driver too: `postgresql+asyncpg://`. The rest is read by `db`.
+fn postgres(value: &str) -> Result<Secret, String> {
+    let scheme = value.split_once("://").map_or("", |(scheme, _)| scheme);
+    match scheme.split_once('+').map_or(scheme, |(dialect, _driver)| dialect) {
+        "postgres" | "postgresql" => Ok(Secret(value.to_owned())),
+        _ => Err("only postgres:// is served; leave it out for SQLite".to_owned()),
+    }
 }
 
 fn boolean(value: &str) -> Result<bool, String> {

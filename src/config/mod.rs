@@ -1,8 +1,10 @@
 //! Settings: flags over environment over the TOML file over defaults, each known by one name.
 //!
 //! Invariant: [`keys::KEYS`] is the only list of settings; start-up, `resoftai config check` and the reference read it.
-//! A name that is not in it is refused, with the nearest one that is. Secrets never appear in output.
+//! A name that is not in it is refused, with the nearest one that is. Secrets never appear in output. What the files and
+//! addresses behind the settings hold is looked at by `server::check`, which start-up and `config check` share too.
 
+pub mod environment;
 mod keys;
 pub mod secrets;
 
@@ -50,6 +52,8 @@ pub struct LlmConfig {
     pub api_key: Option<Secret>,
     /// Of that server; empty: all it lists.
     pub models: Vec<String>,
+    /// Of its models, over what it tells; None: what it tells.
+    pub context_length: Option<u32>,
     /// Seconds a model server may be silent in the middle of a call; None: 120.
     pub timeout: Option<u64>,
 }
@@ -104,6 +108,7 @@ impl Config {
         if let Some(file) = &sources.file {
             config.read_file(file)?;
         }
+        environment::check(&sources.env)?;
         for setting in KEYS {
             for variable in setting.variables() {
                 if let Some((_, value)) = sources.env.iter().find(|(name, _)| *name == variable) {
@@ -117,6 +122,23 @@ impl Config {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// What is set and has no effect, in sentences; none of it keeps the server from starting.
+    pub fn remarks(&self) -> Vec<&'static str> {
+        let mut remarks = Vec::new();
+        if self.llm.api_key.is_some() && self.llm.base_url.is_none() {
+            remarks.push(
+                "llm.api_key (LLM_API_KEY) has no effect: LLM_API_BASE is missing. Set llm.base_url (LLM_API_BASE) to the \
+                 address of the server that the key is for, such as https://models.site/v1.",
+            );
+        }
+        if self.license_key.is_some() {
+            remarks.push(
+                "enterprise.license_key (LICENSE_KEY) is kept and has no effect: this version does not check licences.",
+            );
+        }
+        remarks
     }
 
     fn read_file(&mut self, path: &Path) -> Result<()> {
@@ -157,6 +179,12 @@ impl Config {
             return wrong(
                 "llm.models",
                 "llm.models are those of the server at llm.base_url. Set that too, or leave llm.models out.",
+            );
+        }
+        if self.llm.base_url.is_none() && self.llm.context_length.is_some() {
+            return wrong(
+                "llm.context_length",
+                "llm.context_length is that of the server at llm.base_url. Set that too; for the built-in model set llm.context.",
             );
         }
         if self.jwt_secret_key.as_ref().is_some_and(|key| key.0.len() < 32) {
@@ -240,17 +268,39 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_is_remarked_upon() {
+        let remarks = |env: &[(&str, &str)]| load("", env, &[]).unwrap().remarks();
+        assert!(remarks(&[]).is_empty());
+        assert!(remarks(&[("LLM_API_KEY", "k"), ("LLM_API_BASE", "http://gpu1:8000/v1")]).is_empty());
+        assert!(matches!(remarks(&[("LLM_API_KEY", "k")])[..], [one] if one.contains("LLM_API_BASE is missing")));
+        assert!(matches!(remarks(&[("LICENSE_KEY", "k")])[..], [one] if one.contains("does not check licences")));
+    }
+
+    #[test]
+    fn levels_are_those_of_tracing_or_of_python() {
+        let level = |value: &str| load("", &[("LOG_LEVEL", value)], &[]).unwrap().log_level;
+        assert_eq!(["INFO", "WARNING", "critical"].map(level), ["info", "warn", "error"]);
+        assert_eq!(level("warn,resoftai::runs=debug"), "warn,resoftai::runs=debug");
+    }
+
+    #[test]
     fn wrong_values_name_the_setting() {
         for (toml, field) in [
             ("[server]\nlisten = 'nowhere'", "server.listen"),
             ("[server]\nhttp = true\nlisten = '0.0.0.0:80'", "server.http"),
             ("[server]\ntls_cert = '/x'", "server.tls_cert"),
             ("[security]\njwt_secret_key = 'short'", "security.jwt_secret_key"),
+            ("[log]\nlevel = 'loud'", "log.level"),
+            ("[log]\nlevel = 'resoftai=loud'", "log.level"),
+            ("[database]\nurl = 'mysql://u@127.0.0.1/x'", "database.url"),
+            ("[llm]\napi_key = \"a\\nb\"", "llm.api_key"),
             ("[llm]\nthreads = 0", "llm.threads"),
             ("[llm]\ncontext = 10", "llm.context"),
             ("[llm]\nbase_url = 'gpu1:8000'", "llm.base_url"),
             ("[llm]\nmodels = 'a'", "llm.models"),
             ("[llm]\nbase_url = 'http://a'\nmodels = 'a,,b'", "llm.models"),
+            ("[llm]\ncontext_length = 8192", "llm.context_length"),
+            ("[llm]\nbase_url = 'http://a'\ncontext_length = 0", "llm.context_length"),
         ] {
             assert_eq!(load(toml, &[], &[]).unwrap_err().field_name(), Some(field), "{toml}");
         }

@@ -15,6 +15,7 @@ pub mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::Accounts;
@@ -22,9 +23,10 @@ use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
+use crate::base::telemetry;
 use crate::blobs::Blobs;
 use crate::config::{Config, secrets};
-use crate::db::{Db, Options};
+use crate::db::{Db, Options, Reach, migrate};
 use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
@@ -36,6 +38,9 @@ use crate::runs::{self, Runs};
 
 /// How long requests may take to finish once the server is told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a thread of the database waits for the address of its server.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server that answers.
 pub struct Running {
@@ -66,21 +71,39 @@ impl Running {
     }
 }
 
+/// Whether a start can use the files and addresses that the settings name. Leaves no trace, so that `resoftai config check`
+/// asks this too: what it lets pass, no start refuses for its form.
+///
+/// # Errors
+/// `database_url`, `invalid_url`, `certificate` and `ca_file`, naming the setting or the file.
+pub fn check(config: &Config) -> Result<()> {
+    if let Some(url) = &config.database_url {
+        Db::check_postgres_url(&url.0)?;
+    }
+    if let Some(url) = &config.llm.base_url {
+        net::Target::parse(url).map_err(|error| error.field("llm.base_url"))?;
+    }
+    if !config.http {
+        tls::named(config)?;
+    }
+    net::client_config(&ca_files(config)).map(drop)
+}
+
 /// Opens the data directory and the database and answers requests.
 ///
 /// # Errors
 /// What keeps the server from starting, in a sentence with the mend.
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
+    config.remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
     secrets::private_folder(&config.data_dir)?;
-    let db = match &config.database_url {
-        Some(url) => Db::open_postgres(&url.0, Options::default()).await?,
-        None => Db::open_sqlite(&config.data_dir.join("resoftai.db"), Options::default()).await?,
-    };
+    let dns = net::Dns::from_system()?;
+    let db = open_database(config, &dns).await?;
     let jwt_key = match &config.jwt_secret_key {
         Some(secret) => Key::derive(secret.0.as_bytes(), "resoftai session tokens"),
         None => secrets::load_or_create(&config.data_dir.join("secrets/jwt.key"))?,
     };
     let tasks = Tasks::default();
+    telemetry::keep_metrics_small(&tasks)?;
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
@@ -89,7 +112,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone()).await?;
-    let llm = start_llm(config, &db, &quotas, &clock, &tasks).await?;
+    let llm = start_llm(config, dns, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
     let runs = Runs::new(runs::Rooms {
@@ -122,12 +145,29 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
 }
 
-async fn start_llm(config: &Config, db: &Db, quotas: &Quotas, clock: &Clock, tasks: &Tasks) -> Result<Llm> {
+fn ca_files(config: &Config) -> Vec<PathBuf> {
+    config.ca_file.iter().cloned().collect()
+}
+
+async fn open_database(config: &Config, dns: &net::Dns) -> Result<Db> {
+    let Some(url) = &config.database_url else {
+        return Db::open_sqlite(&config.data_dir.join("resoftai.db"), Options::default()).await;
+    };
+    let tls = net::client_config(&ca_files(config))?;
+    let reach = Reach { resolve: Arc::new(dns.blocking(RESOLVE_LIMIT)), tls: Some(Arc::new(tls)) };
+    Db::open_postgres_with(&url.0, Options::default(), reach, migrate::BUILTIN).await
+}
+
+async fn start_llm(
+    config: &Config,
+    dns: net::Dns,
+    db: &Db,
+    quotas: &Quotas,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> Result<Llm> {
     let settings = &config.llm;
     let api_key = settings.api_key.as_ref().map(|key| key.0.clone());
-    if api_key.is_some() && settings.base_url.is_none() {
-        tracing::warn!("LLM_API_KEY is set but no server it is for: set llm.base_url (LLM_API_BASE) too");
-    }
     let options = llm::Options {
         data_dir: config.data_dir.clone(),
         model_path: settings.model_path.clone(),
@@ -140,11 +180,11 @@ async fn start_llm(config: &Config, db: &Db, quotas: &Quotas, clock: &Clock, tas
             base_url,
             api_key,
             models: settings.models.clone(),
+            context_length: settings.context_length,
         }),
         patience: Duration::from_secs(settings.timeout.unwrap_or(120)),
     };
     let key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
-    let ca_files = config.ca_file.iter().cloned().collect();
-    let client = net::Client::new(net::Dns::from_system()?, &net::Options { ca_files, ..net::Options::default() })?;
+    let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
     Llm::start(options, db.clone(), quotas.clone(), clock.clone(), tasks.clone(), key, client).await
 }

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::config::{Config, secrets};
 
 /// What a listener needs, and the fingerprint people compare.
@@ -23,31 +23,47 @@ pub struct Tls {
 /// # Errors
 /// `certificate` with the file and the reason.
 pub fn load(config: &Config) -> Result<Tls> {
+    if let Some(named) = named(config)? {
+        return Ok(named);
+    }
     let own = config.data_dir.join("tls");
-    let (cert, key) = match (&config.tls_cert, &config.tls_key) {
-        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        _ => (own.join("cert.pem"), own.join("key.pem")),
-    };
-    if config.tls_cert.is_none() && !cert.exists() {
+    let (cert, key) = (own.join("cert.pem"), own.join("key.pem"));
+    if !cert.exists() {
         mint(&own, &cert, &key)?;
     }
+    read(&cert, &key, Kind::Unavailable)
+}
+
+/// Loads the certificate the configuration names, if it does.
+///
+/// # Errors
+/// `certificate` with the file and the reason.
+pub fn named(config: &Config) -> Result<Option<Tls>> {
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(cert), Some(key)) => read(cert, key, Kind::Invalid).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// `kind` is that of the errors: a file that the site named is its mistake.
+fn read(cert: &Path, key: &Path, kind: Kind) -> Result<Tls> {
     let refuse = |path: &Path, why: String| {
-        Error::unavailable("certificate", format!("The TLS file {} cannot be used: {why}.", path.display()))
+        Error::new(kind, "certificate", format!("The TLS file {} cannot be used: {why}.", path.display()))
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&cert)
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
-        .map_err(|cause| refuse(&cert, cause.to_string()))?;
-    let first = chain.first().ok_or_else(|| refuse(&cert, "it holds no certificate".to_owned()))?;
+        .map_err(|cause| refuse(cert, cause.to_string()))?;
+    let first = chain.first().ok_or_else(|| refuse(cert, "it holds no certificate".to_owned()))?;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, first);
     let fingerprint = format!("SHA256:{}", STANDARD_NO_PAD.encode(digest.as_ref()));
-    let secret = PrivateKeyDer::from_pem_file(&key).map_err(|cause| refuse(&key, cause.to_string()))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|cause| refuse(key, cause.to_string()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?
         .with_no_client_auth()
         .with_single_cert(chain, secret)
-        .map_err(|cause| refuse(&cert, format!("it does not fit {}: {cause}", key.display())))?;
+        .map_err(|cause| refuse(cert, format!("it does not fit {}: {cause}", key.display())))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Tls { config: Arc::new(server), fingerprint })
 }
