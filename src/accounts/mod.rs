@@ -26,9 +26,10 @@ use crate::db::Db;
 pub const PASSWORD_MIN: usize = 16;
 const PASSWORD_MAX: usize = 1024;
 const USERNAME_MAX: usize = 50;
-const EMAIL_MAX: usize = 254;
 /// How many passwords are hashed at once: each takes a core and 19 MiB for tens of milliseconds.
 const HASHERS: usize = 2;
+/// How many more may wait for their turn; the last of them waits a second or two.
+const WAITING: usize = 64;
 
 /// The room of accounts.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub struct Accounts {
     pub(crate) cache: authenticate::Cache,
     pub(crate) throttle: throttle::Throttle,
     hashers: Arc<Semaphore>,
+    /// Places for those at work and those that wait.
+    places: Arc<Semaphore>,
 }
 
 /// A role held, and where.
@@ -80,6 +83,7 @@ impl Accounts {
             throttle: throttle::Throttle::default(),
             tokens: token::Signer::new(jwt_key),
             hashers: Arc::new(Semaphore::new(HASHERS)),
+            places: Arc::new(Semaphore::new(HASHERS + WAITING)),
             cache,
             db,
             clock,
@@ -108,17 +112,15 @@ impl Accounts {
     /// Hashes a password off the request threads.
     ///
     /// # Errors
-    /// `password_too_short` and `password_too_long`.
+    /// `password_too_short` and `password_too_long`; `sign_in_busy`.
     pub async fn hash(&self, password: String) -> Result<String> {
         check_password(&password)?;
-        let _turn = self.hashers.acquire().await.map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || crypto::hash_password(&password)).await.map_err(Error::internal)?
+        self.hasher(move || crypto::hash_password(&password)).await
     }
 
     /// Verifies a password off the request threads; without a hash it does the same work and fails.
     pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
-        let _turn = self.hashers.acquire().await.map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || {
+        self.hasher(move || {
             let known = hash.is_some();
             let hash = match hash {
                 Some(hash) => hash,
@@ -127,8 +129,24 @@ impl Accounts {
             Ok(crypto::verify_password(&password, &hash) && known)
         })
         .await
+    }
+
+    /// Does the work in its turn. Place and turn go with the work: a client that hangs up ends the request, not the work.
+    async fn hasher<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
+        let turn = self.hashers.clone().acquire_owned().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            work()
+        })
+        .await
         .map_err(Error::internal)?
     }
+}
+
+fn busy() -> Error {
+    let message = "More passwords are being checked than this server can check at the moment. Try again in 2 seconds.";
+    Error::unavailable("sign_in_busy", message).retry_after(2)
 }
 
 /// A hash nobody has the password of, so that an unknown name takes as long as a wrong password.
@@ -169,21 +187,6 @@ pub fn check_username(name: &str) -> Result<()> {
             format!("A user name has 2 to {USERNAME_MAX} of the characters a-z A-Z 0-9 . - _ and starts with a letter or digit."),
         )
         .field("username"));
-    }
-    Ok(())
-}
-
-/// One `@` with something on both sides and no white space; whether mail arrives is not ours to know.
-///
-/// # Errors
-/// `invalid_email`.
-pub fn check_email(email: &str, field: &str) -> Result<()> {
-    let well_formed = email
-        .split_once('@')
-        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
-    if !well_formed || email.len() > EMAIL_MAX || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let message = format!("`{email}` is not an e-mail address such as name@example.org.");
-        return Err(Error::invalid("invalid_email", message).field(field));
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! What every floor may use and that knows nothing of the product: errors, time, pages, crypto, tasks, logs.
+//! What every floor may use and that knows nothing of the product: errors, time, pages, addresses, crypto, tasks, logs.
 
 pub mod clock;
 pub mod crypto;
+pub mod email;
 pub mod error;
 pub mod page;
 pub mod tasks;

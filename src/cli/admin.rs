@@ -15,7 +15,7 @@ pub enum AdminCommand {
     CreateOrg {
         #[command(flatten)]
         org: NewOrg,
-        /// Whom to write to about it: its administrator's address. Roles are given with `member add`.
+        /// The address of its administrator: the active account that has it becomes org_admin. Kept as whom to write to.
         #[arg(long, value_name = "EMAIL")]
         admin_email: Option<String>,
     },
@@ -24,6 +24,8 @@ pub enum AdminCommand {
 pub async fn run(command: &AdminCommand, context: &Context) -> Result<()> {
     match command {
         AdminCommand::CreateUser(args) => create_user(args, context).await,
-        AdminCommand::CreateOrg { org, admin_email } => create_org(org, admin_email.as_deref(), context).await,
+        AdminCommand::CreateOrg { org, admin_email } => {
+            create_org(org, admin_email.as_deref(), admin_email.as_deref(), context).await
+        }
     }
 }

@@ -52,16 +52,33 @@ pub async fn run(command: &OrgCommand, context: &Context) -> Result<()> {
             let org = lookup::organization(context, slug).await?;
             context.out.item(&org, &[&COLUMNS[..], &[("created", "created_at")]].concat())
         }
-        OrgCommand::Create { org, contact_email } => create(org, contact_email.as_deref(), context).await,
+        OrgCommand::Create { org, contact_email } => create(org, contact_email.as_deref(), None, context).await,
     }
 }
 
-/// Creates an organisation and says so.
-pub async fn create(org: &NewOrg, contact_email: Option<&str>, context: &Context) -> Result<()> {
-    let body = json!({"name": org.name, "slug": org.slug, "tier": org.tier, "contact_email": contact_email});
+/// Creates an organisation whose administrator, if an account has the address, is `admin_email`; says so.
+pub async fn create(
+    org: &NewOrg,
+    contact_email: Option<&str>,
+    admin_email: Option<&str>,
+    context: &Context,
+) -> Result<()> {
+    let body = json!({
+        "name": org.name, "slug": org.slug, "tier": org.tier, "contact_email": contact_email, "admin_email": admin_email,
+    });
     let made = context.client.post("/api/organizations", &body).await?;
-    context.out.done(
-        &made,
-        &format!("Created organisation {} ({}), id {}.", cell(&made, "name"), cell(&made, "slug"), made["id"]),
-    )
+    let slug = cell(&made, "slug");
+    let mut sentence = format!("Created organisation {} ({slug}), id {}.", cell(&made, "name"), made["id"]);
+    if made["administrator"].is_object() {
+        sentence.push_str(&format!(" {} is its org_admin.", cell(&made, "administrator.username")));
+    }
+    context.out.done(&made, &sentence)?;
+    if made["administrator"].is_object() {
+        return Ok(());
+    }
+    let why = admin_email.map_or(String::new(), |email| format!(" No active account has the address {email}."));
+    context.out.note(&format!(
+        "Nobody holds a role in it yet.{why} Give somebody one: resoftai member add {slug} USERNAME --role org_admin, \
+         or, without an account: resoftai user create --username NAME --email ADDRESS --org {slug} --role org_admin"
+    ))
 }

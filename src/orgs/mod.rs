@@ -1,6 +1,7 @@
 //! Organisations: the tenants. Everything a tenant owns carries its id.
 //!
-//! Invariant: an organisation is made together with its quotas and its audit entry. Who belongs to it is `accounts`'.
+//! Invariant: an organisation is made together with its quotas and its audit entry. Who belongs to it is `accounts`', which
+//! therefore answers the call that makes one.
 
 pub mod routes;
 pub mod store;
@@ -8,9 +9,14 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::actions::OrganizationCreate;
+use crate::access::{OrgId, Permit};
+use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{Clock, Time};
+use crate::base::email;
 use crate::base::error::{Error, Result};
-use crate::db::Db;
+use crate::db::{Db, Tx};
+use crate::quotas;
 
 /// The tiers of the specification, smallest first.
 pub const TIERS: [&str; 4] = ["free", "starter", "professional", "enterprise"];
@@ -29,6 +35,30 @@ pub struct Orgs {
 impl Orgs {
     pub fn new(db: Db, clock: Clock, many: bool) -> Self {
         Self { db, clock, many }
+    }
+
+    /// Makes an organisation with its tier's quotas and audits it. `new` was checked.
+    ///
+    /// # Errors
+    /// `slug_taken`; `one_organization` where there is to be no second one.
+    pub fn create(
+        &self,
+        tx: &mut Tx<'_>,
+        permit: &Permit<OrganizationCreate>,
+        now: Time,
+        new: &NewOrganization,
+    ) -> Result<Organization> {
+        if !self.many && store::count(tx)? > 0 {
+            return Err(Error::conflict(
+                "one_organization",
+                "ENTERPRISE_MODE is false, which keeps this site to one organisation. Set it to true for more.",
+            ));
+        }
+        let org = store::insert(tx, permit, now, new)?;
+        quotas::open(tx, OrgId(org.id), &org.tier)?;
+        let event = Event::new(AuditAction::Create, "organization", format!("Created organisation {}", org.name));
+        audit::record(tx, now, permit.caller(), &event.id(org.id).org(OrgId(org.id)).after(&org))?;
+        Ok(org)
     }
 }
 
@@ -53,7 +83,10 @@ pub struct NewOrganization {
     /// free (when absent), starter, professional or enterprise.
     #[serde(default = "free")]
     pub tier: String,
+    /// Whom to write to about it.
     pub contact_email: Option<String>,
+    /// The address of the account that becomes its org_admin.
+    pub admin_email: Option<String>,
 }
 
 fn free() -> String {
@@ -62,7 +95,7 @@ fn free() -> String {
 
 impl NewOrganization {
     /// # Errors
-    /// `invalid_name`, `invalid_slug`, `unknown_tier`, naming the field.
+    /// `invalid_name`, `invalid_slug`, `unknown_tier`, `invalid_email`, naming the field.
     pub fn check(&self) -> Result<()> {
         let length = self.name.chars().count();
         if self.name.trim().is_empty() || length > NAME_MAX || self.name.chars().any(char::is_control) {
@@ -79,6 +112,9 @@ impl NewOrganization {
         if !TIERS.contains(&self.tier.as_str()) {
             let message = format!("`{}` is not a tier. Tiers are: {}.", self.tier, TIERS.join(", "));
             return Err(Error::invalid("unknown_tier", message).field("tier"));
+        }
+        for (email, field) in [(&self.contact_email, "contact_email"), (&self.admin_email, "admin_email")] {
+            email.as_deref().map_or(Ok(()), |email| email::check(email, field))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -21,11 +22,12 @@ use crate::plugins::Plugins;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 use crate::runs::Runs;
+use crate::runs::events::RunEvent;
 use crate::web::Problem;
 
 #[derive(OpenApi)]
 #[openapi(
-    components(responses(Problem), schemas(Problem)),
+    components(responses(Problem), schemas(Problem, RunEvent)),
     info(
         title = "ResoftAI",
         description = "Errors are application/problem+json (RFC 9457). Sign in with POST /api/auth/login or a personal token, as `Authorization: Bearer`. Lists take `limit` and `cursor`."
@@ -49,9 +51,10 @@ pub struct App {
 
 /// Every route with its description; nothing is served yet.
 fn rooms(app: &App) -> OpenApiRouter {
+    let orgs = Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations);
     OpenApiRouter::with_openapi(Description::openapi())
-        .merge(app.accounts.clone().routes())
-        .merge(Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations).routes())
+        .merge(app.accounts.clone().routes(orgs.clone()))
+        .merge(orgs.routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())
         .merge(app.projects.clone().routes())
@@ -78,10 +81,9 @@ pub fn build(app: &App) -> Result<Router> {
         .route("/metrics", axum::routing::get(move || std::future::ready(metrics.render())))
         .fallback(pages::serve)
         .method_not_allowed_fallback(|| {
-            std::future::ready(Error::invalid(
-                "method_not_allowed",
-                "This address does not take that method. See /api/docs.",
-            ))
+            // axum adds the `Allow` that a 405 has to carry (RFC 9110, section 15.5.6).
+            let sentence = "This address does not take that method, only those under `Allow`. See /api/docs.";
+            std::future::ready((StatusCode::METHOD_NOT_ALLOWED, Error::invalid("method_not_allowed", sentence)))
         })
         .layer(DefaultBodyLimit::disable());
     Ok(middleware::wrap(router, app.accounts.clone()))

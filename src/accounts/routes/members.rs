@@ -5,13 +5,15 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::users::check_grant;
+use super::users::{check_grant, sees};
 use crate::access::actions::{OrganizationRead, UserManage, UserRead};
 use crate::access::{OrgId, Permit, Role, UserId};
-use crate::accounts::{Accounts, store};
+use crate::accounts::{Accounts, User, store};
 use crate::audit::{self, AuditAction, Event};
-use crate::base::error::{Error, Result};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Kind, Result};
 use crate::base::page::{List, PageQuery};
+use crate::db::Tx;
 use crate::orgs;
 use crate::web::{Created, Json, Path, Problem, Query};
 
@@ -55,7 +57,8 @@ pub struct NewMemberRequest {
     role: String,
 }
 
-/// Give a person a role in an organisation, replacing the one they have there.
+/// Give a person a role in an organisation, replacing the one they have there. Who is in none of your organisations is
+/// added by an administrator of the site, or gets an account in yours with `POST /api/users`.
 #[utoipa::path(post, path = "/api/organizations/{id}/members", tag = "organizations",
     params(("id" = i64, Path)), request_body = NewMemberRequest,
     responses((status = 201, body = Member), (status = "default", response = Problem)))]
@@ -76,24 +79,53 @@ pub async fn add(
     let member = accounts
         .db
         .write(move |tx| {
-            check_grant(&permit, role, Some(org))?;
+            permit.require(org, "such organization")?;
             orgs::store::get(tx, &permit.caller_arc().permit::<OrganizationRead>()?, org)?;
+            // Who is in other organisations only is not there for this caller: neither their id nor their address.
             let user = store::user_by_name(tx, &body.username)?
-                .ok_or_else(|| Error::not_found(format!("user `{}`", body.username)).field("username"))?;
-            let before = user.roles.iter().find(|grant| grant.organization_id == Some(id));
-            store::set_role(tx, &room, now, UserId(user.id), role, Some(org))?;
-            let member = Member { user_id: user.id, username: user.username.clone(), email: user.email.clone(), role };
-            let text = format!("Made {} {} of organisation {id}", member.username, role.code());
-            let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).org(org).after(&member);
-            let event = match before {
-                Some(grant) => event.before(grant),
-                None => event,
-            };
-            audit::record(tx, now, permit.caller(), &event)?;
-            Ok(member)
+                .filter(|user| sees(&permit, user))
+                .ok_or_else(|| unknown(&permit, &body.username))?;
+            appoint(tx, &room, &permit, now, &user, role, org)
         })
         .await?;
     Ok(Created(member))
+}
+
+fn unknown(permit: &Permit<UserManage>, username: &str) -> Error {
+    let mut message = format!("There is no user `{username}` here that you may see.");
+    if permit.require_site().is_err() {
+        message.push_str(
+            " Create an account for them in your organisation; whoever has one elsewhere is added by an administrator of the site.",
+        );
+    }
+    Error::new(Kind::NotFound, "not_found", message).field("username")
+}
+
+/// Gives a person a role in an organisation, in the place of the one they have there.
+///
+/// # Errors
+/// Those of [`check_grant`].
+pub fn appoint(
+    tx: &mut Tx<'_>,
+    accounts: &Accounts,
+    permit: &Permit<UserManage>,
+    now: Time,
+    user: &User,
+    role: Role,
+    org: OrgId,
+) -> Result<Member> {
+    check_grant(permit, role, Some(org))?;
+    let before = user.roles.iter().find(|grant| grant.organization_id == Some(org.0));
+    store::set_role(tx, accounts, now, UserId(user.id), role, Some(org))?;
+    let member = Member { user_id: user.id, username: user.username.clone(), email: user.email.clone(), role };
+    let text = format!("Made {} {} of organisation {}", member.username, role.code(), org.0);
+    let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).org(org).after(&member);
+    let event = match before {
+        Some(grant) => event.before(grant),
+        None => event,
+    };
+    audit::record(tx, now, permit.caller(), &event)?;
+    Ok(member)
 }
 
 /// Take a person out of an organisation.

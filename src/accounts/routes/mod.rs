@@ -1,6 +1,7 @@
-//! Accounts over HTTP: sign-in and who am I, people, personal tokens.
+//! Accounts over HTTP: sign-in and who am I, people, members, personal tokens.
 
 mod members;
+mod organizations;
 mod sign_in;
 mod tokens;
 mod users;
@@ -10,12 +11,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Accounts;
+use crate::orgs::Orgs;
 
 /// The cookie that carries a browser's session.
 pub const COOKIE: &str = "resoftai_session";
 
 impl Accounts {
-    pub fn routes(self) -> OpenApiRouter {
+    pub fn routes(self, orgs: Orgs) -> OpenApiRouter {
+        let making = OpenApiRouter::new().routes(routes!(organizations::create)).with_state((self.clone(), orgs));
         OpenApiRouter::new()
             .routes(routes!(sign_in::login))
             .routes(routes!(sign_in::logout))
@@ -27,5 +30,6 @@ impl Accounts {
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::delete))
             .with_state(self)
+            .merge(making)
     }
 }

@@ -50,8 +50,8 @@ pub async fn login(
     Json(body): Json<LoginRequest>,
 ) -> Result<Response> {
     let now = accounts.clock.now();
-    let keys = throttle_keys(&body.username, &origin);
-    accounts.throttle.check(now, &keys)?;
+    let address = origin.ip_address.as_deref().unwrap_or("local");
+    let attempt = accounts.throttle.attempt(now, &store::key(&body.username), address)?;
     let name = body.username.clone();
     let found = accounts
         .db
@@ -65,21 +65,15 @@ pub async fn login(
     let matches = accounts.verify(body.password, hash).await?;
     match user {
         Some(user) if matches && user.is_active => {
-            accounts.throttle.succeeded(&keys[0]);
+            attempt.succeeded();
             open_session(&accounts, user, now, &origin, secure).await
         }
         user => {
-            accounts.throttle.failed(now, &keys);
+            attempt.failed();
             record_failure(&accounts, user, now, &origin).await?;
             Err(login_failed())
         }
     }
-}
-
-fn throttle_keys(username: &str, origin: &Origin) -> [String; 2] {
-    // A foreign name is cut, so that a megabyte of it is not kept.
-    let name: String = store::key(username).chars().take(64).collect();
-    [format!("name:{name}"), format!("address:{}", origin.ip_address.as_deref().unwrap_or("local"))]
 }
 
 async fn open_session(

@@ -43,7 +43,7 @@ pub async fn list(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTokenRequest {
-    /// What it is for, 1 to 100 characters.
+    /// What it is for, 1 to 100 printable characters.
     name: String,
     /// Days until it ends, 1 to 3650; absent or null: never.
     expires_in_days: Option<i64>,
@@ -66,8 +66,9 @@ pub async fn create(
 ) -> Result<Created<NewToken>> {
     let user = owner(&caller)?;
     let length = body.name.trim().chars().count();
-    if !(1..=100).contains(&length) {
-        let message = format!("The name has {length} characters; it needs 1 to 100.");
+    if !(1..=100).contains(&length) || body.name.chars().any(char::is_control) {
+        let message =
+            format!("The name has {length} characters; it needs 1 to 100, and none of them a control character.");
         return Err(Error::invalid("invalid_name", message).field("name"));
     }
     if body.expires_in_days.is_some_and(|days| !(1..=LONGEST_DAYS).contains(&days)) {

@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use crate::access::actions::{UserManage, UserRead};
 use crate::access::{OrgId, Permit, Role, UserId};
 use crate::accounts::store::NewUser;
-use crate::accounts::{Accounts, RoleGrant, User, check_email, check_username, store};
+use crate::accounts::{Accounts, RoleGrant, User, check_username, store};
 use crate::audit::{self, AuditAction, Event};
+use crate::base::email;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
@@ -51,7 +52,7 @@ pub async fn create(
     Json(body): Json<NewUserRequest>,
 ) -> Result<Created<User>> {
     check_username(&body.username)?;
-    check_email(&body.email, "email")?;
+    email::check(&body.email, "email")?;
     let role = body.role.as_deref().map(Role::parse).transpose()?;
     if role.is_none() {
         // A person without a role belongs to no organisation, so only the site can have them.
@@ -64,7 +65,7 @@ pub async fn create(
     let user = accounts
         .db
         .write(move |tx| {
-            let place = place(tx, role, body.organization.as_deref())?;
+            let place = place(tx, &permit, role, body.organization.as_deref())?;
             if let Some((role, org)) = place {
                 check_grant(&permit, role, org)?;
             }
@@ -117,10 +118,15 @@ pub async fn set_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whether somebody is there for the permit's holder: over the site everybody, else who is in an organisation it covers.
+pub fn sees(permit: &Permit<UserManage>, user: &User) -> bool {
+    let shared = |grant: &RoleGrant| grant.organization_id.is_some_and(|org| permit.covers(OrgId(org)));
+    permit.require_site().is_ok() || user.roles.iter().any(shared)
+}
+
 /// Who signs in as somebody can do what they can, so a password is set by those who hold all of that themselves.
 fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
-    let seen = user.roles.iter().any(|grant| grant.organization_id.is_some_and(|org| permit.covers(OrgId(org))));
-    if permit.require_site().is_err() && !seen {
+    if !sees(permit, user) {
         return Err(Error::not_found("user"));
     }
     let grants = &permit.caller().grants;
@@ -134,11 +140,18 @@ fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
 }
 
 /// Where a role is held: super_admin over the site, the others in the organisation named.
-fn place(tx: &mut Tx<'_>, role: Option<Role>, slug: Option<&str>) -> Result<Option<(Role, Option<OrgId>)>> {
+fn place(
+    tx: &mut Tx<'_>,
+    permit: &Permit<UserManage>,
+    role: Option<Role>,
+    slug: Option<&str>,
+) -> Result<Option<(Role, Option<OrgId>)>> {
     let org = match slug {
         None => None,
         Some(slug) => Some(
             orgs::store::id_of_slug(tx, slug)?
+                // One answer for what is not there and what is another's, so that slugs cannot be tried out.
+                .filter(|org| permit.covers(*org))
                 .ok_or_else(|| Error::not_found(format!("organization `{slug}`")).field("organization"))?,
         ),
     };
