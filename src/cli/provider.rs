@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::cell;
 use crate::cli::{Context, ListArgs, deleted, input, lookup, suggest};
 
@@ -84,8 +84,16 @@ pub async fn run(command: &ProviderCommand, context: &Context) -> Result<()> {
             let id: Option<i64> = provider.parse().ok();
             let named =
                 |one: &&Value| one["name"] == provider.as_str() || id.is_some_and(|id| one["id"].as_i64() == Some(id));
-            let Some(found) = all.iter().find(named) else {
-                return Err(suggest::not_found("provider", provider, &all, "name"));
+            let found: Vec<&Value> = all.iter().filter(named).collect();
+            let found = match found.as_slice() {
+                [] => return Err(suggest::not_found("provider", provider, &all, "name")),
+                [only] => *only,
+                several => {
+                    // Organisations name theirs as they like.
+                    let ids: Vec<String> = several.iter().map(|one| one["id"].to_string()).collect();
+                    let detail = format!("Several providers are called {provider}. Give an id: {}.", ids.join(", "));
+                    return Err(Failure::new(Exit::Usage, "several_providers", detail));
+                }
             };
             if found["id"].is_null() {
                 let detail = format!("{provider} is built in or comes from the configuration file. Change it there.");

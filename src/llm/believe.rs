@@ -31,7 +31,7 @@ pub(super) struct Bound {
 }
 
 /// What was used, and what is odd about the report.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub prompt: u64,
     pub completion: u64,

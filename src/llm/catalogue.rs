@@ -1,8 +1,10 @@
 //! Which models there are, who may use them, and which server each is on.
 //!
-//! Invariant: finding a model takes no database and, once a server was asked, no network. A model is known by its own
-//! name, or by `provider/name` where two servers have it; an organisation sees the site's servers and its own.
+//! Invariant: finding a model takes no database and, once a server was asked, no network. An organisation sees the site's
+//! servers and its own. A model is known by its own name; where several servers have it, that means the organisation's own
+//! server, and `provider/name` says exactly which, so that a server more takes no name away from those who use it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use super::{Llm, Options, SiteProvider, Status, store, upstream};
 use crate::access::OrgId;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
-use crate::net::{Client, Endpoint, Place, Target};
+use crate::net::{Client, Endpoint, Place, Target, is_local};
 
 /// Names that rows may not take.
 pub(super) const BUILTIN: &str = "builtin";
@@ -85,12 +87,22 @@ pub(super) struct Catalogue {
 }
 
 impl Provider {
-    fn new(client: &Client, name: &str, url: &str, api_key: Option<&str>, patience: Duration) -> Result<Self> {
+    fn new(
+        client: &Client,
+        name: &str,
+        url: &str,
+        org: Option<OrgId>,
+        api_key: Option<&str>,
+        patience: Duration,
+    ) -> Result<Self> {
         let target = Target::parse(url)?;
         if let Place::Tcp { host, port, .. } = &target.place {
             client.allow(host, *port);
         }
-        let endpoint = client.endpoint(target)?;
+        // An organisation's server that is on this machine in so many words was named by an administrator of the site; a
+        // name that leads here was not.
+        let fenced = org.is_some() && may_be_anybodys(&target);
+        let endpoint = if fenced { client.fenced_endpoint(target)? } else { client.endpoint(target)? };
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(api_key) = api_key {
@@ -99,7 +111,7 @@ impl Provider {
         Ok(Self {
             id: None,
             name: name.to_owned(),
-            org: None,
+            org,
             chat: endpoint.uri("/chat/completions")?,
             endpoint,
             headers,
@@ -186,6 +198,16 @@ impl Provider {
     }
 }
 
+/// Whether an organisation may name it: not what only listens on this machine, where other services trust their callers.
+/// Where a name leads is looked at when it is dialled.
+pub(super) fn may_be_anybodys(target: &Target) -> bool {
+    let Place::Tcp { host, .. } = &target.place else { return false };
+    match host.parse() {
+        Ok(address) => !is_local(address),
+        Err(_) => host != "localhost" && !host.ends_with(".localhost"),
+    }
+}
+
 /// # Errors
 /// `invalid_api_key` when no header can carry it.
 pub(super) fn authorization(api_key: &str) -> Result<HeaderValue> {
@@ -207,14 +229,15 @@ impl Catalogue {
     pub fn new(options: &Options, client: &Client, tasks: &Tasks) -> Result<Self> {
         let mut fixed = Vec::new();
         let patience = options.patience;
-        if let Some(SiteProvider { base_url, api_key, models }) = &options.site_provider {
-            let mut provider = Provider::new(client, SITE, base_url, api_key.as_deref(), patience)?;
+        if let Some(SiteProvider { base_url, api_key, models, context_length }) = &options.site_provider {
+            let mut provider = Provider::new(client, SITE, base_url, None, api_key.as_deref(), patience)?;
             provider.listed.clone_from(models);
+            provider.context = *context_length;
             fixed.push(Arc::new(provider));
         }
         if let Some(builtin) = Builtin::new(options, client, tasks)? {
             // A long prompt takes a small processor minutes, and a dead engine is noticed at once.
-            let mut provider = Provider::new(client, BUILTIN, &builtin.url(), None, upstream::TOTAL_LIMIT)?;
+            let mut provider = Provider::new(client, BUILTIN, &builtin.url(), None, None, upstream::TOTAL_LIMIT)?;
             provider.builtin = Some(builtin);
             fixed.push(Arc::new(provider));
         }
@@ -240,9 +263,23 @@ impl Catalogue {
     }
 
     /// The name users give for `model` of `provider` among `visible`.
-    pub fn id(visible: &[Arc<Provider>], provider: &Provider, model: &str) -> String {
-        let twice = visible.iter().filter(|other| other.has(model)).count() > 1;
-        if twice { format!("{}/{model}", provider.name) } else { model.to_owned() }
+    fn id(visible: &[Arc<Provider>], provider: &Arc<Provider>, model: &str) -> String {
+        match meant(visible, model).as_slice() {
+            [only] if Arc::ptr_eq(only, provider) => model.to_owned(),
+            _ => format!("{}/{model}", provider.name),
+        }
+    }
+
+    /// The models of `visible`: server, name there, name for users. Nothing is offered twice under one name for users:
+    /// it means the first.
+    pub fn offers(visible: &[Arc<Provider>]) -> Vec<(&Arc<Provider>, String, String)> {
+        let mut seen = HashSet::new();
+        let every = visible.iter().flat_map(|provider| provider.models().into_iter().map(move |name| (provider, name)));
+        let with_id = every.map(|(provider, name)| {
+            let id = Self::id(visible, provider, &name);
+            (provider, name, id)
+        });
+        with_id.filter(|(.., id)| seen.insert(id.clone())).collect()
     }
 
     /// Finds a model; asks servers what they have when it is not known.
@@ -265,6 +302,13 @@ impl Catalogue {
     }
 }
 
+/// The servers that the bare name `model` can mean: an organisation's own that have it, else the site's.
+fn meant<'a>(visible: &'a [Arc<Provider>], model: &str) -> Vec<&'a Arc<Provider>> {
+    let (own, of_site): (Vec<_>, Vec<_>) =
+        visible.iter().filter(|provider| provider.has(model)).partition(|provider| provider.org.is_some());
+    if own.is_empty() { of_site } else { own }
+}
+
 fn find(visible: &[Arc<Provider>], name: Option<&str>) -> Result<Option<Route>> {
     let route = |provider: &Arc<Provider>, model: &str, id: String| Route {
         provider: provider.clone(),
@@ -275,17 +319,16 @@ fn find(visible: &[Arc<Provider>], name: Option<&str>) -> Result<Option<Route>> 
         let first = visible.iter().find_map(|provider| Some((provider, provider.models().into_iter().next()?)));
         return Ok(first.map(|(provider, model)| route(provider, &model, Catalogue::id(visible, provider, &model))));
     };
-    let mut having = visible.iter().filter(|provider| provider.has(name));
-    match (having.next(), having.next()) {
-        (Some(provider), None) => return Ok(Some(route(provider, name, name.to_owned()))),
-        (Some(first), Some(second)) => {
+    match meant(visible, name).as_slice() {
+        [provider] => return Ok(Some(route(provider, name, name.to_owned()))),
+        [first, second, ..] => {
             let sentence = format!(
                 "Several servers have the model {name}. Say which: `{}/{name}` or `{}/{name}`.",
                 first.name, second.name
             );
             return Err(Error::invalid("model_ambiguous", sentence).field("model"));
         }
-        _ => {}
+        [] => {}
     }
     let Some((place, model)) = name.split_once('/') else { return Ok(None) };
     let found = visible.iter().find(|provider| provider.name == place && provider.has(model));
@@ -343,9 +386,9 @@ impl Llm {
     fn build(&self, row: &ProviderRow) -> Result<Provider> {
         let api_key = row.api_key_sealed.as_deref().map(|sealed| self.open_key(row.id, sealed)).transpose()?;
         let patience = self.inner.catalogue.patience;
-        let mut provider = Provider::new(&self.inner.client, &row.name, &row.base_url, api_key.as_deref(), patience)?;
+        let (client, org) = (&self.inner.client, row.organization_id.map(OrgId));
+        let mut provider = Provider::new(client, &row.name, &row.base_url, org, api_key.as_deref(), patience)?;
         provider.id = Some(row.id);
-        provider.org = row.organization_id.map(OrgId);
         provider.listed.clone_from(&row.models);
         provider.context = row.context_length;
         provider.stamp = row.updated_at.0;
@@ -364,7 +407,7 @@ impl Llm {
 
 /// Organisations by slug, for a minute; bounded.
 #[derive(Default)]
-pub(super) struct Slugs(Mutex<std::collections::HashMap<String, (OrgId, Instant)>>);
+pub(super) struct Slugs(Mutex<HashMap<String, (OrgId, Instant)>>);
 
 impl Slugs {
     const MOST: usize = 1000;

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, timeout_at};
 
 use super::believe::Flaw;
 use super::catalogue::Route;
@@ -15,8 +13,7 @@ use super::gateway::unanswered;
 use super::request::ChatBody;
 use super::sse::{self, Splitter};
 use super::tally::{End, Purpose, Tally};
-use super::upstream::TOTAL_LIMIT;
-use super::watch::Watch;
+use super::upstream::{Limits, TOTAL_LIMIT};
 use super::{ChatRequest, Completion, Llm, context, may_use, truncated, upstream};
 use crate::access::{Caller, OrgId};
 use crate::base::error::{Error, Result};
@@ -79,20 +76,14 @@ impl Llm {
             Err(error) => return Err(unanswered(&mut tally, error)),
         };
         let mut reading = Reading::default();
-        let read = reading.read(route, reply, deltas).await;
-        let Watch { usage, bytes, frames, .. } = reading.watch;
-        if let Err(error) = read {
-            tally.close(usage, bytes, frames, End::Failed(error.code()));
+        if let Err(error) = reading.read(&mut tally, reply, deltas).await {
+            tally.close(End::Failed(error.code()));
             return Err(error);
         }
-        let used = plan.bound.judge(usage, bytes, frames);
-        if used.flaw == Some(Flaw::Truncated) {
-            tally.close(usage, bytes, frames, End::Complete);
+        let (reservation, verdict) = tally.hand_over();
+        if verdict.flaw == Some(Flaw::Truncated) {
             return Err(truncated(&route.provider));
         }
-        let Some((reservation, verdict)) = tally.hand_over(usage, bytes, frames) else {
-            return Err(Error::internal("a completion was settled twice"));
-        };
         Ok(Completion {
             text: reading.text,
             finish_reason: reading.finish_reason.unwrap_or_else(|| "stop".to_owned()),
@@ -122,7 +113,6 @@ fn body(route: &Route, request: &ChatRequest, structured: bool) -> Bytes {
 /// A streamed answer as it is read.
 #[derive(Default)]
 struct Reading {
-    watch: Watch,
     text: String,
     finish_reason: Option<String>,
     /// What the server said in an error frame.
@@ -148,17 +138,15 @@ struct Delta {
 }
 
 impl Reading {
-    async fn read(&mut self, route: &Route, reply: Reply, deltas: Option<&Sender<String>>) -> Result<()> {
-        let provider = &route.provider;
+    /// What was seen stays with `tally`, for nobody may wait for the end.
+    async fn read(&mut self, tally: &mut Tally, reply: Reply, deltas: Option<&Sender<String>>) -> Result<()> {
+        let Tally { provider, watch, .. } = tally;
         let (mut upstream, mut splitter) = (reply.into_body(), Splitter::default());
-        let latest = Instant::now() + TOTAL_LIMIT;
-        while !self.watch.done {
-            let due = latest.min(Instant::now() + provider.patience);
-            let frame = timeout_at(due, upstream.frame()).await;
-            let Some(frame) = frame.map_err(|_| upstream::silent(provider, provider.patience))? else { break };
-            let frame = frame.map_err(|cause| upstream::broke_off(provider).caused_by(cause))?;
-            let Ok(data) = frame.into_data() else { continue };
+        let limits = Limits::new(provider, TOTAL_LIMIT);
+        while !watch.done {
+            let Some(data) = limits.next(provider, &mut upstream).await? else { break };
             let fed = splitter.feed(data, |frame| {
+                watch.see(frame);
                 self.take(frame, deltas);
                 false
             });
@@ -171,11 +159,10 @@ impl Reading {
             let sentence = format!("The model server {} failed in the middle of its answer: {words}.", provider.name);
             return Err(upstream::explain(provider, Error::upstream("upstream_failed", sentence)));
         }
-        if self.watch.is_complete() { Ok(()) } else { Err(upstream::broke_off(provider)) }
+        if watch.is_complete() { Ok(()) } else { Err(upstream::broke_off(provider)) }
     }
 
     fn take(&mut self, frame: &[u8], deltas: Option<&Sender<String>>) {
-        self.watch.see(frame);
         let Some(data) = sse::data(frame) else { return };
         let Ok(chunk) = serde_json::from_slice::<Chunk>(&data) else { return };
         if let Some(error) = chunk.error {

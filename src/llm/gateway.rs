@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::believe::Flaw;
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Provider};
 use super::relay::Relay;
 use super::request::{ChatBody, Edits, MAX_BODY};
 use super::tally::{End, Purpose, Tally};
@@ -27,7 +27,7 @@ use crate::web::{Json, SignedIn};
 
 /// Which organisation pays, by id or slug.
 const ORGANIZATION: &str = "x-organization-id";
-/// How many times longer a plain answer may take than the silence in a streamed one.
+/// How many times longer a plain answer may take to begin, and then to arrive, than the silence in a streamed one.
 const PLAIN: u32 = 5;
 /// Organisations of a caller whose models are listed together.
 const MAX_ORGS: usize = 1000;
@@ -53,13 +53,11 @@ struct V1Model {
 pub(super) async fn models(State(llm): State<Llm>, SignedIn(caller): SignedIn) -> Result<Json<V1Models>> {
     let visible = llm.visible_to(&caller)?;
     Catalogue::refresh(&visible).await;
-    let mut data = Vec::new();
-    for provider in &visible {
-        for name in provider.models() {
-            let id = Catalogue::id(&visible, provider, &name);
-            data.push(V1Model { id, object: "model", created: 0, owned_by: provider.name.clone() });
-        }
-    }
+    let shown = |(provider, _, id): (&Arc<Provider>, _, _)| {
+        let owned_by = provider.name.clone();
+        V1Model { id, object: "model", created: 0, owned_by }
+    };
+    let data = Catalogue::offers(&visible).into_iter().map(shown).collect();
     Ok(Json(V1Models { object: "list", data }))
 }
 
@@ -83,11 +81,9 @@ pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, req
     let reservation = llm.inner.quotas.reserve(org, plan.bound.total()).await?;
     let purpose = Purpose { caller, org, project: None, model: route.id, source: "gateway" };
     let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
-    let patience = match route.provider.patience {
-        patience if chat.stream => patience,
-        // A plain answer comes when all of it is there.
-        patience => (patience * PLAIN).min(TOTAL_LIMIT),
-    };
+    // A plain answer comes when all of it is there.
+    let whole = (route.provider.patience * PLAIN).min(TOTAL_LIMIT);
+    let patience = if chat.stream { route.provider.patience } else { whole };
     let reply = match upstream::chat(&route.provider, edited, patience).await {
         Ok(reply) => reply,
         Err(error) => return Err(unanswered(&mut tally, error)),
@@ -100,19 +96,20 @@ pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, req
         ];
         return Ok((headers, Body::new(relay)).into_response());
     }
-    let body = match upstream::read(&route.provider, reply).await {
+    let body = match upstream::read(&route.provider, reply, whole).await {
         Ok(body) => body,
         Err(error) => {
-            tally.close(None, 0, 0, End::Failed(error.code()));
+            tally.close(End::Failed(error.code()));
             return Err(error);
         }
     };
     let Some((usage, bytes)) = watch::whole(&body) else {
         let error = upstream::no_answer(&route.provider, &body);
-        tally.close(None, 0, 0, End::Failed(error.code()));
+        tally.close(End::Failed(error.code()));
         return Err(error);
     };
-    if tally.close(usage, bytes, 0, End::Complete) == Some(Flaw::Truncated) {
+    (tally.watch.usage, tally.watch.bytes) = (usage, bytes);
+    if tally.close(End::Complete) == Some(Flaw::Truncated) {
         return Err(truncated(&route.provider));
     }
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
@@ -121,7 +118,7 @@ pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, req
 /// A call without an answer: only one that the server may be working on is counted.
 pub(super) fn unanswered(tally: &mut Tally, error: Error) -> Error {
     if error.code() == "upstream_timeout" {
-        tally.close(None, 0, 0, End::Failed(error.code()));
+        tally.close(End::Failed(error.code()));
     } else {
         tally.refund();
     }
@@ -170,7 +167,7 @@ impl Llm {
     }
 
     /// The servers whose models the caller may use in any organisation.
-    pub(super) fn visible_to(&self, caller: &Arc<Caller>) -> Result<Vec<Arc<super::catalogue::Provider>>> {
+    pub(super) fn visible_to(&self, caller: &Arc<Caller>) -> Result<Vec<Arc<Provider>>> {
         let grants = &caller.grants;
         let site = grants.site.has(Permission::ModelUse);
         let own: Vec<OrgId> = grants

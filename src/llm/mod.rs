@@ -38,8 +38,9 @@ use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Db;
 use crate::net::Client;
-use crate::quotas::{Quotas, Reservation};
+use crate::quotas::Quotas;
 use catalogue::{Catalogue, Provider, Route, Slugs};
+pub use tally::Owed;
 
 /// The engine's executable, zstd-compressed, for two kinds of processor. Empty slices: this build has no engine.
 #[derive(Clone, Copy)]
@@ -57,6 +58,8 @@ pub struct SiteProvider {
     pub api_key: Option<String>,
     /// Empty: whatever the server lists.
     pub models: Vec<String>,
+    /// Most tokens of prompt and answer together, over what the server tells.
+    pub context_length: Option<u32>,
 }
 
 /// What the room is built from.
@@ -111,14 +114,14 @@ pub struct ChatRequest {
 }
 
 /// A model's answer. Settle the reservation with `prompt_tokens + completion_tokens` in the transaction that keeps the
-/// text; dropped unsettled, it counts nothing.
+/// text; dropped unsettled, it counts by itself.
 pub struct Completion {
     pub text: String,
     /// `stop`, `length` or what else the server said.
     pub finish_reason: String,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
-    pub reservation: Reservation,
+    pub reservation: Owed,
 }
 
 /// A model as an agent plans with it.
@@ -222,14 +225,23 @@ impl Llm {
 }
 
 /// # Errors
-/// `not_found` when `caller` may not use models in `org`.
+/// `not_found` when `caller` is not in `org`, `forbidden` when no role there lets them use models.
 fn may_use(caller: &Caller, org: OrgId) -> Result<()> {
     let grants = &caller.grants;
-    let here = grants.orgs.binary_search_by_key(&org, |entry| entry.0).ok();
-    if grants.site.has(Permission::ModelUse) || here.is_some_and(|at| grants.orgs[at].1.has(Permission::ModelUse)) {
+    let here = grants.orgs.binary_search_by_key(&org, |entry| entry.0).ok().map(|at| grants.orgs[at].1);
+    if grants.site.has(Permission::ModelUse) || here.is_some_and(|set| set.has(Permission::ModelUse)) {
         return Ok(());
     }
-    Err(Error::not_found("such organization"))
+    // One's own organisation is no secret.
+    Err(here.map_or_else(
+        || Error::not_found("such organization"),
+        |_| {
+            Error::forbidden(
+                "forbidden",
+                "This needs the permission model.use in that organisation. An administrator can grant a role that has it.",
+            )
+        },
+    ))
 }
 
 /// A server used less of a prompt than it was sent.

@@ -14,8 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::sse::Splitter;
 use super::tally::{End, Tally};
-use super::upstream::{TOTAL_LIMIT, broke_off, silent};
-use super::watch::Watch;
+use super::upstream::{TOTAL_LIMIT, broke_off, endless, silent};
 use super::{believe::Flaw, truncated};
 use crate::base::error::Error;
 use crate::net::ReplyBody;
@@ -28,7 +27,6 @@ pub(super) struct Relay {
     /// None once the stream has ended.
     upstream: Option<ReplyBody>,
     splitter: Splitter,
-    watch: Watch,
     tally: Tally,
     alarm: Pin<Box<Sleep>>,
     started: Instant,
@@ -37,12 +35,12 @@ pub(super) struct Relay {
 
 impl Relay {
     /// `hide_usage`: the client did not ask for the chunk with the usage.
-    pub fn new(upstream: ReplyBody, tally: Tally, hide_usage: bool) -> Self {
+    pub fn new(upstream: ReplyBody, mut tally: Tally, hide_usage: bool) -> Self {
         let now = Instant::now();
+        tally.watch.hide_usage = hide_usage;
         Self {
             upstream: Some(upstream),
             splitter: Splitter::default(),
-            watch: Watch { hide_usage, ..Watch::default() },
             alarm: Box::pin(tokio::time::sleep_until(now + tally.provider.patience)),
             tally,
             started: now,
@@ -52,21 +50,20 @@ impl Relay {
 
     fn close(&mut self, end: End) -> Option<Flaw> {
         self.upstream = None;
-        let Watch { usage, bytes, frames, .. } = self.watch;
-        self.tally.close(usage, bytes, frames, end)
+        self.tally.close(end)
     }
 
     /// Ends the stream; what the client still has to be told.
     fn finish(&mut self) -> Option<Bytes> {
-        if !self.watch.is_complete() {
+        if !self.tally.watch.is_complete() {
             let rest = self.splitter.rest();
-            self.watch.see(&rest);
+            self.tally.watch.see(&rest);
         }
-        if !self.watch.is_complete() {
+        if !self.tally.watch.is_complete() {
             let error = broke_off(&self.tally.provider);
             return Some(self.fail(&error));
         }
-        let end = if self.watch.failed { End::Failed("upstream_error") } else { End::Complete };
+        let end = if self.tally.watch.failed { End::Failed("upstream_error") } else { End::Complete };
         let rest = self.splitter.rest();
         if self.close(end) == Some(Flaw::Truncated) {
             return Some(error_frame(&truncated(&self.tally.provider)));
@@ -84,7 +81,7 @@ impl Relay {
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             let patience = self.tally.provider.patience;
-            let idle = if self.watch.done { LINGER } else { patience };
+            let idle = if self.tally.watch.done { LINGER } else { patience };
             let due = (self.last + idle).min(self.started + TOTAL_LIMIT);
             // The alarm moves only when it rings, or comes closer; not with every frame.
             if self.alarm.deadline() > due {
@@ -95,11 +92,12 @@ impl Relay {
                 self.alarm.as_mut().reset(due);
                 continue;
             }
-            if self.watch.done {
+            if self.tally.watch.done {
                 return Poll::Ready(self.finish());
             }
-            let limit = if self.started.elapsed() >= TOTAL_LIMIT { TOTAL_LIMIT } else { patience };
-            let error = silent(&self.tally.provider, limit);
+            let late = self.started.elapsed() >= TOTAL_LIMIT;
+            let provider = &self.tally.provider;
+            let error = if late { endless(provider, TOTAL_LIMIT) } else { silent(provider, patience) };
             return Poll::Ready(Some(self.fail(&error)));
         }
     }
@@ -126,14 +124,14 @@ impl Body for Relay {
             relay.last = Instant::now();
             match frame {
                 None => break relay.finish(),
-                Some(Err(_)) if relay.watch.done => break relay.finish(),
+                Some(Err(_)) if relay.tally.watch.done => break relay.finish(),
                 Some(Err(cause)) => {
                     let error = broke_off(&relay.tally.provider).caused_by(cause);
                     break Some(relay.fail(&error));
                 }
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    let Relay { splitter, watch, .. } = relay;
+                    let Relay { splitter, tally: Tally { watch, .. }, .. } = relay;
                     match splitter.feed(data, |frame| watch.see(frame)) {
                         Ok(Some(frames)) => break Some(frames),
                         Ok(None) => {}
@@ -146,15 +144,5 @@ impl Body for Relay {
             }
         };
         Poll::Ready(out.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        if self.tally.is_open() {
-            // After the end there is nothing left to miss, whoever went first.
-            let end = if self.watch.is_complete() { End::Complete } else { End::Left };
-            self.close(end);
-        }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::catalogue::{BUILTIN, Catalogue, SITE, authorization};
+use super::catalogue::{BUILTIN, Catalogue, SITE, authorization, may_be_anybodys};
 use super::store::ProviderRow;
 use super::{Llm, Status, catalogue, gateway, store, upstream};
 use crate::access::actions::{ModelManage, ModelUse};
@@ -15,7 +15,7 @@ use crate::access::{OrgId, Permit};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, Page, PageQuery};
-use crate::net::{Place, Target};
+use crate::net::Target;
 use crate::web::{Created, Json, Path, Problem, Query};
 
 const MAX_NAME: usize = 50;
@@ -70,7 +70,7 @@ pub(super) struct Provider {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewProvider {
-    /// Unique on the site: 1 to 50 of a-z A-Z 0-9 . - _
+    /// Unique in the organisation, or among the site's own: 1 to 50 of a-z A-Z 0-9 . - _
     name: String,
     /// Where its API begins, such as http://gpu1:8000/v1.
     base_url: String,
@@ -116,19 +116,13 @@ impl Llm {
 async fn models(State(llm): State<Llm>, permit: Permit<ModelUse>) -> Result<Json<List<Model>>> {
     let visible = llm.visible_to(permit.caller_arc())?;
     Catalogue::refresh(&visible).await;
-    let mut items = Vec::new();
-    for provider in &visible {
+    let offers = Catalogue::offers(&visible).into_iter();
+    let items = offers.map(|(provider, name, id)| {
         let (status, detail) = provider.status();
-        for name in provider.models() {
-            items.push(Model {
-                id: Catalogue::id(&visible, provider, &name),
-                provider: provider.name.clone(),
-                context_length: provider.context_of(&name),
-                status,
-                detail: detail.clone(),
-            });
-        }
-    }
+        let context_length = provider.context_of(&name);
+        Model { id, provider: provider.name.clone(), context_length, status, detail }
+    });
+    let items = items.collect();
     Ok(Json(List { items, next_cursor: None }))
 }
 
@@ -283,18 +277,6 @@ impl NewProvider {
             Some(key) => authorization(key).map(drop),
             None => Ok(()),
         }
-    }
-}
-
-/// Whether an organisation may name it: not what only listens on this machine, where other services trust their callers.
-fn may_be_anybodys(target: &Target) -> bool {
-    let Place::Tcp { host, .. } = &target.place else { return false };
-    match host.parse::<std::net::IpAddr>() {
-        Ok(address) => match address.to_canonical() {
-            std::net::IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_unspecified() && !v4.is_link_local(),
-            std::net::IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
-        },
-        Err(_) => host != "localhost" && !host.ends_with(".localhost"),
     }
 }
 

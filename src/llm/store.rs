@@ -41,6 +41,9 @@ fn read(row: &Row<'_>) -> Result<ProviderRow, DbError> {
     })
 }
 
+/// What keeps names apart: within an organisation, and among the site's own.
+const NAMES: [&str; 2] = ["uq_llm_providers_organization_id_name", "uq_llm_providers_name"];
+
 /// How many there can be.
 pub(super) const MOST: i64 = 1000;
 
@@ -114,8 +117,9 @@ fn models(row: &ProviderRow) -> String {
 
 fn taken(cause: DbError, row: &ProviderRow) -> Error {
     match cause {
-        DbError::Unique(name) if name == "uq_llm_providers_name" => {
-            let sentence = format!("Another model server of this site is called {}. Choose another name.", row.name);
+        DbError::Unique(name) if NAMES.contains(&name.as_str()) => {
+            let whose = if row.organization_id.is_some() { "organisation" } else { "site" };
+            let sentence = format!("Another model server of the {whose} is called {}. Choose another name.", row.name);
             Error::conflict("name_taken", sentence).field("name")
         }
         DbError::ForeignKey(_) => Error::not_found("such organization"),

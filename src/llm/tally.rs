@@ -1,16 +1,20 @@
 //! One metered call from its reservation to its record.
 //!
-//! Invariant: a call that was sent is counted exactly once, whichever way it ends, also when it is dropped in the middle;
-//! one that no server took is not counted at all.
+//! Invariant: a call that was sent is counted exactly once, whichever way it ends, also when it is dropped in the middle
+//! or its answer is thrown away: what was seen of the answer is kept here, so it counts whoever lets go. A call that no
+//! server took is not counted at all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::believe::{Bound, Flaw, Verdict};
 use super::catalogue::Provider;
-use super::watch::Reported;
+use super::watch::Watch;
 use crate::access::{Caller, OrgId};
 use crate::audit::{AuditAction, Event};
-use crate::quotas::{Reservation, Usage};
+use crate::base::error::{Error, Result};
+use crate::db::Tx;
+use crate::quotas::{Reservation, Told, Usage};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub(super) enum End {
     Complete,
     /// The client went away before the end.
     Left,
+    /// The answer came whole, and whoever asked threw it away.
+    Unkept,
     /// The code of the error.
     Failed(&'static str),
 }
@@ -33,63 +39,65 @@ pub(super) struct Purpose {
     pub source: &'static str,
 }
 
-/// A call under way. Dropped, it counts the prompt.
+/// A call under way. Dropped, it counts the prompt and what came of the answer.
 pub(super) struct Tally {
     open: Option<(Reservation, Purpose)>,
     pub provider: Arc<Provider>,
     pub bound: Bound,
+    /// The answer as far as it came.
+    pub watch: Watch,
 }
 
 impl Tally {
     pub fn new(reservation: Reservation, purpose: Purpose, provider: Arc<Provider>, bound: Bound) -> Self {
-        Self { open: Some((reservation, purpose)), provider, bound }
+        Self { open: Some((reservation, purpose)), provider, bound, watch: Watch::default() }
     }
 
-    /// No server took it: nothing was used.
+    /// Lets go of the reservation: no server took the call, or somebody else counted it.
     pub fn refund(&mut self) {
         self.open = None;
     }
 
-    pub fn is_open(&self) -> bool {
-        self.open.is_some()
+    /// Leaves settling the whole answer to who keeps it, with the verdict over the report.
+    pub fn hand_over(self) -> (Owed, Verdict) {
+        let verdict = self.judge();
+        (Owed { tally: self, verdict, taken: AtomicBool::new(false) }, verdict)
     }
 
-    /// Takes the reservation out for a caller who settles it, with the verdict over the report.
-    pub fn hand_over(&mut self, reported: Option<Reported>, bytes: u64, frames: u64) -> Option<(Reservation, Verdict)> {
-        let (reservation, purpose) = self.open.take()?;
-        let verdict = self.judge(&purpose, reported, bytes, frames);
-        Some((reservation, verdict))
-    }
-
-    /// Settles by the report, or by our own count of `bytes` in `frames` when there is none to believe.
-    pub fn close(&mut self, reported: Option<Reported>, bytes: u64, frames: u64, end: End) -> Option<Flaw> {
-        let (reservation, purpose) = self.open.take()?;
+    /// Settles by the report, or by our own count of what came when there is none to believe.
+    pub fn close(&mut self, end: End) -> Option<Flaw> {
+        self.open.as_ref()?;
         let verdict = if end == End::Complete {
-            self.judge(&purpose, reported, bytes, frames)
+            self.judge()
         } else {
-            let (prompt, completion) = self.bound.own(bytes, frames);
+            let (prompt, completion) = self.bound.own(self.watch.bytes, self.watch.frames);
             Verdict { prompt, completion, flaw: None }
         };
-        let Verdict { prompt, completion, flaw } = verdict;
-        let Purpose { caller, org, project, model, source } = purpose;
-        let words = format!("Used {model}: {prompt} tokens of prompt and {completion} of answer");
-        let event = match end {
-            End::Complete => Event::new(AuditAction::Execute, "model", words),
-            End::Left => Event::new(AuditAction::Execute, "model", format!("{words}, until the client left")),
-            End::Failed(code) => {
-                Event::new(AuditAction::Execute, "model", format!("{words}, until it failed ({code})")).failed()
-            }
-        };
-        let event = event.id(&model).org(org);
-        let usage = Usage { tokens: prompt + completion, user: caller.user, project, model, source };
-        reservation.settle(usage, Some((event, caller)));
-        flaw
+        self.settle(verdict, end);
+        verdict.flaw
     }
 
-    fn judge(&self, purpose: &Purpose, reported: Option<Reported>, bytes: u64, frames: u64) -> Verdict {
+    fn settle(&mut self, Verdict { prompt, completion, .. }: Verdict, end: End) {
+        let Some((reservation, purpose)) = self.open.take() else { return };
+        let Purpose { caller, org, project, model, source } = purpose;
+        let words = format!("Used {model}: {prompt} tokens of prompt and {completion} of answer");
+        let (words, failed) = match end {
+            End::Complete => (words, false),
+            End::Left => (format!("{words}, until the client left"), false),
+            End::Unkept => (format!("{words}, which nobody kept"), false),
+            End::Failed(code) => (format!("{words}, until it failed ({code})"), true),
+        };
+        let event = Event::new(AuditAction::Execute, "model", words).id(&model).org(org);
+        let event = if failed { event.failed() } else { event };
+        let usage = Usage { tokens: prompt + completion, user: caller.user, project, model, source };
+        reservation.settle(usage, Some((event, caller)));
+    }
+
+    fn judge(&self) -> Verdict {
+        let Watch { usage: reported, bytes, frames, .. } = self.watch;
         let verdict = self.bound.judge(reported, bytes, frames);
         if let Some(flaw) = verdict.flaw {
-            let (provider, model) = (&self.provider.name, &purpose.model);
+            let (provider, model) = (&self.provider.name, self.open.as_ref().map(|(_, purpose)| &purpose.model));
             let (counted, bound) = (verdict.prompt + verdict.completion, self.bound.total());
             tracing::warn!(
                 provider,
@@ -107,6 +115,50 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.close(None, 0, 0, End::Left);
+        // After the end there is nothing left to miss, whoever went first.
+        self.close(match &self.watch {
+            watch if watch.failed => End::Failed("upstream_failed"),
+            watch if watch.is_complete() => End::Complete,
+            _ => End::Left,
+        });
+    }
+}
+
+/// The tokens of a whole answer, for who keeps it to settle. Dropped unsettled, they count all the same: the words went
+/// out as they came.
+pub struct Owed {
+    tally: Tally,
+    verdict: Verdict,
+    taken: AtomicBool,
+}
+
+impl Owed {
+    /// Counts `usage` with the next group commit. Does not wait.
+    pub fn settle(mut self, usage: Usage, told: Option<Told>) {
+        if let Some((reservation, _)) = self.tally.open.take() {
+            reservation.settle(usage, told);
+        }
+    }
+
+    /// Counts `usage` in the caller's own transaction; by itself when that fails.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn settle_in(&self, tx: &mut Tx<'_>, usage: &Usage) -> Result<()> {
+        let settled_before = || Error::internal("an answer was settled twice");
+        let (reservation, _) = self.tally.open.as_ref().ok_or_else(settled_before)?;
+        self.taken.store(true, Ordering::Relaxed);
+        reservation.settle_in(tx, usage)
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if *self.taken.get_mut() {
+            // The reservation knows whether its transaction was committed.
+            self.tally.refund();
+        } else {
+            self.tally.settle(self.verdict, End::Unkept);
+        }
     }
 }

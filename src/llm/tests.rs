@@ -24,6 +24,10 @@ struct Room {
 
 impl Room {
     async fn start(server: &ModelServer) -> Self {
+        Self::with_patience(server, Duration::from_secs(1)).await
+    }
+
+    async fn with_patience(server: &ModelServer, patience: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open_sqlite(&dir.path().join("l.db"), db::Options::default()).await.unwrap();
         let sql = "insert into organizations (id, name, slug, tier, created_at) values ($1, 'A', 'a', 'free', 0)";
@@ -40,8 +44,13 @@ impl Room {
             engine: EngineParts { baseline: b"", v3: b"" },
             threads: 1,
             context: 8192,
-            site_provider: Some(SiteProvider { base_url: server.url(), api_key: None, models: Vec::new() }),
-            patience: Duration::from_secs(1),
+            site_provider: Some(SiteProvider {
+                base_url: server.url(),
+                api_key: None,
+                models: Vec::new(),
+                context_length: None,
+            }),
+            patience,
         };
         let client = Client::new(Dns::from_system().unwrap(), &net::Options::default()).unwrap();
         let key = Key::random().unwrap();
@@ -50,8 +59,7 @@ impl Room {
     }
 
     async fn ask(&self, schema: Option<serde_json::Value>) -> Result<Completion> {
-        let messages = vec![Message { role: "user".to_owned(), content: "Name three colours.".to_owned() }];
-        let request = ChatRequest { messages, max_tokens: 48, temperature: 0.0, schema };
+        let request = ChatRequest { messages: question(), max_tokens: 48, temperature: 0.0, schema };
         self.llm.complete(&Caller::system(), ORG, None, MODEL, request, None).await
     }
 
@@ -62,6 +70,10 @@ impl Room {
         assert_eq!(quota.reserved, 0);
         quota.used
     }
+}
+
+fn question() -> Vec<Message> {
+    vec![Message { role: "user".to_owned(), content: "Name three colours.".to_owned() }]
 }
 
 fn total() -> i64 {
@@ -75,8 +87,7 @@ async fn an_answer_comes_whole_with_its_tokens_and_is_settled_by_who_keeps_it() 
     let info = room.llm.model(&Caller::system(), ORG, None).await.unwrap();
     assert_eq!((info.id.as_str(), info.context_length, info.structured), (MODEL, 8192, true));
     let (deltas, mut pieces) = tokio::sync::mpsc::channel(1000);
-    let messages = vec![Message { role: "user".to_owned(), content: "Name three colours.".to_owned() }];
-    let request = ChatRequest { messages, max_tokens: 48, temperature: 0.0, schema: None };
+    let request = ChatRequest { messages: question(), max_tokens: 48, temperature: 0.0, schema: None };
     let done = room.llm.complete(&Caller::system(), ORG, None, MODEL, request, Some(deltas)).await.unwrap();
     let recorded: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
     assert_eq!(done.text, recorded["choices"][0]["message"]["content"].as_str().unwrap());
@@ -95,10 +106,66 @@ async fn an_answer_comes_whole_with_its_tokens_and_is_settled_by_who_keeps_it() 
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_keeps_costs_nothing() {
+async fn an_answer_that_nobody_keeps_is_counted_all_the_same() {
     let server = ModelServer::start(|_| Answer::stream(STREAM));
     let room = Room::start(&server).await;
     drop(room.ask(None).await.unwrap());
+    let db = room.db.clone();
+    assert_eq!(room.used().await, total());
+    let told = "select description from audit_entries where resource_type = 'model'";
+    let told = db.read(move |tx| Ok(tx.query_map(told, &[], |row| row.get::<String>(0))?)).await.unwrap();
+    let words = format!("{PROMPT_TOKENS} tokens of prompt and {ANSWER_TOKENS} of answer, which nobody kept");
+    assert!(told.len() == 1 && told[0].contains(&words), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_in_the_middle_costs_the_prompt_and_what_came() {
+    let mute = ModelServer::start(|_| Answer::raw("").and_silence());
+    let room = Room::with_patience(&mute, Duration::from_millis(100)).await;
+    assert_eq!(room.ask(None).await.err().unwrap().code(), "upstream_timeout");
+    let prompt = room.used().await;
+    assert!(prompt > 0);
+
+    let half = &STREAM[..STREAM.len() / 2];
+    let server = ModelServer::start(move |_| Answer::half(half).and_silence());
+    let room = Room::with_patience(&server, Duration::from_secs(60)).await;
+    let (deltas, mut pieces) = tokio::sync::mpsc::channel(1000);
+    let request = ChatRequest { messages: question(), max_tokens: 48, temperature: 0.0, schema: None };
+    let caller = Caller::system();
+    let mut heard = 0;
+    {
+        let call = room.llm.complete(&caller, ORG, None, MODEL, request, Some(deltas));
+        tokio::select! {
+            _ = call => unreachable!("the answer has no end"),
+            piece = pieces.recv() => heard += i64::from(piece.is_some()),
+        }
+    }
+    while pieces.try_recv().is_ok() {
+        heard += 1;
+    }
+    assert!(heard > 0);
+    let used = room.used().await;
+    assert!(used >= prompt + heard, "{used} of {prompt} and {heard} pieces");
+    assert!(used < total() * 2, "{used}");
+}
+
+#[tokio::test]
+async fn a_server_that_drips_is_given_up_in_time() {
+    const LIMIT: Duration = Duration::from_millis(200);
+    let endless = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{";
+    let server = ModelServer::start(move |_| Answer::raw(endless).and_drips());
+    let room = Room::with_patience(&server, Duration::from_secs(60)).await;
+    let route = room.llm.route(ORG, Some(MODEL)).await.unwrap();
+    let reply = upstream::chat(&route.provider, "{}".into(), route.provider.patience).await.unwrap();
+    let late = upstream::read(&route.provider, reply, LIMIT).await.unwrap_err();
+    assert_eq!(late.code(), "upstream_timeout");
+    assert!(late.message().contains("was not done"), "{late}");
+
+    let failed = "HTTP/1.1 500 X\r\n\r\n{\"error\":\"";
+    let server = ModelServer::start(move |_| Answer::raw(failed).and_drips());
+    let room = Room::with_patience(&server, LIMIT).await;
+    let refused = room.ask(None).await.err().unwrap();
+    assert_eq!(refused.code(), "upstream_failed", "{refused}");
     assert_eq!(room.used().await, 0);
 }
 
@@ -139,7 +206,7 @@ async fn a_broken_answer_is_an_error_and_what_came_is_counted() {
         drop(answer);
         let used = room.used().await;
         if code.is_empty() {
-            assert_eq!(used, 0, "the caller has the reservation and dropped it");
+            assert_eq!(used, 1 + i64::try_from(ANSWER_TOKENS).unwrap(), "it came whole, and the caller dropped it");
         } else {
             assert!((1..total() * 2).contains(&used), "{code}: {used}");
         }

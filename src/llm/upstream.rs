@@ -1,7 +1,8 @@
 //! One call to a model server: time limits, and its refusals in our words.
 //!
-//! Invariant: a body that is read here is bounded in size and in the time between its pieces; a server's own sentence is
-//! shown to the caller only where it speaks about the caller's request.
+//! Invariant: a body that is read here is bounded in size, in the time between its pieces and in the time of the whole, so
+//! a server that drips holds nobody; a server's own sentence is shown to the caller only where it speaks about the
+//! caller's request.
 
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use http_body_util::BodyExt;
 use hyper::header::RETRY_AFTER;
 use hyper::{Method, StatusCode, Uri};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::catalogue::{FoundModel, Provider};
 use crate::base::error::{Error, Kind, Result};
-use crate::net::{Reply, Target};
+use crate::net::{Reply, ReplyBody, Target};
 
 /// A whole call.
 pub(super) const TOTAL_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -58,6 +60,16 @@ pub(super) fn silent(provider: &Provider, limit: Duration) -> Error {
     Error::upstream("upstream_timeout", sentence)
 }
 
+/// It keeps sending and does not come to an end.
+pub(super) fn endless(provider: &Provider, limit: Duration) -> Error {
+    let sentence = format!(
+        "The model server {} was not done with its answer after {} s, so the call was given up. Look at its log, or ask for a shorter answer.",
+        provider.name,
+        limit.as_secs()
+    );
+    Error::upstream("upstream_timeout", sentence)
+}
+
 /// The end came in the middle of an answer.
 pub(super) fn broke_off(provider: &Provider) -> Error {
     let sentence = format!(
@@ -79,23 +91,53 @@ pub(super) fn no_answer(provider: &Provider, body: &[u8]) -> Error {
         .caused_by(String::from_utf8_lossy(body).chars().take(500).collect::<String>())
 }
 
-/// Reads a whole answer.
+/// How long a body may be silent, and how long it may take.
+pub(super) struct Limits {
+    idle: Duration,
+    total: Duration,
+    due: Instant,
+}
+
+impl Limits {
+    /// Counts from now.
+    pub fn new(provider: &Provider, total: Duration) -> Self {
+        Self { idle: provider.patience.min(total), total, due: Instant::now() + total }
+    }
+
+    /// The next piece of `body`; None at its end.
+    ///
+    /// # Errors
+    /// `upstream_cut` and `upstream_timeout`.
+    pub async fn next(&self, provider: &Provider, body: &mut ReplyBody) -> Result<Option<Bytes>> {
+        loop {
+            let silence = Instant::now() + self.idle;
+            let Ok(frame) = tokio::time::timeout_at(silence.min(self.due), body.frame()).await else {
+                let late = self.due <= silence;
+                return Err(if late { endless(provider, self.total) } else { silent(provider, self.idle) });
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|cause| broke_off(provider).caused_by(cause))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+    }
+}
+
+/// Reads a whole answer within `total`.
 ///
 /// # Errors
 /// `upstream_cut`, `upstream_timeout`, `upstream_too_large`.
-pub(super) async fn read(provider: &Provider, reply: Reply) -> Result<Bytes> {
-    collect(provider, reply, MAX_ANSWER, provider.patience).await
+pub(super) async fn read(provider: &Provider, reply: Reply, total: Duration) -> Result<Bytes> {
+    collect(provider, reply, MAX_ANSWER, total).await
 }
 
-async fn collect(provider: &Provider, reply: Reply, most: usize, idle: Duration) -> Result<Bytes> {
+async fn collect(provider: &Provider, reply: Reply, most: usize, total: Duration) -> Result<Bytes> {
     let mut body = reply.into_body();
+    let limits = Limits::new(provider, total);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
-    loop {
-        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| silent(provider, idle))?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|cause| broke_off(provider).caused_by(cause))?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = limits.next(provider, &mut body).await? {
         if first.len() + more.len() + data.len() > most {
             let sentence = format!("The model server {} answered with more than {most} bytes.", provider.name);
             return Err(Error::upstream("upstream_too_large", sentence));
@@ -140,7 +182,8 @@ enum RefusalText {
 async fn refusal(provider: &Provider, reply: Reply) -> Error {
     let status = reply.status();
     let wait = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let body = collect(provider, reply, MAX_REFUSAL, ASIDE_LIMIT).await.unwrap_or_default();
+    let limit = ASIDE_LIMIT.min(provider.patience);
+    let body = collect(provider, reply, MAX_REFUSAL, limit).await.unwrap_or_default();
     let (words, context) = words(&body);
     let (name, shown) = (&provider.name, words.trim_end_matches('.'));
     let error = match status {

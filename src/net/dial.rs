@@ -1,4 +1,7 @@
 //! One connection to a server: name, TCP, TLS or Unix socket, within the connect timeout.
+//!
+//! Invariant: a fenced server is never one that only this machine reaches, whatever its name resolves to: it is the
+//! address dialled that is looked at, so a name that changes its mind after it was checked gains nothing.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::target::{Place, Target};
 use super::{Client, Inner};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 
 /// A connected byte stream of any kind.
 pub(super) enum Stream {
@@ -22,16 +25,16 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// Connects to `target`.
+/// Connects to `target`; when `fenced`, only to an address in the network.
 ///
 /// # Errors
 /// `egress_refused`, `unknown_host`, `unreachable` and `tls_failed`, naming the server.
-pub(super) async fn dial(client: &Client, target: &Target) -> Result<Stream> {
+pub(super) async fn dial(client: &Client, target: &Target, fenced: bool) -> Result<Stream> {
     if let Place::Tcp { host, port, .. } = &target.place {
         client.check(host, *port)?;
     }
     let limit = client.inner.connect_timeout;
-    match tokio::time::timeout(limit, connect(&client.inner, target)).await {
+    match tokio::time::timeout(limit, connect(&client.inner, target, fenced)).await {
         Ok(connected) => connected,
         Err(_) => Err(unreachable(target, &format!("no connection within {} s", limit.as_secs_f32()))),
     }
@@ -43,15 +46,24 @@ fn unreachable(target: &Target, why: &str) -> Error {
     Error::upstream("unreachable", sentence)
 }
 
-async fn connect(inner: &Inner, target: &Target) -> Result<Stream> {
+async fn connect(inner: &Inner, target: &Target, fenced: bool) -> Result<Stream> {
     let (host, port, tls) = match &target.place {
+        Place::Unix(_) if fenced => return Err(fenced_off(target, "a Unix socket")),
         Place::Unix(path) => {
             let stream = UnixStream::connect(path).await;
             return stream.map(Stream::Unix).map_err(|cause| unreachable(target, &words(&cause)).caused_by(cause));
         }
         Place::Tcp { host, port, tls } => (host, *port, *tls),
     };
-    let tcp = connect_any(target, &inner.dns.resolve(host).await?, port).await?;
+    let mut addresses = inner.dns.resolve(host).await?;
+    if fenced {
+        let first = addresses.first().copied();
+        addresses.retain(|address| !is_local(*address));
+        if let Some(first) = first.filter(|_| addresses.is_empty()) {
+            return Err(fenced_off(target, &first.to_string()));
+        }
+    }
+    let tcp = connect_any(target, &addresses, port).await?;
     if !tls {
         return Ok(Stream::Tcp(tcp));
     }
@@ -60,6 +72,21 @@ async fn connect(inner: &Inner, target: &Target) -> Result<Stream> {
     let tls =
         connector.connect(name, tcp).await.map_err(|cause| tls_failed(target, &cause.to_string()).caused_by(cause))?;
     Ok(Stream::Tls(Box::new(tls)))
+}
+
+fn fenced_off(target: &Target, what: &str) -> Error {
+    let sentence = format!(
+        "The server at {target} is reached at {what}, which only this machine reaches and where other services trust whoever calls, so it is not called for an organisation. Give its address in the network, or ask an administrator of the site to offer it."
+    );
+    Error::new(Kind::Forbidden, "egress_refused", sentence)
+}
+
+/// Whether `address` is loopback, unspecified (which reaches loopback) or link-local (where clouds keep credentials).
+pub fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_unspecified() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(),
+    }
 }
 
 fn tls_failed(target: &Target, why: &str) -> Error {

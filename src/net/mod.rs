@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use dial::is_local;
 pub use dns::Dns;
 pub use target::{Place, Target};
 pub use tls::client_config;
@@ -84,7 +85,15 @@ impl Client {
     /// # Errors
     /// When the host cannot be written into a header.
     pub fn endpoint(&self, target: Target) -> Result<Endpoint> {
-        Endpoint::new(self.clone(), target)
+        Endpoint::new(self.clone(), target, false)
+    }
+
+    /// The same for a server that is dialled in the network only, never on this machine itself.
+    ///
+    /// # Errors
+    /// When the host cannot be written into a header.
+    pub fn fenced_endpoint(&self, target: Target) -> Result<Endpoint> {
+        Endpoint::new(self.clone(), target, true)
     }
 
     fn check(&self, host: &str, port: u16) -> Result<()> {

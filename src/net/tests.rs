@@ -86,6 +86,44 @@ async fn nobody_is_dialled_who_was_not_allowed() {
 }
 
 #[tokio::test]
+async fn a_fenced_server_is_not_this_machine_whatever_its_name_resolves_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let client = client();
+    for host in ["localhost", "localhost.", "any.localhost", "127.0.0.1", "127.0.1.1", "0.0.0.0", "169.254.169.254"] {
+        client.allow(host, port);
+        let target = Target::parse(&format!("http://{host}:{port}/v1")).unwrap();
+        let refused = get(&client.fenced_endpoint(target).unwrap()).await.unwrap_err();
+        assert_eq!(refused.code(), "egress_refused", "{host}: {refused}");
+        assert!(refused.message().contains(&format!("http://{host}:{port}/v1 is reached at ")), "{refused}");
+    }
+    let socket = client.fenced_endpoint(Target::parse("unix:/run/other.sock").unwrap()).unwrap();
+    assert_eq!(get(&socket).await.unwrap_err().code(), "egress_refused");
+    let accepted = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+    assert!(accepted.is_err(), "nobody was dialled");
+}
+
+#[test]
+fn local_addresses_are_known_in_every_notation() {
+    for (address, local) in [
+        ("127.0.0.1", true),
+        ("127.8.8.8", true),
+        ("0.0.0.0", true),
+        ("169.254.169.254", true),
+        ("::1", true),
+        ("::", true),
+        ("fe80::1", true),
+        ("::ffff:127.0.0.1", true),
+        ("10.0.0.7", false),
+        ("192.168.1.9", false),
+        ("2001:db8::1", false),
+        ("fd00::1", false),
+    ] {
+        assert_eq!(is_local(address.parse().unwrap()), local, "{address}");
+    }
+}
+
+#[tokio::test]
 async fn dropping_a_reply_in_the_middle_closes_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -112,12 +112,15 @@ pub fn open(tx: &mut Tx<'_>, org: OrgId, tier: &str) -> Result<()> {
 /// Counts `amount` as used, in the caller's transaction.
 ///
 /// # Errors
-/// `quota_exceeded` with the numbers; nothing is counted then.
+/// `quota_exceeded` with the numbers; `not_found` when there is no such organisation. Nothing is counted then.
 pub fn take(tx: &mut Tx<'_>, org: OrgId, resource: Resource, amount: i64) -> Result<()> {
     if store::take(tx, org, resource, amount)? {
         return Ok(());
     }
-    Err(exceeded(store::find(tx, org, resource)?.as_ref(), org, resource, amount))
+    // An organisation has its quotas from its first moment to its last.
+    let quota =
+        store::find(tx, org, resource)?.ok_or_else(|| Error::not_found("organization").field("organization_id"))?;
+    Err(exceeded(Some(&quota), org, resource, amount))
 }
 
 /// Takes back what [`take`] counted.

@@ -5,7 +5,8 @@
 
 use super::{Quota, Resource};
 use crate::access::actions::QuotaManage;
-use crate::access::{OrgId, Permit, UserId};
+use crate::access::{Caller, OrgId, Permit, UserId};
+use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Tx, params};
@@ -165,8 +166,8 @@ pub(super) fn renew(tx: &mut Tx<'_>, process: &str, now: Time) -> Result<u64, Db
     tx.execute("UPDATE quota_grants SET renewed_at = $2 WHERE process = $1", &params![process, now])
 }
 
-/// Counts as used what processes held that did not renew since `before`, and what one of the name `reborn` held.
-/// Returns the organisations with the amounts.
+/// Counts as used what processes held that did not renew since `before`, and what one of the name `reborn` held, with an
+/// audit entry for each. Returns the organisations with the amounts.
 pub(super) fn bury(tx: &mut Tx<'_>, reborn: Option<&str>, before: Time, now: Time) -> Result<Vec<(OrgId, i64)>> {
     let dead = tx.query_map(
         "SELECT process, organization_id, amount FROM quota_grants WHERE process = $1 OR renewed_at < $2 LIMIT 10000",
@@ -183,6 +184,9 @@ pub(super) fn bury(tx: &mut Tx<'_>, reborn: Option<&str>, before: Time, now: Tim
             settle(tx, &process, org, amount, 0)?;
             let source = "unsettled";
             record(tx, &Record { org, amount, user: None, project: None, model: None, source, at: now })?;
+            let words = format!("Counted {amount} model tokens as used that a server process held when it ended");
+            let event = Event::new(AuditAction::Update, "quota", words).id(TOKENS).org(org);
+            audit::record(tx, now, &Caller::system(), &event)?;
             lost.push((org, amount));
         }
     }

@@ -161,6 +161,9 @@ async fn what_a_dead_process_held_counts_as_used() {
         let quota = tokens(&db).await;
         assert_eq!((quota.used, quota.reserved), (granted, 0));
         assert_eq!(number(&db, "select amount from usage_records where source = 'unsettled'").await, granted);
+        let told = "select count(*) from audit_entries where actor_kind = 'system' and action = 'update' \
+                    and resource_type = 'quota' and resource_id = 'llm_tokens' and organization_id = 7";
+        assert_eq!(number(&db, told).await, 1);
         stop(tasks).await;
     }
 }

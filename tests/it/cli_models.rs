@@ -25,6 +25,13 @@ fn a_server_is_added_with_its_key_unseen_and_removed() {
         app.cli_json(&["provider", "add", "gpu2", "--base-url", NOWHERE, "--org", "acme", "--models", "tiny"], "");
     assert_eq!(for_acme["has_api_key"], false);
 
+    let namesake =
+        app.cli_json(&["provider", "add", "gpu1", "--base-url", NOWHERE, "--org", "acme", "--models", "tiny"], "");
+    let which = app.cli(&["provider", "remove", "gpu1"], "");
+    assert_eq!(which.status.code(), Some(2), "{}", said(&which));
+    assert!(said(&which).contains(&namesake["id"].to_string()), "{}", said(&which));
+    assert!(app.cli(&["provider", "remove", &namesake["id"].to_string()], "").status.success());
+
     let models = app.cli_json(&["model", "list"], "");
     let found = models["items"].as_array().unwrap().iter().find(|model| model["provider"] == "gpu1");
     let found = found.unwrap_or_else(|| panic!("{models}"));

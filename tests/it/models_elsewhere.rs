@@ -32,10 +32,20 @@ impl Site {
         made
     }
 
+    /// Adds a server that offers [`MODEL`], as `token`, for `org` or the whole site.
+    async fn add(&self, token: &str, name: &str, url: &str, org: Option<i64>) -> Reply {
+        let body = json!({"name": name, "base_url": url, "organization_id": org, "models": [MODEL]});
+        self.app.call("POST", "/api/llm/providers", Some(token), Some(body)).await
+    }
+
     async fn ask(&self, org: &str, text: &str, stream: bool) -> Reply {
+        self.ask_model(MODEL, org, text, stream).await
+    }
+
+    async fn ask_model(&self, model: &str, org: &str, text: &str, stream: bool) -> Reply {
         let headers = [("authorization", format!("Bearer {}", self.admin)), ("x-organization-id", org.to_owned())];
         let message = json!({"role": "user", "content": text});
-        let body = json!({"model": MODEL, "messages": [message], "max_tokens": 48, "temperature": 0, "stream": stream});
+        let body = json!({"model": model, "messages": [message], "max_tokens": 48, "temperature": 0, "stream": stream});
         self.app.send("POST", "/v1/chat/completions", &headers, Bytes::from(body.to_string())).await
     }
 
@@ -83,9 +93,6 @@ async fn a_server_is_added_used_and_removed_and_its_key_stays_secret() {
     assert!(sent[0].head.contains("Bearer key-of-acme"), "{}", sent[0].head);
     assert_eq!(sent[1].body["stream_options"], json!({"include_usage": true}), "usage is asked for to be counted");
 
-    let duplicate = json!({"name": "acme", "base_url": server.url()});
-    let refused = site.app.call("POST", "/api/llm/providers", Some(&site.admin), Some(duplicate)).await;
-    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("name_taken")));
     let listed = site.app.call("GET", "/api/llm/providers", Some(&site.admin), None).await.body;
     let kinds: Vec<_> = listed["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["builtin", "openai"]);
@@ -182,6 +189,18 @@ async fn servers_that_fail_are_named_in_a_sentence() {
             "upstream_cut",
         ),
         ("mute", ModelServer::start(|_| Answer::raw("").and_silence()), 502, "upstream_timeout"),
+        (
+            "dripping",
+            ModelServer::start(|_| Answer::raw("HTTP/1.1 200 OK\r\n\r\n{").and_drips()),
+            502,
+            "upstream_timeout",
+        ),
+        (
+            "dripping-refusal",
+            ModelServer::start(|_| Answer::raw("HTTP/1.1 500 X\r\n\r\n{").and_drips()),
+            502,
+            "upstream_failed",
+        ),
     ];
     for (org, server, status, code) in &failing {
         site.org_with(org, server).await;
@@ -191,6 +210,23 @@ async fn servers_that_fail_are_named_in_a_sentence() {
         let said = error["message"].as_str().unwrap();
         assert!(said.contains(&format!("server {org}")) || *code == "upstream_cut", "{org}: {said}");
         assert_eq!(reply.headers.contains_key("retry-after"), *org == "busy");
+    }
+    // Those that are not there: a port that was just closed, and a name that no resolver may know.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nowhere = [
+        ("closed", "unreachable", format!("http://127.0.0.1:{closed}/v1")),
+        ("unknown", "unknown_host", "http://models.invalid:8000/v1".to_owned()),
+    ];
+    for (org, code, url) in &nowhere {
+        let id = site.app.org(org);
+        assert_eq!(site.add(&site.admin, org, url, Some(id)).await.status, 201);
+        for stream in [false, true] {
+            let reply = site.ask(org, "Name three colours.", stream).await;
+            let error = &reply.body["error"];
+            assert_eq!((reply.status, &error["code"]), (502, &json!(code)), "{}", reply.body);
+            let host = url.trim_start_matches("http://").split(':').next().unwrap();
+            assert!(error["message"].as_str().unwrap().contains(host), "{error}");
+        }
     }
     // The same in the middle of a stream: an error frame is the last thing that comes.
     let half_text = half.to_owned();
@@ -203,10 +239,10 @@ async fn servers_that_fail_are_named_in_a_sentence() {
         assert_eq!((reply.status, &last_frame(&reply)["error"]["code"]), (200, &json!(code)), "{}", reply.body);
     }
     site.settle();
-    for org in ["broken", "locked", "busy", "full"] {
+    for org in ["broken", "locked", "busy", "full", "dripping-refusal", "closed", "unknown"] {
         assert_eq!(site.used(org), 0, "{org} did nothing");
     }
-    for org in ["cut", "stalled", "mute", "webpage", "short"] {
+    for org in ["cut", "stalled", "mute", "webpage", "short", "dripping"] {
         assert!(
             (1..200).contains(&site.used(org)),
             "{org}: {} tokens, of about fifty sent and some read",
@@ -260,7 +296,12 @@ async fn servers_that_lie_about_usage_are_not_believed() {
 async fn a_server_of_the_configuration_serves_everybody() {
     let server = ModelServer::start(honest);
     let url = server.url();
-    let settings = [("LLM_API_BASE", url.as_str()), ("LLM_API_KEY", "site-key"), ("LLM_MODEL", MODEL)];
+    let settings = [
+        ("LLM_API_BASE", url.as_str()),
+        ("LLM_API_KEY", "site-key"),
+        ("LLM_MODEL", MODEL),
+        ("RESOFTAI_LLM_CONTEXT_LENGTH", "512"),
+    ];
     let app = App::start_with_settings(&settings);
     app.org("acme");
     let dev = app.person("dev", "developer", Some("acme")).await;
@@ -275,4 +316,94 @@ async fn a_server_of_the_configuration_serves_everybody() {
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert!(server.requests()[0].head.contains("Bearer site-key"));
     assert_eq!(server.requests()[0].body["model"], MODEL);
+
+    // What the configuration says of its context counts, over what the server says.
+    assert_eq!(listed["items"][0]["context_length"], 512);
+    let long = json!({"messages": [{"role": "user", "content": "colour ".repeat(600)}], "max_tokens": 48});
+    let refused = app.call("POST", "/v1/chat/completions", Some(&dev), Some(long)).await;
+    let error = &refused.body["error"];
+    assert_eq!((refused.status, &error["code"]), (400, &json!("context_length_exceeded")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("is 512 tokens"), "{error}");
+    assert_eq!(server.requests().len(), 1, "what does not fit is not sent");
+}
+
+#[tokio::test]
+async fn names_of_servers_are_told_to_nobody_else() {
+    let site = Site::start().await;
+    let (acme, other) = (site.app.org("acme"), site.app.org("other"));
+    let boss = site.app.person("boss", "org_admin", Some("acme")).await;
+    let rival = site.app.person("rival", "org_admin", Some("other")).await;
+    let url = "http://gpu1:8000/v1";
+    for (token, org) in [(&boss, Some(acme)), (&rival, Some(other)), (&site.admin, None)] {
+        let made = site.add(token, "gpu", url, org).await;
+        assert_eq!(made.status, 201, "what others call theirs is no matter: {}", made.body);
+        let again = site.add(token, "gpu", url, org).await;
+        assert_eq!(
+            (again.status, &again.body["code"], &again.body["field"]),
+            (409, &json!("name_taken"), &json!("name")),
+            "{}",
+            again.body
+        );
+    }
+    let seen = site.app.call("GET", "/api/llm/providers", Some(&boss), None).await.body;
+    assert_eq!(seen["items"].as_array().unwrap().len(), 1, "{seen}");
+}
+
+/// A server more must take no model away from those who use it: runs under way, editors.
+#[tokio::test]
+async fn an_organisations_own_server_goes_before_the_sites() {
+    let site = Site::start().await;
+    let (of_site, own, second) = (ModelServer::start(honest), ModelServer::start(honest), ModelServer::start(honest));
+    let (acme, other) = (site.app.org("acme"), site.app.org("other"));
+    assert_eq!(site.add(&site.admin, "common", &of_site.url(), None).await.status, 201);
+    assert_eq!(site.ask("acme", "Hi", false).await.status, 200);
+    assert_eq!(of_site.requests().len(), 1);
+
+    assert_eq!(site.add(&site.admin, "own", &own.url(), Some(acme)).await.status, 201);
+    let common = format!("common/{MODEL}");
+    for (model, org, counts) in [
+        (MODEL, "acme", [1, 1]),
+        (&common, "acme", [2, 1]),
+        (MODEL, "other", [3, 1]),
+        (&format!("own/{MODEL}"), "acme", [3, 2]),
+    ] {
+        let reply = site.ask_model(model, org, "Hi", false).await;
+        assert_eq!(reply.status, 200, "{model} for {org}: {}", reply.body);
+        assert_eq!([of_site.requests().len(), own.requests().len()], counts, "{model} for {org}");
+    }
+    let dev = site.app.person("dev", "developer", Some("acme")).await;
+    let listed = site.app.call("GET", "/v1/models", Some(&dev), None).await.body;
+    let ids: Vec<_> = listed["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [MODEL, &common]);
+
+    // Only equals are told apart by whoever asks.
+    assert_eq!(site.add(&site.admin, "second", &second.url(), Some(acme)).await.status, 201);
+    let unclear = site.ask("acme", "Hi", false).await;
+    assert_eq!((unclear.status, &unclear.body["error"]["code"]), (400, &json!("model_ambiguous")), "{}", unclear.body);
+    assert_eq!(site.ask_model(&format!("second/{MODEL}"), "acme", "Hi", false).await.status, 200);
+    assert_eq!(second.requests().len(), 1);
+    assert_eq!(site.add(&site.admin, "own", &own.url(), Some(other)).await.status, 201);
+    assert_eq!(site.ask("other", "Hi", false).await.status, 200);
+    assert_eq!(own.requests().len(), 3);
+}
+
+/// A name may lead to this machine, where other services trust whoever calls: an organisation's server is not called there.
+#[tokio::test]
+async fn an_organisations_server_is_not_on_the_machine_itself() {
+    let site = Site::start().await;
+    let server = ModelServer::start(honest);
+    let acme = site.app.org("acme");
+    let boss = site.app.person("boss", "org_admin", Some("acme")).await;
+    // Resolved without asking anybody (RFC 6761).
+    let named = format!("http://localhost.:{}/v1", server.port);
+    assert_eq!(site.add(&boss, "inside", &named, Some(acme)).await.status, 201);
+    let refused = site.ask("acme", "Hi", false).await;
+    let error = &refused.body["error"];
+    assert_eq!((refused.status, &error["code"]), (403, &json!("egress_refused")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("127.0.0.1"), "{error}");
+    assert_eq!(server.requests().len(), 0);
+
+    assert_eq!(site.add(&site.admin, "ours", &named, None).await.status, 201);
+    let reply = site.ask_model(&format!("ours/{MODEL}"), "acme", "Hi", false).await;
+    assert_eq!(reply.status, 200, "the site's own may be here: {}", reply.body);
 }

@@ -1,7 +1,8 @@
 //! The child process that runs a GGUF model: an OpenAI-compatible HTTP server on the Unix listener it finds as standard
 //! input, so that no model can take its parent's memory or life with it.
 //!
-//! Invariant: it opens no socket of its own, writes no file, and ends with its parent. Exit codes: 0 the parent ended,
+//! Invariant: it opens no socket of its own, writes no file but what the kernel knows of this process, is the first to go
+//! when the machine has no memory left, and ends with its parent. Exit codes: 0 the parent ended,
 //! 1 the process could not be set up, 2 the arguments or the model file cannot be used.
 #![allow(
     clippy::disallowed_methods,
@@ -41,6 +42,7 @@ struct Failure(String, u8);
 
 fn main() -> ExitCode {
     log::panics_too();
+    go_first();
     let Err(Failure(sentence, code)) = run();
     log::error(&sentence, json!({}));
     ExitCode::from(code)
@@ -56,6 +58,16 @@ fn run() -> Result<Infallible, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
     let runtime = runtime.map_err(|error| Failure(format!("The async runtime could not be started: {error}."), 1))?;
     runtime.block_on(serve(args, listener))
+}
+
+/// Tells the kernel to end this process before any other when memory runs out: a model is loaded again, the parent's work
+/// is not. Everybody may say so of themselves; where nobody listens (no /proc), the kernel chooses by size.
+fn go_first() {
+    const MOST: &str = "1000";
+    if let Err(cause) = std::fs::write("/proc/self/oom_score_adj", MOST) {
+        let sentence = "The kernel could not be told to end this process first when memory runs out.";
+        log::error(sentence, json!({"cause": cause.to_string()}));
+    }
 }
 
 fn listener() -> std::io::Result<UnixListener> {

@@ -38,6 +38,14 @@ fn command(dir: &Path, model: &Path) -> Command {
     command
 }
 
+/// A model that takes all memory must take no other process with it.
+#[test]
+fn it_is_the_first_to_go_when_memory_runs_out() {
+    let engine = Engine::start();
+    let score = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", engine.process.id())).unwrap();
+    assert_eq!(score.trim(), "1000");
+}
+
 impl Engine {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
