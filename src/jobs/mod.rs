@@ -43,6 +43,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether the job is given up when this attempt fails too.
+    pub fn is_last_attempt(&self) -> bool {
+        self.attempts >= MAX_ATTEMPTS
+    }
+
     /// The payload as the type it was enqueued with.
     ///
     /// # Errors

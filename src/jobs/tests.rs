@@ -194,3 +194,9 @@ fn waits_between_attempts_grow() {
     let waits: Vec<i64> = (1..=4).map(|attempt| retry_at(Time(0), attempt).0 / SECOND).collect();
     assert_eq!(waits, [2, 8, 32, 128]);
 }
+
+#[test]
+fn the_last_attempt_is_known_as_such() {
+    let last = |attempts| Job { id: 1, payload: Value::Null, attempts }.is_last_attempt();
+    assert!(!last(MAX_ATTEMPTS - 1) && last(MAX_ATTEMPTS));
+}

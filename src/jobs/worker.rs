@@ -199,7 +199,7 @@ impl Worker {
         let (id, me, now) = (job.id, self.process.clone(), self.clock.now());
         let sentence: String = error.to_string().chars().take(ERROR_LIMIT).collect();
         let sentence = sentence.replace('\0', " ");
-        if job.attempts < MAX_ATTEMPTS {
+        if !job.is_last_attempt() {
             tracing::warn!(
                 ?error,
                 job = id,

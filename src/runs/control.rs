@@ -127,8 +127,8 @@ fn cancel(tx: &mut Tx<'_>, hub: &Hub, now: Time, record: &mut Record) -> Result<
     }
     if let Some(job) = record.step_job.take() {
         jobs::withdraw(tx, job)?;
+        hub.stop_turn(tx, job);
     }
-    hub.stop_turn(tx, record.run.id);
     record.run.status = RunStatus::Canceled;
     record.run.finished_at = Some(now);
     if let Some(stage) = record.stage_mut().filter(|stage| stage.status == StageStatus::Running) {

@@ -4,12 +4,16 @@
 //! the audit entry, the events and the next job are there together or not at all. So a run goes on after a crash from the
 //! last turn that was committed, and what people see is what there is. One run at a time works on a project.
 //!
-//! `workflow` is the order of the work; `step` does one turn; `control` is what people do to a run; `events` is what they
-//! see of it; `prompt`, `reply` and `blocks` are the conversation with the model.
+//! `workflow` is the order of the work; `step` does one turn, `commit` makes it last, `fault` is what becomes of one that
+//! failed; `control` is what people do to a run; `events` is what they see of it; `prompt`, `question`, `reply`, `blocks`
+//! and `place` are the conversation with the model.
 
 mod blocks;
+mod commit;
 mod control;
 pub mod events;
+mod fault;
+mod place;
 mod prompt;
 mod question;
 mod reply;
@@ -26,6 +30,7 @@ use utoipa::ToSchema;
 
 pub use workflow::{AgentRole, Stage};
 
+use crate::access::Origin;
 use crate::accounts::Accounts;
 use crate::base::clock::{Clock, Time};
 use crate::base::error::Error;
@@ -199,6 +204,8 @@ struct Record {
     step: Step,
     /// On whose behalf; None: the local operator's.
     started_by: Option<i64>,
+    /// From where; the request that started it is over.
+    origin: Origin,
     /// The only job that may move the run on.
     step_job: Option<i64>,
 }
@@ -207,6 +214,15 @@ impl Record {
     fn plan(&self) -> Plan {
         let Run { skip_ui_design, iteration, max_iterations, .. } = self.run;
         Plan { skip_ui_design, iteration, max_iterations }
+    }
+
+    /// Adds tokens that `stage` used.
+    fn count(&mut self, stage: Stage, tokens: u64) {
+        let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
+        self.run.tokens_used = self.run.tokens_used.saturating_add(tokens);
+        if let Some(view) = self.run.stages.iter_mut().find(|view| view.stage == stage) {
+            view.tokens = view.tokens.saturating_add(tokens);
+        }
     }
 
     fn stage_mut(&mut self) -> Option<&mut StageView> {

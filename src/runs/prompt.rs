@@ -9,6 +9,10 @@ use super::workflow::{AgentRole, Stage, Step};
 pub const LEAST_ANSWER: u64 = 128;
 /// The most tokens an answer may have.
 pub const MOST_ANSWER: u64 = 8192;
+/// Names of files in a question.
+pub const MOST_LISTED: usize = 200;
+/// Texts left out that are named; more are counted.
+pub const NAMED: usize = 20;
 
 const PLAN: &str = "planning/development-plan.md";
 const REQUIREMENTS: &str = "requirements/SRS.md";
@@ -39,6 +43,43 @@ pub struct Section {
     pub text: String,
 }
 
+/// What of a project a question does not show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The titles of texts.
+    pub named: Vec<String>,
+    /// Texts besides, which nobody looked at.
+    pub unread: usize,
+    /// Findings of plugins.
+    pub findings: usize,
+    /// Files whose very names are not listed.
+    pub unlisted: usize,
+}
+
+impl LeftOut {
+    /// As it is told, with at most `names` titles; nothing when nothing is left out.
+    pub fn lines(&self, names: usize) -> Vec<String> {
+        let mut lines: Vec<String> = self.named.iter().take(names).cloned().collect();
+        let more = if lines.is_empty() { "" } else { "more " };
+        let texts = self.named.len().saturating_sub(names) + self.unread;
+        let counted = [
+            (texts, format!("{texts} {more}texts of the project")),
+            (self.findings, format!("{} more findings of plugins", self.findings)),
+            (self.unlisted, format!("the names of {} files", self.unlisted)),
+        ];
+        lines.extend(counted.into_iter().filter(|(count, _)| *count > 0).map(|(_, words)| words));
+        lines
+    }
+}
+
+/// What is told at most of `left_out`, whichever of `sections` do not fit.
+pub fn longest_list(left_out: &LeftOut, sections: &[(Section, u64)]) -> Vec<String> {
+    let mut all = left_out.clone();
+    all.named.extend(sections.iter().map(|(section, _)| section.title.clone()));
+    all.named.sort_by_key(|title| std::cmp::Reverse(title.len()));
+    all.lines(NAMED)
+}
+
 /// The paths a role should read, the most needed first, out of all there are.
 pub fn reading(step: Step, iteration: i64, paths: &[String]) -> Vec<String> {
     let documents: &[&str] = match step.role {
@@ -58,12 +99,12 @@ pub fn reading(step: Step, iteration: i64, paths: &[String]) -> Vec<String> {
     wanted
 }
 
-/// What must be in the question: the requirement, the names of the files there are, what went wrong before.
+/// What must be in the question: the requirement, the names of files there are, what went wrong before.
 pub fn task(step: Step, project: &str, requirement: &str, paths: &[String], complaint: Option<&str>) -> String {
     let mut task = format!("# Project\n{project}\n\n# Requirement\n{requirement}\n\n");
     if !paths.is_empty() {
         task.push_str("# Files in the project\n");
-        for path in paths.iter().take(200) {
+        for path in paths {
             task.push_str(&format!("- {path}\n"));
         }
         task.push('\n');
@@ -113,7 +154,7 @@ pub fn question(task: &str, sections: &[Section], left_out: &[String]) -> String
         text.push_str(&rendered(section));
     }
     if !left_out.is_empty() {
-        text.push_str(&format!("# Not shown here, for lack of room\n{}\n\n", left_out.join("\n")));
+        text.push_str(&format!("# Not shown here\n{}\n\n", left_out.join("\n")));
     }
     text + task
 }
@@ -151,7 +192,34 @@ mod tests {
             (vec!["a", "c"], paths(&["b"]))
         );
         let text = question("task", &kept, &out);
-        assert!(text.contains("# a\nwords\n") && text.contains("lack of room\nb\n") && text.ends_with("task"));
+        assert!(text.contains("# a\nwords\n") && text.contains("# Not shown here\nb\n") && text.ends_with("task"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_first_and_then_counted() {
+        assert!(LeftOut::default().lines(NAMED).is_empty());
+        let names: Vec<String> = (0..NAMED + 3).map(|n| format!("File {n}")).collect();
+        let left_out = LeftOut { named: names.clone(), unread: 4, findings: 5, unlisted: 6 };
+        let lines = left_out.lines(NAMED);
+        assert_eq!(lines[..NAMED], names[..NAMED]);
+        assert_eq!(
+            lines[NAMED..],
+            ["7 more texts of the project", "5 more findings of plugins", "the names of 6 files"]
+        );
+        assert_eq!(left_out.lines(0)[0], "27 texts of the project");
+    }
+
+    #[test]
+    fn the_longest_list_is_as_long_as_any() {
+        let section = |title: &str| (Section { title: title.to_owned(), text: String::new() }, 1);
+        let sections: Vec<(Section, u64)> = (0..40).map(|n| section(&"x".repeat(n + 1))).collect();
+        let certain = LeftOut { named: paths(&["big"]), ..LeftOut::default() };
+        let most = longest_list(&certain, &sections).concat().len();
+        for room in 0..40 {
+            let mut left_out = certain.clone();
+            left_out.named.extend(fit(sections.clone(), room).1);
+            assert!(left_out.lines(NAMED).concat().len() <= most);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One turn of one role: ask the model, take its answer apart, have the plugins look at the files, commit all of it.
 //!
-//! Invariant: what a turn changes is changed by one transaction that also takes the turn's job out of the queue, so a
-//! turn happens exactly once however often it is begun. Tokens that were used are counted, also when their answer is not.
+//! Invariant: nothing of a turn is kept but by `commit`; what it used before that is held in [`Turn::uncounted`] for
+//! whoever ends it otherwise. Tokens that were used are counted, also when their answer is not.
 
 use std::sync::Arc;
 
@@ -9,23 +9,21 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::control::{brief, enqueue};
-use super::events::{Level, RunEvent};
+use super::events::RunEvent;
+use super::fault::{Lost, Uncounted, is_charged};
+use super::place::{self, Misfit};
 use super::reply::{self, Form, Reply};
-use super::workflow::Next;
-use super::{AgentRole, Record, RunError, RunStage, RunStatus, Runs, StageStatus, no_longer_ours, store};
+use super::{Record, RunStatus, Runs, StageStatus, no_longer_ours, store};
 use crate::access::actions::RunExecute;
 use crate::access::{Actor, ActorKind, Caller, OrgId, Permit, UserId};
-use crate::audit::{self, AuditAction, Event};
-use crate::base::clock::Time;
-use crate::base::error::{Error, Kind, Result};
-use crate::db::Tx;
+use crate::base::error::{Error, Result};
 use crate::jobs::{self, Job};
 use crate::llm::{ChatRequest, Completion};
 use crate::plugins::{Analysis, CodeFile};
 use crate::projects::files::StagedFile;
-use crate::projects::{self, ProjectId, ProjectStatus, files, findings};
-use crate::quotas::{Resource, Usage};
+use crate::projects::path::ProjectPath;
+use crate::projects::{ProjectId, files};
+use crate::quotas::Usage;
 
 pub(super) const KIND: &str = "run.step";
 /// How often a model is asked in one turn before the person is.
@@ -36,6 +34,8 @@ const TEMPERATURE: f32 = 0.2;
 const SHOWN: usize = 1_500;
 /// Words waiting to be passed on; more are not shown live.
 const WORDS: usize = 256;
+/// Bytes of text in a token, where nobody counts them: the measure that calls which failed are charged by.
+pub(super) const TOKEN_BYTES: u64 = 3;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Payload {
@@ -47,15 +47,16 @@ pub(super) struct Turn {
     pub record: Record,
     pub job: i64,
     pub permit: Permit<RunExecute>,
+    pub uncounted: Uncounted,
 }
 
 /// What came of it.
-struct Outcome {
-    reply: Reply,
-    files: Vec<(StagedFile, Vec<Analysis>)>,
-    completion: Completion,
+pub(super) struct Outcome {
+    pub reply: Reply,
+    pub files: Vec<(StagedFile, Vec<Analysis>)>,
+    pub completion: Completion,
     /// What the person should know about the question and the answer.
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 impl Turn {
@@ -63,7 +64,7 @@ impl Turn {
         OrgId(self.record.run.organization_id)
     }
 
-    fn usage(&self, completion: &Completion) -> Usage {
+    pub fn usage(&self, completion: &Completion) -> Usage {
         Usage {
             tokens: completion.prompt_tokens + completion.completion_tokens,
             user: self.record.started_by.map(UserId),
@@ -81,42 +82,29 @@ impl Runs {
     /// What may pass by itself, so that the turn is tried again: a model server that cannot be reached, a full disk.
     pub(super) async fn step(self, job: Job) -> Result<()> {
         let Payload { run } = job.parse()?;
+        // Before the run is looked at, so that whoever cancels it afterwards finds the turn.
+        let under_way = self.inner.hub.turn(job.id);
         let Some(record) = self.begin(run, job.id, job.attempts > 1).await? else { return Ok(()) };
-        let under_way = self.inner.hub.turn(run);
+        let (stage, uncounted) = (record.step.stage, Uncounted::default());
         let done = tokio::select! {
             biased;
-            () = under_way.stop.cancelled() => return Ok(()),
-            done = self.turn(record, &job) => done,
+            () = under_way.stop.cancelled() => Err(no_longer_ours(run)),
+            done = self.turn(record, job.id, uncounted.clone()) => done,
         };
-        match done {
-            Err(error) if is_final(&error) => self.fail(run, job.id, &error).await,
-            Err(error) => {
-                let again = format!("{error} The turn is tried again.");
-                self.tell(run, Level::Warning, again).await?;
-                Err(error)
-            }
-            Ok(()) => Ok(()),
-        }
+        let Err(error) = done else { return Ok(()) };
+        let lost = Lost::new(run, &job, stage, uncounted.get(), &error);
+        self.broken(lost, &job, error).await
     }
 
-    /// Called when the last attempt at a turn failed.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(super) async fn give_up(self, job: Job, error: Error) -> Result<()> {
-        let Payload { run } = job.parse()?;
-        self.fail(run, job.id, &error).await
-    }
-
-    async fn turn(&self, record: Record, job: &Job) -> Result<()> {
+    async fn turn(&self, record: Record, job: i64, uncounted: Uncounted) -> Result<()> {
         let caller = Arc::new(self.agent(&record).await?);
         let permit = caller.permit::<RunExecute>()?;
-        let turn = Arc::new(Turn { record, job: job.id, permit });
+        let turn = Arc::new(Turn { record, job, permit, uncounted });
         let outcome = self.work(&turn).await?;
         self.commit(turn, outcome).await
     }
 
-    /// The agent, with the rights that who started the run has now.
+    /// The agent, with the rights that who started the run has now, and from where the run was started.
     async fn agent(&self, record: &Record) -> Result<Caller> {
         let mut caller = match record.started_by {
             Some(user) => Caller::clone(&*self.inner.rooms.accounts.caller_of(UserId(user)).await?),
@@ -124,6 +112,7 @@ impl Runs {
         };
         let name = format!("{} for {}", record.step.role.code(), record.run.created_by);
         caller.actor = Actor { kind: ActorKind::Agent, id: record.started_by, name };
+        caller.origin = record.origin.clone();
         Ok(caller)
     }
 
@@ -173,12 +162,14 @@ impl Runs {
     /// Asks until the answer can be used.
     async fn work(&self, turn: &Turn) -> Result<Outcome> {
         let form = Form::of(turn.record.step.role);
+        self.has_room_for_document(turn, form).await?;
         let (mut complaint, mut spent) = (None, 0);
         for question in 1..=QUESTIONS {
             let (completion, notes) = self.ask(turn, form, complaint.as_deref(), spent).await?;
-            let reason = match reply::read(form, &completion.text) {
-                Ok(reply) => return self.look_at(turn, reply, completion, notes).await,
-                Err(reason) => reason,
+            let reason = match self.judge(turn, form, &completion.text).await {
+                Ok(Ok(reply)) => return self.look_at(turn, reply, completion, notes).await,
+                Ok(Err(reason)) => reason,
+                Err(error) => return Err(wasted(turn, completion, error)),
             };
             let told = unusable(&reason, &completion, question);
             spent += self.settle_unused(turn, completion, told).await?;
@@ -193,6 +184,35 @@ impl Runs {
         Err(Error::invalid("unusable_reply", sentence))
     }
 
+    /// A role that always writes the same file must be able to; no answer could help.
+    ///
+    /// # Errors
+    /// `document_unwritable`, before a token is spent.
+    async fn has_room_for_document(&self, turn: &Turn, form: Form) -> Result<()> {
+        let (Form::Document(path) | Form::Review(path)) = form else { return Ok(()) };
+        let Err(Misfit { why, .. }) = self.fits(turn, vec![ProjectPath::parse(path)?]).await? else { return Ok(()) };
+        let role = turn.record.step.role.code();
+        let sentence = format!("{why} The {role} always writes that file: make room for it, then retry the stage.");
+        Err(Error::invalid("document_unwritable", sentence))
+    }
+
+    /// The answer as files that the project takes, or what to tell the model.
+    async fn judge(&self, turn: &Turn, form: Form, text: &str) -> Result<Result<Reply, String>> {
+        let reply = match reply::read(form, text) {
+            Ok(reply) => reply,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let paths = reply.files.iter().map(|file| file.path.clone()).collect();
+        let fits = self.fits(turn, paths).await?;
+        Ok(fits.map(|()| reply).map_err(|Misfit { why, instead }| format!("{why} {instead}")))
+    }
+
+    async fn fits(&self, turn: &Turn, wanted: Vec<ProjectPath>) -> Result<Result<(), Misfit>> {
+        let project = ProjectId(turn.record.run.project_id);
+        let there = self.inner.rooms.db.read(move |tx| files::store::list_paths(tx, project)).await?;
+        Ok(place::check(&there, &wanted))
+    }
+
     /// One question and its answer. `spent` is what this turn used before.
     async fn ask(
         &self,
@@ -201,7 +221,7 @@ impl Runs {
         complaint: Option<&str>,
         spent: u64,
     ) -> Result<(Completion, Vec<String>)> {
-        let Turn { record, permit, .. } = turn;
+        let Turn { record, permit, uncounted, .. } = turn;
         let (run, llm, caller) = (&record.run, &self.inner.rooms.llm, permit.caller());
         let model = llm.model(caller, turn.org(), Some(&run.model)).await?;
         let asked = self.question(turn, form, complaint, &model, spent).await?;
@@ -214,13 +234,23 @@ impl Runs {
         let (words, mut heard) = mpsc::channel::<String>(WORDS);
         let (hub, role, id) = (&self.inner.hub, record.step.role, run.id);
         let pass_on = async {
+            let (mut pieces, mut bytes) = (0, 0);
             while let Some(words) = heard.recv().await {
+                (pieces, bytes) = (pieces + 1, bytes + words.len() as u64);
+                uncounted.set(asked.prompt + bytes.div_ceil(TOKEN_BYTES).max(pieces));
                 hub.words(id, role, &words);
             }
+            pieces > 0
         };
+        uncounted.set(asked.prompt);
         let complete = llm.complete(caller, turn.org(), Some(run.project_id), &model.id, request, Some(words));
-        let (completion, ()) = tokio::join!(complete, pass_on);
-        let completion = completion?;
+        let (completion, heard) = tokio::join!(complete, pass_on);
+        let completion = completion.inspect_err(|error| {
+            if !is_charged(error, heard) {
+                uncounted.set(0);
+            }
+        })?;
+        uncounted.set(completion.prompt_tokens + completion.completion_tokens);
         let mut notes = asked.notes;
         if completion.finish_reason == "length" {
             let used = completion.completion_tokens;
@@ -235,11 +265,7 @@ impl Runs {
         for file in &reply.files {
             match self.look_at_one(turn, file).await {
                 Ok(done) => kept.push(done),
-                Err(error) => {
-                    let usage = turn.usage(&completion);
-                    completion.reservation.settle(usage, None);
-                    return Err(error);
-                }
+                Err(error) => return Err(wasted(turn, completion, error)),
             }
         }
         Ok(Outcome { reply, files: kept, completion, notes })
@@ -256,199 +282,13 @@ impl Runs {
         };
         Ok((staged, rooms.plugins.analyze(turn.org(), code).await))
     }
-
-    /// Counts the tokens of an answer that is not used and tells why; how many they were.
-    async fn settle_unused(&self, turn: &Turn, completion: Completion, told: String) -> Result<u64> {
-        let usage = turn.usage(&completion);
-        let tokens = usage.tokens;
-        let (hub, now, id, job, role) =
-            (self.inner.hub.clone(), self.inner.rooms.clock.now(), turn.record.run.id, turn.job, turn.record.step.role);
-        let completion = Arc::new(completion);
-        let settled = completion.clone();
-        self.inner
-            .rooms
-            .db
-            .write(move |tx| {
-                settled.reservation.settle_in(tx, &usage)?;
-                let mut record = ours(tx, id, job)?;
-                record.run.tokens_used += signed(tokens);
-                if let Some(stage) = record.stage_mut() {
-                    stage.tokens += signed(tokens);
-                }
-                store::save(tx, &record)?;
-                let message = RunEvent::Message { role, level: Level::Warning, text: told.clone(), at: now };
-                hub.append(tx, id, &[message])
-            })
-            .await?;
-        Ok(tokens)
-    }
-
-    async fn commit(&self, turn: Arc<Turn>, outcome: Outcome) -> Result<()> {
-        let outcome = Arc::new(outcome);
-        let (runs, done) = (self.clone(), outcome.clone());
-        self.inner.rooms.db.write(move |tx| runs.commit_in(tx, &turn, &done)).await
-    }
-
-    fn commit_in(&self, tx: &mut Tx<'_>, turn: &Turn, outcome: &Outcome) -> Result<()> {
-        let (now, id, role) = (self.inner.rooms.clock.now(), turn.record.run.id, turn.record.step.role);
-        let usage = turn.usage(&outcome.completion);
-        // First, so that the tokens are counted by themselves when the rest is refused.
-        outcome.completion.reservation.settle_in(tx, &usage)?;
-        let mut record = ours(tx, id, turn.job)?;
-        jobs::finish(tx, turn.job)?;
-        let project = projects::store::find(tx, &turn.permit, ProjectId(record.run.project_id))?;
-        let mut events = Vec::new();
-        for text in &outcome.notes {
-            events.push(RunEvent::Message { role, level: Level::Warning, text: text.clone(), at: now });
-        }
-        for (staged, analyses) in &outcome.files {
-            let file = files::store::write(tx, &turn.permit, now, &project, staged, None)?;
-            findings::store::replace(tx, &file, analyses)?;
-            events.extend(analyses.iter().map(|analysis| looked_at(analysis, file.id, staged, role, now)));
-            events.insert(events.len() - analyses.len(), RunEvent::File { file: Box::new(file), role });
-        }
-        record.run.tokens_used += signed(usage.tokens);
-        let next = record.step.next(record.plan(), outcome.reply.approved);
-        let stage_ends = !matches!(next, Next::Step(step) if step.stage == record.step.stage);
-        if let Some(stage) = record.stage_mut() {
-            stage.tokens += signed(usage.tokens);
-            stage.summary = Some(outcome.reply.summary.clone());
-            if stage_ends {
-                stage.status = StageStatus::Done;
-                stage.finished_at = Some(now);
-            }
-            events.push(RunEvent::Stage(stage.clone()));
-        }
-        let quota = self
-            .inner
-            .rooms
-            .quotas
-            .view(tx, turn.org())?
-            .into_iter()
-            .find(|quota| quota.resource == Resource::LlmTokens);
-        let (tokens_used, token_budget) = (record.run.tokens_used, record.run.token_budget);
-        events.push(RunEvent::Tokens { tokens_used, token_budget, quota, at: now });
-        if let Some(words) = verdict(&record, &outcome.reply, next) {
-            events.push(RunEvent::Message { role, level: Level::Info, text: words, at: now });
-        }
-        let did = Event::new(
-            AuditAction::Execute,
-            "run",
-            format!("{} finished a turn of run {id} in {}", role.code(), record.step.stage.code()),
-        );
-        self.go_on(tx, &mut record, next)?;
-        projects::store::set_status(tx, &turn.permit, project.id, project_status(&record), now)?;
-        let paths: Vec<&str> = outcome.files.iter().map(|(staged, _)| staged.path.as_str()).collect();
-        let mut after = brief(&record.run);
-        after["files"] = paths.into();
-        after["turn_tokens"] = usage.tokens.into();
-        audit::record(
-            tx,
-            now,
-            turn.permit.caller(),
-            &did.id(id).org(turn.org()).before(&brief(&turn.record.run)).after(&after),
-        )?;
-        store::save(tx, &record)?;
-        events.push(RunEvent::Status(Box::new(record.run.clone())));
-        self.inner.hub.append(tx, id, &events)
-    }
-
-    /// Brings the run to its next turn or to its end; a paused run waits before its next turn.
-    fn go_on(&self, tx: &mut Tx<'_>, record: &mut Record, next: Next) -> Result<()> {
-        let now = self.inner.rooms.clock.now();
-        record.step_job = None;
-        match next {
-            Next::Completed => {
-                record.run.status = RunStatus::Completed;
-                record.run.stage = RunStage::Completed;
-                record.run.finished_at = Some(now);
-                return Ok(());
-            }
-            Next::Step(step) => record.step = step,
-            Next::Again(step) => {
-                record.step = step;
-                record.run.iteration += 1;
-                for view in record.run.stages.iter_mut().filter(|view| view.stage >= step.stage) {
-                    view.status = StageStatus::Pending;
-                    view.finished_at = None;
-                }
-            }
-        }
-        record.run.stage = record.step.stage.into();
-        if record.run.status == RunStatus::Running { enqueue(tx, now, record) } else { Ok(()) }
-    }
-
-    /// Ends the run with what went wrong; people may retry the stage.
-    async fn fail(&self, run: i64, job: i64, error: &Error) -> Result<()> {
-        let (runs, now) = (self.clone(), self.inner.rooms.clock.now());
-        let why = RunError { code: error.code().to_owned(), detail: error.to_string() };
-        self.inner
-            .rooms
-            .db
-            .write(move |tx| {
-                let Some(mut record) = store::lock(tx, run)?.filter(|record| record.step_job == Some(job)) else {
-                    return Ok(());
-                };
-                jobs::withdraw(tx, job)?;
-                let before = brief(&record.run);
-                record.step_job = None;
-                record.run.status = RunStatus::Failed;
-                record.run.error = Some(why.clone());
-                record.run.finished_at = Some(now);
-                let role = record.step.role;
-                let mut events =
-                    vec![RunEvent::Message { role, level: Level::Error, text: why.detail.clone(), at: now }];
-                if let Some(stage) = record.stage_mut() {
-                    stage.status = StageStatus::Failed;
-                    stage.finished_at = Some(now);
-                    events.push(RunEvent::Stage(stage.clone()));
-                }
-                store::save(tx, &record)?;
-                let system = Arc::new(Caller::system());
-                let (permit, project) = (system.permit::<RunExecute>()?, ProjectId(record.run.project_id));
-                projects::store::set_status(tx, &permit, project, ProjectStatus::Failed, now)?;
-                let mut event = Event::new(AuditAction::Execute, "run", format!("Run {run} failed: {}", why.detail));
-                event.success = false;
-                let event =
-                    event.id(run).org(OrgId(record.run.organization_id)).before(&before).after(&brief(&record.run));
-                audit::record(tx, now, &system, &event)?;
-                events.push(RunEvent::Status(Box::new(record.run.clone())));
-                runs.inner.hub.append(tx, run, &events)
-            })
-            .await
-    }
-
-    async fn tell(&self, run: i64, level: Level, text: String) -> Result<()> {
-        let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
-        self.inner
-            .rooms
-            .db
-            .write(move |tx| {
-                let Some(record) = store::lock(tx, run)? else { return Ok(()) };
-                let message = RunEvent::Message { role: record.step.role, level, text: text.clone(), at: now };
-                hub.append(tx, run, &[message])
-            })
-            .await
-    }
 }
 
-/// The run, when `job` may still move it on.
-fn ours(tx: &mut Tx<'_>, run: i64, job: i64) -> Result<Record> {
-    let record = store::lock(tx, run)?.filter(|record| record.step_job == Some(job));
-    record.ok_or_else(|| no_longer_ours(run))
-}
-
-/// Whether trying again by itself cannot help.
-fn is_final(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Invalid | Kind::Forbidden | Kind::NotFound | Kind::TooLarge | Kind::Unauthenticated)
-        || matches!(error.code(), "quota_exceeded" | "no_model" | "model_not_found" | "context_truncated")
-}
-
-fn project_status(record: &Record) -> ProjectStatus {
-    match record.run.status {
-        RunStatus::Completed => ProjectStatus::Completed,
-        _ => record.step.stage.project_status(),
-    }
+/// Settles an answer that is lost because of `error`.
+fn wasted(turn: &Turn, completion: Completion, error: Error) -> Error {
+    let usage = turn.usage(&completion);
+    completion.reservation.settle(usage, None);
+    error
 }
 
 /// What an answer that cannot be used looks like to the person.
@@ -461,38 +301,4 @@ fn unusable(reason: &str, completion: &Completion, question: u32) -> String {
         "The model's answer could not be used: {reason} {then} The answer was: {}{more}",
         text[..end].replace('\0', "")
     )
-}
-
-fn looked_at(analysis: &Analysis, file_id: i64, staged: &StagedFile, role: AgentRole, now: Time) -> RunEvent {
-    let path = staged.path.as_str().to_owned();
-    match &analysis.outcome {
-        Ok(found) => RunEvent::Finding {
-            file_id,
-            path,
-            count: found.len(),
-            worst: found.iter().map(|finding| finding.severity).max(),
-            plugin: analysis.plugin.clone(),
-        },
-        Err(sentence) => {
-            let text = format!("The plugin {} could not look at {path}: {sentence}", analysis.plugin);
-            RunEvent::Message { role, level: Level::Warning, text, at: now }
-        }
-    }
-}
-
-/// What the review said, for people.
-fn verdict(record: &Record, reply: &Reply, next: Next) -> Option<String> {
-    if Form::of(record.step.role) == Form::Files || reply.approved {
-        return None;
-    }
-    let then = match next {
-        Next::Again(_) => "Development begins again.",
-        _ => "The limit of iterations is reached, so the work is handed over as it is.",
-    };
-    let problems: Vec<String> = reply.problems.iter().map(|problem| format!("- {problem}")).collect();
-    Some(format!("The review did not approve the work. {then}\n{}", problems.join("\n")).trim_end().to_owned())
-}
-
-fn signed(tokens: u64) -> i64 {
-    i64::try_from(tokens).unwrap_or(i64::MAX)
 }

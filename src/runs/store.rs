@@ -5,7 +5,7 @@
 use super::workflow::Step;
 use super::{AgentRole, Record, Run, RunError, RunStage, RunStatus, Stage, StageStatus, StageView};
 use crate::access::actions::ProjectRead;
-use crate::access::{Action, OrgId, Permit};
+use crate::access::{Action, OrgId, Origin, Permit};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
@@ -13,7 +13,7 @@ use crate::db::{DbError, Row, Tx, params};
 
 const COLUMNS: &str = "id, project_id, organization_id, requirement, model, status, stage, role, iteration, max_iterations, \
     skip_ui_design, token_budget, tokens_used, error_code, error_detail, started_by, created_by, created_at, started_at, \
-    finished_at, step_job";
+    finished_at, step_job, ip_address, user_agent";
 
 /// What a new run starts with; checked by the rule that made it.
 #[derive(Debug, Clone)]
@@ -37,8 +37,9 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
     let inserted = tx.savepoint(|tx| {
         tx.execute(
             "INSERT INTO runs (id, project_id, organization_id, requirement, model, status, stage, role, iteration, \
-             max_iterations, skip_ui_design, token_budget, tokens_used, started_by, created_by, created_at, last_event) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0)",
+             max_iterations, skip_ui_design, token_budget, tokens_used, started_by, created_by, created_at, last_event, \
+             ip_address, user_agent) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0, $15, $16)",
             &params![
                 id,
                 new.project_id,
@@ -53,7 +54,9 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
                 new.token_budget,
                 caller.user.map(|user| user.0),
                 &caller.actor.name,
-                now
+                now,
+                caller.origin.ip_address.clone(),
+                caller.origin.user_agent.clone()
             ],
         )
     });
@@ -215,7 +218,8 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         finished_at: row.get(19)?,
         stages: Vec::new(),
     };
-    Ok(Record { run, step: Step { stage, role }, started_by: row.get(15)?, step_job: row.get(20)? })
+    let origin = Origin { ip_address: row.get(21)?, user_agent: row.get(22)?, request_id: None };
+    Ok(Record { run, step: Step { stage, role }, started_by: row.get(15)?, origin, step_job: row.get(20)? })
 }
 
 fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {

@@ -174,6 +174,11 @@ impl Step {
         }
     }
 
+    /// How many steps come after this one in this iteration.
+    pub fn later(self, plan: Plan) -> usize {
+        self.rest(plan).count()
+    }
+
     /// The part of `left` tokens that this step may use, so that the steps after it in this iteration get theirs.
     pub fn share(self, plan: Plan, left: u64) -> u64 {
         let own = self.role.weight();

@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// "Name three colours." in at most 48 tokens, whole and streamed.
 pub const PLAIN: &str = include_str!("recorded/chat.json");
@@ -23,17 +24,29 @@ pub struct Request {
     pub body: serde_json::Value,
 }
 
-/// What is written, and whether the connection then stays open in silence until the client leaves.
+/// What is written, and what the connection then does.
 pub struct Answer {
     bytes: Vec<u8>,
-    silent: bool,
+    then: Then,
 }
+
+#[derive(Clone, Copy)]
+enum Then {
+    HangUp,
+    /// Stays open until the client leaves.
+    Silence,
+    /// A space now and then until the client leaves.
+    Drip,
+}
+
+/// Between two drips: well below any limit of silence.
+const DRIP: Duration = Duration::from_millis(10);
 
 impl Answer {
     /// A whole answer.
     pub fn json(status: u16, body: &str) -> Self {
         let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close");
-        Self { bytes: format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into(), silent: false }
+        Self { bytes: format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into(), then: Then::HangUp }
     }
 
     /// A stream in one chunk, with its end.
@@ -47,17 +60,22 @@ impl Answer {
     pub fn half(text: &str) -> Self {
         let head =
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ntransfer-encoding: chunked";
-        Self { bytes: format!("{head}\r\n\r\n{:x}\r\n{text}\r\n", text.len()).into(), silent: false }
+        Self { bytes: format!("{head}\r\n\r\n{:x}\r\n{text}\r\n", text.len()).into(), then: Then::HangUp }
     }
 
     /// Bytes as they are.
     pub fn raw(text: &str) -> Self {
-        Self { bytes: text.as_bytes().to_vec(), silent: false }
+        Self { bytes: text.as_bytes().to_vec(), then: Then::HangUp }
     }
 
     /// Says no more, and does not hang up.
     pub fn and_silence(self) -> Self {
-        Self { silent: true, ..self }
+        Self { then: Then::Silence, ..self }
+    }
+
+    /// Never comes to an end, and is never silent for long.
+    pub fn and_drips(self) -> Self {
+        Self { then: Then::Drip, ..self }
     }
 }
 
@@ -95,7 +113,7 @@ impl ModelServer {
 
 fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Answer) {
     let Some(request) = read(&mut stream) else { return };
-    let Answer { bytes, silent } = match request.head.split(' ').nth(1) {
+    let Answer { bytes, then } = match request.head.split(' ').nth(1) {
         Some("/v1/models") => Answer::json(200, MODELS),
         Some("/v1/chat/completions") => {
             seen.lock().unwrap().push(request.clone());
@@ -104,8 +122,17 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Req
         _ => Answer::json(404, "{}"),
     };
     // A client that left early is part of what is tested.
-    if stream.write_all(&bytes).is_ok() && silent {
-        let _until_it_leaves = stream.read(&mut [0; 1]);
+    if stream.write_all(&bytes).is_err() {
+        return;
+    }
+    match then {
+        Then::HangUp => {}
+        Then::Silence => drop(stream.read(&mut [0; 1])),
+        Then::Drip => {
+            while stream.write_all(b" ").is_ok() {
+                std::thread::sleep(DRIP);
+            }
+        }
     }
 }
 

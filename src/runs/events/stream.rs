@@ -9,11 +9,10 @@ use std::time::Duration;
 use axum::response::sse::Event;
 use futures_util::Stream;
 use serde_json::json;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::store::{self, Written};
-use super::{Hub, Live};
+use super::{Ear, Hub, Live, RunEvent};
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::db::Db;
@@ -29,7 +28,7 @@ struct Reader {
     tasks: Tasks,
     run: i64,
     last: i64,
-    live: Receiver<Live>,
+    ear: Ear,
 }
 
 /// The events of `run` after number `last`, then those to come.
@@ -40,7 +39,7 @@ pub(in crate::runs) fn stream(
     run: i64,
     last: i64,
 ) -> impl Stream<Item = Result<Event, Infallible>> + use<> {
-    let mut reader = Reader { db, tasks, run, last, live: hub.listen(run) };
+    let mut reader = Reader { db, tasks, run, last, ear: hub.listen(run) };
     async_stream::stream! {
         loop {
             match reader.page().await {
@@ -97,9 +96,10 @@ impl Reader {
         tokio::select! {
             biased;
             () = self.tasks.stopping() => None,
-            heard = self.live.recv() => Some(match heard {
+            heard = self.ear.live.recv() => Some(match heard {
                 Ok(Live::Words(role, text)) => {
-                    Heard::Words(Event::default().event("delta").data(json!({"role": role, "text": &*text}).to_string()))
+                    let told = json!(RunEvent::Delta { role, text: text.to_string() });
+                    Heard::Words(Event::default().event("delta").data(told["data"].to_string()))
                 }
                 Ok(Live::Committed) | Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::Look,
             }),
