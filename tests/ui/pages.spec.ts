@@ -74,6 +74,8 @@ test('somebody without an organisation reads who can help', async ({ page, site 
   await signIn(page, 'newcomer', 'a password of their own');
   await expect(page.getByText('An administrator of yours can add you')).toBeVisible();
   await accessible(page);
+  await page.getByRole('link', { name: 'Organisations' }).click();
+  await expect(page.getByText('You are a member of none.')).toBeVisible();
 });
 
 test('a list that is on its way says so, one that cannot be read can be asked for again', async ({

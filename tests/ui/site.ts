@@ -90,6 +90,17 @@ export async function accessible(page: Page): Promise<void> {
   expect(told, page.url()).toEqual([]);
 }
 
+/** Sends a request as the page would, with its session; the reply's JSON. */
+export async function ask(page: Page, method: string, path: string, body?: unknown): Promise<any> {
+  return page.evaluate(
+    async ([method, path, body]) => {
+      const headers = { 'content-type': 'application/json' };
+      return (await fetch(path!, { method: method!, headers, body: body ?? null })).json();
+    },
+    [method, path, body === undefined ? null : JSON.stringify(body)] as const,
+  );
+}
+
 /** Runs a command as the server's operator does, on the same machine. */
 export function operate(site: Site, args: string[], input = ''): void {
   execFileSync(BINARY, ['--data-dir', site.dir, ...args], {

@@ -1,6 +1,6 @@
 // What the pages say when there is nothing yet, how far a keyboard gets, and names that are long.
 import { type Page } from '@playwright/test';
-import { accessible, createUser, expect, operate, signIn, test } from './site';
+import { accessible, ask, createUser, expect, operate, signIn, test } from './site';
 
 test('an empty list says what to do first, to whom may do it', async ({ page, site }) => {
   operate(site, ['org', 'create', '--name', 'Beginners', '--slug', 'beginners']);
@@ -56,6 +56,36 @@ test('Tab and Enter are enough to make a project and to read the audit log', asy
   await tabTo(page, 'Audit log');
   await page.keyboard.press('Enter');
   await expect(page.getByText('Created project Without a mouse')).toBeVisible();
+});
+
+test('a viewer sees everything and is offered nothing that would be refused', async ({ page, site }) => {
+  createUser(site, 'watcher', 'a password to watch with', ['--role', 'viewer', '--org', 'demo']);
+  operate(site, ['project', 'create', '--name', 'Not begun', '--requirements', 'A bell.', '--org', 'demo']);
+  await signIn(page, 'watcher', 'a password to watch with');
+  await page.getByRole('link', { name: 'Not begun' }).click();
+  await expect(page.getByRole('heading', { name: 'The agents have not started yet' })).toBeVisible();
+  await expect(page.locator('main').getByRole('button')).toHaveCount(0);
+  await page.goto(`/projects/${site.project}/runs/${site.run}`);
+  await page.getByRole('button', { name: /Requirement analysis/ }).click();
+  await expect(page.getByRole('button', { name: /Pause|Resume|Cancel|Retry|Run again/ })).toHaveCount(0);
+  await page.goto(`/projects/${site.project}/settings`);
+  await expect(page.getByLabel('Name')).toHaveJSProperty('readOnly', true);
+  await expect(page.locator('main').getByRole('button', { name: /Save|Delete/ })).toHaveCount(0);
+  await accessible(page);
+  const { items } = await ask(page, 'GET', '/api/organizations');
+  await page.goto(`/organizations/${items[0].id}`);
+  await expect(page.getByRole('cell', { name: 'watcher', exact: true })).toBeVisible();
+  await expect(page.locator('main').getByRole('button')).toHaveCount(0);
+  // What the navigation leads to can be read.
+  const links = page.getByRole('navigation', { name: 'Main' }).getByRole('link');
+  const names = await links.allTextContents();
+  expect(names.map((name) => name.trim())).toEqual(['Projects', 'Plugins', 'Organisations', 'My tokens']);
+  for (const name of names) {
+    await links.filter({ hasText: name.trim() }).click();
+    await expect(page.getByRole('heading', { level: 1, name: name.trim() })).toBeVisible();
+    await page.waitForLoadState('networkidle');
+    await expect(page.getByRole('alert')).toHaveCount(0);
+  }
 });
 
 test.describe('on a phone', () => {

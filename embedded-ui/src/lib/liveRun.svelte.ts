@@ -1,13 +1,13 @@
 // A run as it happens: the state of the page, fed by the event stream. Events are folded in once a frame, so
 // that a fast model does not make the page redraw for every token.
-import { RunStream, type Connection, type RunEvent } from './api/events';
-import type { Run } from './api/types';
+import { RunStream, type Connection } from './api/events';
+import type { Run, RunEvent } from './api/types';
 import { apply, startState, type RunState } from './runState';
 
 export class LiveRun {
   state = $state.raw<RunState>() as RunState;
   connection = $state<Connection>('connecting');
-  #waiting: { event: RunEvent; at: number }[] = [];
+  #waiting: RunEvent[] = [];
   #frame: ReturnType<typeof setTimeout> | undefined;
   #stream: RunStream;
 
@@ -35,7 +35,7 @@ export class LiveRun {
   }
 
   #receive(event: RunEvent): void {
-    this.#waiting.push({ event, at: Date.now() });
+    this.#waiting.push(event);
     // A timer and not an animation frame: a hidden tab gets no frames and would collect events without end.
     this.#frame ??= setTimeout(() => this.#fold(), 50);
   }
@@ -45,8 +45,8 @@ export class LiveRun {
     const waiting = this.#waiting;
     this.#waiting = [];
     let state = this.state;
-    for (const { event, at } of waiting) state = apply(state, event, at);
+    for (const event of waiting) state = apply(state, event);
     this.state = state;
-    for (const { event } of waiting) this.onChange(event);
+    for (const event of waiting) this.onChange(event);
   }
 }

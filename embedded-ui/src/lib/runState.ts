@@ -1,15 +1,14 @@
 // What the page knows about a run: one pure function folds each event of the stream into it. No network,
 // no framework; bounded, because a run may talk for hours.
-import type { RunEvent } from './api/events';
-import type { ProjectFile, Quota, Run, Severity, Stage } from './api/types';
+import type { Level, ProjectFile, Quota, Run, RunEvent, Severity, Stage } from './api/types';
 
 export type FileRow = { file: ProjectFile; role: string; findings: number; worst: Severity | null };
 export type Message = {
   key: number;
   role: string;
-  level: 'info' | 'warning' | 'error';
+  level: Level;
   text: string;
-  at: string | null;
+  at: string;
 };
 /** Milliseconds since the epoch, tokens used by then. */
 export type TokenPoint = [number, number];
@@ -59,8 +58,8 @@ function withPoint(points: TokenPoint[], point: TokenPoint): TokenPoint[] {
   return [...kept, [at, point[1]]];
 }
 
-/** Folds one event into the state; `now` stamps events that carry no time of their own. */
-export function apply(state: RunState, event: RunEvent, now: number): RunState {
+/** Folds one event into the state. */
+export function apply(state: RunState, event: RunEvent): RunState {
   switch (event.event) {
     case 'status':
       return { ...state, run: event.data };
@@ -78,22 +77,21 @@ export function apply(state: RunState, event: RunEvent, now: number): RunState {
     case 'finding': {
       const { file_id, count, worst } = event.data;
       const files = state.files.map((row) =>
-        row.file.id === file_id ? { ...row, findings: count, worst: count > 0 ? worst : null } : row,
+        row.file.id === file_id ? { ...row, findings: count, worst } : row,
       );
       return { ...state, files };
     }
     case 'tokens': {
-      const at = event.data.at === undefined ? now : Date.parse(event.data.at);
       return {
         ...state,
         run: { ...state.run, tokens_used: event.data.tokens_used, token_budget: event.data.token_budget },
         quota: event.data.quota ?? state.quota,
-        points: withPoint(state.points, [at, event.data.tokens_used]),
+        points: withPoint(state.points, [Date.parse(event.data.at), event.data.tokens_used]),
       };
     }
     case 'message': {
       const { role, level, text, at } = event.data;
-      const message = { key: state.messageCount, role, level, text, at: at ?? null };
+      const message = { key: state.messageCount, role, level, text, at };
       const messages = [...state.messages, message].slice(-MESSAGES_KEPT);
       return { ...state, messages, messageCount: state.messageCount + 1 };
     }

@@ -29,10 +29,13 @@ export async function call<T>(request: Promise<Outcome<T>>): Promise<Full<T>> {
   throw failure;
 }
 
+/** What `readAll` reads when nothing else is said; a page that shows such a list says so when it is full. */
+export const READ_AT_MOST = 2000;
+
 /** Reads a list to its end, page by page, but never more than `most` items. */
 export async function readAll<T>(
   page: (cursor: string | undefined) => Promise<List<T>>,
-  most = 2000,
+  most = READ_AT_MOST,
 ): Promise<T[]> {
   const items: T[] = [];
   let cursor: string | undefined;

@@ -1,28 +1,18 @@
 // The event stream of one run. EventSource resumes by itself with Last-Event-ID; when the browser gives up
 // (an HTTP error), the stream is opened again with `?after=` and a growing pause, until it is closed.
-import type { ProjectFile, Quota, Run, Severity, StageView } from './types';
-
-export type RunEvent =
-  | { event: 'status'; data: Run }
-  | { event: 'stage'; data: StageView }
-  | { event: 'file'; data: { file: ProjectFile; role: string } }
-  | {
-      event: 'finding';
-      data: { file_id: number; path: string; count: number; worst: Severity; plugin: string };
-    }
-  | {
-      event: 'tokens';
-      data: { tokens_used: number; token_budget: number | null; quota: Quota | null; at?: string };
-    }
-  | {
-      event: 'message';
-      data: { role: string; level: 'info' | 'warning' | 'error'; text: string; at?: string };
-    }
-  | { event: 'delta'; data: { role: string; text: string } };
+import type { Run, RunEvent } from './types';
 
 export type Connection = 'connecting' | 'live' | 'reconnecting' | 'closed';
 
-const NAMES = ['status', 'stage', 'file', 'finding', 'tokens', 'message', 'delta'] as const;
+const NAMES = [
+  'status',
+  'stage',
+  'file',
+  'finding',
+  'tokens',
+  'message',
+  'delta',
+] as const satisfies RunEvent['event'][];
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15000;
 

@@ -221,7 +221,7 @@ export interface paths {
         /** The organisations the caller belongs to; for site administrators, all. */
         get: operations["get_api_organizations"];
         put?: never;
-        /** Create an organisation with its tier's quotas. */
+        /** Create an organisation with its tier's quotas and, when `admin_email` is an active account's, its administrator. */
         post: operations["post_api_organizations"];
         delete?: never;
         options?: never;
@@ -256,7 +256,10 @@ export interface paths {
         /** The members of an organisation, newest first. */
         get: operations["get_api_organizations_id_members"];
         put?: never;
-        /** Give a person a role in an organisation, replacing the one they have there. */
+        /**
+         * Give a person a role in an organisation, replacing the one they have there. Who is in none of your organisations is
+         *     added by an administrator of the site, or gets an account in yours with `POST /api/users`.
+         */
         post: operations["post_api_organizations_id_members"];
         delete?: never;
         options?: never;
@@ -936,6 +939,11 @@ export interface components {
             /** @description The folder's name in the server's plugins folder. */
             slug?: string | null;
         };
+        /**
+         * @description How much a message matters.
+         * @enum {string}
+         */
+        Level: "info" | "warning" | "error";
         /** @description One page of a list. */
         List_AuditEntry: {
             items: {
@@ -1243,6 +1251,10 @@ export interface components {
             password: string;
             username: string;
         };
+        /** @description An organisation that was just made. */
+        MadeOrganization: components["schemas"]["Organization"] & {
+            administrator?: components["schemas"]["Member"] | null;
+        };
         /** @description The signed-in caller and what they may do. */
         Me: {
             name: string;
@@ -1294,6 +1306,9 @@ export interface components {
             username: string;
         };
         NewOrganization: {
+            /** @description The address of the account that becomes its org_admin. */
+            admin_email?: string | null;
+            /** @description Whom to write to about it. */
             contact_email?: string | null;
             name: string;
             /** @description Lower-case letters, digits and single dashes. */
@@ -1328,7 +1343,7 @@ export interface components {
             context_length?: number | null;
             /** @description Only these of its models; absent or empty: all it lists. */
             models?: string[];
-            /** @description Unique on the site: 1 to 50 of a-z A-Z 0-9 . - _ */
+            /** @description Unique in the organisation, or among the site's own: 1 to 50 of a-z A-Z 0-9 . - _ */
             name: string;
             /**
              * Format: int64
@@ -1364,7 +1379,7 @@ export interface components {
              * @description Days until it ends, 1 to 3650; absent or null: never.
              */
             expires_in_days?: number | null;
-            /** @description What it is for, 1 to 100 characters. */
+            /** @description What it is for, 1 to 100 printable characters. */
             name: string;
         };
         NewUserRequest: {
@@ -1609,6 +1624,68 @@ export interface components {
         RunError: {
             code: string;
             detail: string;
+        };
+        /** @description Something that happened in a run: `event` is the event's name in the stream, `data` its data. */
+        RunEvent: {
+            /** @description The run in its new state. */
+            data: components["schemas"]["Run"];
+            /** @enum {string} */
+            event: "status";
+        } | {
+            /** @description A stage in its new state. */
+            data: components["schemas"]["StageView"];
+            /** @enum {string} */
+            event: "stage";
+        } | {
+            /** @description A role wrote a file. */
+            data: {
+                file: components["schemas"]["ProjectFile"];
+                role: components["schemas"]["AgentRole"];
+            };
+            /** @enum {string} */
+            event: "file";
+        } | {
+            /** @description A plugin looked at a file; `worst` is null when it found nothing. */
+            data: {
+                count: number;
+                /** Format: int64 */
+                file_id: number;
+                path: string;
+                plugin: string;
+                worst?: components["schemas"]["Severity"] | null;
+            };
+            /** @enum {string} */
+            event: "finding";
+        } | {
+            /** @description What the run has used, and how the organisation's quota stands. */
+            data: {
+                at: components["schemas"]["Time"];
+                quota?: components["schemas"]["Quota"] | null;
+                /** Format: int64 */
+                token_budget?: number | null;
+                /** Format: int64 */
+                tokens_used: number;
+            };
+            /** @enum {string} */
+            event: "tokens";
+        } | {
+            /** @description The run has something to say about itself. */
+            data: {
+                at: components["schemas"]["Time"];
+                level: components["schemas"]["Level"];
+                role: components["schemas"]["AgentRole"];
+                text: string;
+            };
+            /** @enum {string} */
+            event: "message";
+        } | {
+            /** @description The model's words as they come. This one alone has no number and is not kept. */
+            data: {
+                role: components["schemas"]["AgentRole"];
+                text: string;
+            };
+            /** @enum {string} */
+            event: "delta";
         };
         /**
          * @description Where a run is: a stage, or at its end.
@@ -2146,7 +2223,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Organization"];
+                    "application/json": components["schemas"]["MadeOrganization"];
                 };
             };
             default: components["responses"]["Problem"];
