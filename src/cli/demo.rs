@@ -20,6 +20,7 @@ use crate::server::Running;
 const ORG: &str = "demo";
 const USER: &str = "demo";
 const PLUGIN: &str = "security-scanner";
+const PROJECT: &str = "URL shortener";
 const REQUIREMENT: &str = "Build a URL shortener with an HTTP API: POST /links takes a URL and answers with a short code, \
     GET /CODE redirects to it, GET /links/CODE tells how often it was used. Links survive a restart.";
 /// Enough for every role's turn on a small model, and an end within minutes.
@@ -58,7 +59,8 @@ impl Demo {
 struct Shown {
     password: String,
     project: i64,
-    run: Option<i64>,
+    /// As it stands; None when there is no model to work with.
+    run: Option<Value>,
 }
 
 async fn set_up(running: &Running, plugin: Option<&Path>) -> Result<Shown> {
@@ -74,11 +76,7 @@ async fn set_up(running: &Running, plugin: Option<&Path>) -> Result<Shown> {
     let token = login["access_token"].as_str().map(str::to_owned);
     let user = Client::new(Door::Unix(running.socket.clone()), token);
     let project = project(&user).await?;
-    let run = project["latest_run_id"].as_i64();
-    let run = match run {
-        Some(run) => Some(run),
-        None => start(&user, &project["id"]).await?,
-    };
+    let run = run(&user, &project).await?;
     Ok(Shown { password, project: project["id"].as_i64().unwrap_or_default(), run })
 }
 
@@ -117,19 +115,31 @@ async fn install(operator: &Client, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The demo's own project, the oldest of its name: no agent is set to work on what people made since.
 async fn project(user: &Client) -> Result<Value> {
-    let there = user.list("/api/projects", &[], 1).await?;
-    match there.items.into_iter().next() {
+    let there = user.all("/api/projects").await?;
+    match there.into_iter().rfind(|project| project["name"] == PROJECT) {
         Some(project) => Ok(project),
-        None => user.post("/api/projects", &json!({"name": "URL shortener", "requirements": REQUIREMENT})).await,
+        None => user.post("/api/projects", &json!({"name": PROJECT, "requirements": REQUIREMENT})).await,
     }
 }
 
+/// The run to watch: the one that goes on, else a new one.
+async fn run(user: &Client, project: &Value) -> Result<Option<Value>> {
+    if let Some(last) = project["latest_run_id"].as_i64() {
+        let last = user.get(&format!("/api/runs/{last}")).await?;
+        if !matches!(last["status"].as_str(), Some("completed" | "failed" | "canceled")) {
+            return Ok(Some(last));
+        }
+    }
+    start(user, &project["id"]).await
+}
+
 /// None when the site has no model: everything else can be looked at all the same.
-async fn start(user: &Client, project: &Value) -> Result<Option<i64>> {
+async fn start(user: &Client, project: &Value) -> Result<Option<Value>> {
     let body = json!({"token_budget": BUDGET, "max_iterations": 1});
     match user.post(&format!("/api/projects/{project}/runs"), &body).await {
-        Ok(run) => Ok(run["id"].as_i64()),
+        Ok(run) => Ok(Some(run)),
         Err(failure) if matches!(failure.code(), "no_model" | "model_not_found") => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -138,16 +148,18 @@ async fn start(user: &Client, project: &Value) -> Result<Option<i64>> {
 fn show(shown: &Shown, running: &Running, out: Output) -> Result<()> {
     let Shown { password, project, run } = shown;
     if out.is_json() {
+        let run = run.as_ref().map(|run| &run["id"]);
         return out.value(&json!({"username": USER, "password": password, "project_id": project, "run_id": run}));
     }
     let page = match run {
-        Some(run) => format!("/projects/{project}/runs/{run}"),
+        Some(run) => format!("/projects/{project}/runs/{}", run["id"]),
         None => format!("/projects/{project}"),
     };
     out.line(&format!("\nOpen      {}{page}", running.url()))?;
     out.line(&format!("User      {USER}"))?;
     out.line(&format!("Password  {password}   (until the next start)"))?;
     match run {
+        Some(run) if run["status"] == "paused" => out.line("\nThe run is paused: go on with it on that page.")?,
         Some(_) => out.line("\nThe agents are at work: watch the stages, the files and the tokens on that page.")?,
         None => out.line("\nThere is no model, so no agent works: give one with --model FILE.gguf.")?,
     }
