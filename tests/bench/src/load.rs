@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use tokio::task::{LocalSet, spawn_local};
 /// Before figures are taken, connections and caches come to rest.
 const WARM_UP: Duration = Duration::from_millis(300);
 
+/// Where the next page is said to end that is asked for once only: far beyond what there is.
+static ASKED: AtomicI64 = AtomicI64::new(i64::MAX);
+
 /// One request, sent over and over.
 #[derive(Clone)]
 pub struct Ask {
@@ -23,6 +27,8 @@ pub struct Ask {
     pub path: &'static str,
     pub token: String,
     pub body: Bytes,
+    /// Asks for another page each time, so that no reply can have been kept.
+    pub vary: bool,
     /// The status every answer must have: a figure made of refusals is none.
     pub wanted: u16,
 }
@@ -93,7 +99,9 @@ async fn connect(address: &str) -> std::io::Result<SendRequest<Full<Bytes>>> {
 
 async fn exchange(sender: &mut SendRequest<Full<Bytes>>, address: &str, ask: &Ask) -> Bytes {
     sender.ready().await.unwrap();
-    let mut request = Request::builder().method(ask.method).uri(ask.path).header("host", address);
+    let path =
+        if ask.vary { format!("{}&cursor={}", ask.path, ASKED.fetch_sub(1, Relaxed)) } else { ask.path.to_owned() };
+    let mut request = Request::builder().method(ask.method).uri(path).header("host", address);
     if !ask.token.is_empty() {
         request = request.header("authorization", format!("Bearer {}", ask.token));
     }

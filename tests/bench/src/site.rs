@@ -81,7 +81,7 @@ impl Site {
 
 fn post(server: &Server, path: &'static str, token: &str, body: &Value, wanted: u16) -> Value {
     let body = Bytes::from(body.to_string());
-    let ask = Ask { method: "POST", path, token: token.to_owned(), body, wanted };
+    let ask = Ask { method: "POST", path, token: token.to_owned(), body, vary: false, wanted };
     serde_json::from_slice(&load::once(&server.address, &ask)).unwrap()
 }
 
@@ -98,7 +98,8 @@ fn start(program: &Path, dir: &Path) -> (f64, f64) {
     let begun = Instant::now();
     // Once it says where it answers, it does.
     let server = Server::start(&mut command);
-    let health = Ask { method: "GET", path: "/healthz", token: String::new(), body: Bytes::new(), wanted: 200 };
+    let health =
+        Ask { method: "GET", path: "/healthz", token: String::new(), body: Bytes::new(), vary: false, wanted: 200 };
     load::once(&server.address, &health);
     let elapsed = begun.elapsed();
     let resident = at_rest(&server);
