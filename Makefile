@@ -2,7 +2,7 @@
 CARGO ?= cargo
 TARGET := target/x86_64-unknown-linux-gnu
 
-.PHONY: run test test-ui model engine plugin-runtime ui parts api check dist
+.PHONY: run test test-ui model engine plugin-runtime ui parts api check deny bench dist
 
 ## Build everything and serve a demo site over HTTPS on https://127.0.0.1:8443: agents at work, a plugin, somebody to sign in as.
 run: model parts
@@ -15,6 +15,7 @@ run: model parts
 ## the real sandbox, the plugin SDK under plain Python, the pages in a browser. What they need is installed or built.
 test: model parts
 	$(CARGO) test
+	sh tests/dist.sh $(TARGET)/debug/resoftai
 	sh tests/postgres.sh $(CARGO) test --lib --test it
 	$(CARGO) test -p resoftai-engine --profile engine
 	$(CARGO) test -p resoftai-sandbox
@@ -70,4 +71,5 @@ bench: parts
 dist: parts
 	$(CARGO) build --release
 	install -D -m 0755 $(TARGET)/release/resoftai dist/resoftai
+	! readelf -S dist/resoftai | grep -q '\.symtab'
 	sh tests/dist.sh dist/resoftai

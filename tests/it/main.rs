@@ -5,21 +5,26 @@
 
 mod access;
 mod app;
+mod audit;
 mod bad_input;
 mod binary;
 mod cli;
 mod cli_models;
 mod cli_plugins;
+mod database;
 mod demo;
 mod files;
 mod full_disk;
+mod isolation;
 mod model_server;
 mod models;
 mod models_elsewhere;
 mod openapi;
 mod pages;
+mod patience;
 mod plugins;
 mod projects;
 mod runs;
 mod runs_elsewhere;
+mod sd_notify;
 mod specification;

@@ -1,35 +1,57 @@
 //! The command lines of the specification that are built so far, as they are written there. `python -m resoftai.cli.admin`
 //! is `resoftai admin`, and its `http://localhost:8000` is where the server under test answers.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use serde_json::{Value, json};
 
 use crate::app::{App, BINARY, PASSWORD};
 
-/// The lines of one of its shell blocks, run in a shell that finds `resoftai`, on the site of `app`.
+/// How long a block may take, in seconds: a question that nobody answers must not hold up the tests.
+const LIMIT: u64 = 120;
+
+/// The lines of one of its shell blocks, run in a shell that finds `resoftai`, on the site of `app`. The first line shown
+/// names the terminal.
 fn shell(app: &App, block: &str) -> Command {
     let home = app.dir.path().join("home");
     std::fs::create_dir_all(&home).unwrap();
     if !home.join("resoftai").exists() {
         std::os::unix::fs::symlink(BINARY, home.join("resoftai")).unwrap();
     }
-    let block = block.replace("python -m resoftai.cli.admin", "resoftai admin");
+    let block = format!("tty\n{}", block.replace("python -m resoftai.cli.admin", "resoftai admin"));
     // A terminal of its own, as a person has one: passwords are asked for there.
-    let mut shell = Command::new("script");
-    shell.args(["-q", "-e", "-c", &block, "/dev/null"]).current_dir(&home).env_clear();
-    shell.env("HOME", &home).env("SHELL", "/bin/sh").env("RESOFTAI_DATA_DIR", app.dir.path());
-    shell.env("PATH", format!("{}:/usr/bin:/bin", home.display()));
+    let mut shell = Command::new("timeout");
+    shell.args([&LIMIT.to_string(), "script", "-q", "-e", "-c", &block, "/dev/null"]);
+    shell.current_dir(&home).env_clear().env("HOME", &home).env("SHELL", "/bin/sh");
+    shell.env("PATH", format!("{}:/usr/bin:/bin", home.display())).env("RESOFTAI_DATA_DIR", app.dir.path());
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
 }
 
-/// Runs a block, gives `answers` when their question is asked; what the terminal showed.
+/// Waits until `terminal` shows no keystrokes. What is typed between a question and that moment is thrown away, as it should
+/// be: nobody's password may appear because they were quick.
+fn hidden(terminal: &str) {
+    let flags = OFlags::RDONLY | OFlags::NOCTTY;
+    let terminal = rustix::fs::open(terminal, flags, Mode::empty()).unwrap();
+    let begun = Instant::now();
+    while tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO) {
+        assert!(begun.elapsed() < Duration::from_secs(LIMIT), "what is typed would be seen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs a block, types `answers` when their question is asked; what the terminal showed.
 fn run(app: &App, block: &str, answers: &[(&str, &str)]) -> String {
     let mut child = shell(app, block).spawn().unwrap();
-    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut terminal = String::new();
+    screen.read_line(&mut terminal).unwrap();
     let (mut shown, mut answered) = (Vec::new(), 0);
     for (question, answer) in answers {
         while !String::from_utf8_lossy(&shown[answered..]).contains(question) {
@@ -39,6 +61,7 @@ fn run(app: &App, block: &str, answers: &[(&str, &str)]) -> String {
             shown.extend_from_slice(&piece[..read]);
         }
         answered = shown.len();
+        hidden(terminal.trim());
         keys.write_all(answer.as_bytes()).unwrap();
     }
     screen.read_to_end(&mut shown).unwrap();
