@@ -18,6 +18,9 @@ use crate::base::error::{Error, Result};
 use crate::web::{Secure, problem};
 
 const USER_AGENT_MAX: usize = 500;
+/// Methods that are told apart in the metrics.
+const MEASURED: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Puts the whole chain around the rooms.
 pub fn wrap(router: Router, accounts: Accounts) -> Router {
@@ -62,8 +65,7 @@ async fn identify(accounts: &Accounts, request: &mut Request, id: &str) -> Resul
             .map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
         request_id: Some(id.to_owned()),
     };
-    let bearer = text(request.headers(), header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    let bearer = bearer.map(str::to_owned);
+    let bearer = text(request.headers(), header::AUTHORIZATION).and_then(bearer).map(str::to_owned);
     let cookie = text(request.headers(), header::COOKIE).and_then(session_cookie).map(str::to_owned);
     let caller = match (bearer, cookie) {
         (Some(token), _) => Some(known(accounts, &token, &origin).await?),
@@ -83,6 +85,12 @@ async fn identify(accounts: &Accounts, request: &mut Request, id: &str) -> Resul
         extensions.insert(Arc::new(caller));
     }
     Ok(())
+}
+
+/// The token of an `Authorization` header; a scheme has no case (RFC 9110, section 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
 }
 
 async fn known(accounts: &Accounts, token: &str, origin: &Origin) -> Result<Caller> {
@@ -159,8 +167,15 @@ fn protect(headers: &mut HeaderMap, path: &str, id: &str) {
 
 fn measure(method: &Method, route: String, path: &str, response: &Response, started: Instant, id: &str) {
     let (seconds, status) = (started.elapsed().as_secs_f64(), response.status().as_u16());
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    // Clients make up methods, and each would stay in memory as a series of its own.
+    let known = if MEASURED.contains(method) { method.as_str() } else { "other" };
+    let labels = [("method", known.to_owned()), ("route", route), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_duration_seconds", &labels[..2]).record(seconds);
-    tracing::debug!(request_id = id, %method, path, status, seconds, "request");
+    if response.status().is_client_error() {
+        // Who asks about a refusal names its id.
+        tracing::info!(request_id = id, %method, path, status, seconds, "refused");
+    } else {
+        tracing::debug!(request_id = id, %method, path, status, seconds, "request");
+    }
 }

@@ -5,6 +5,18 @@ use serde_json::{Value, json};
 use crate::app::{App, PASSWORD};
 
 #[tokio::test]
+async fn the_scheme_of_a_token_has_no_case() {
+    let app = App::start();
+    let token = app.person("ada", "admin", None).await;
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let headers = [("authorization", format!("{scheme} {token}"))];
+        assert_eq!(app.send("GET", "/api/auth/me", &headers, bytes::Bytes::new()).await.status, 200, "{scheme}");
+    }
+    let headers = [("authorization", "bearer nobody".to_owned())];
+    assert_eq!(app.send("GET", "/api/auth/me", &headers, bytes::Bytes::new()).await.body["code"], "token_refused");
+}
+
+#[tokio::test]
 async fn the_specifications_commands_set_a_site_up() {
     let app = App::start();
     let user = app.cli_json(

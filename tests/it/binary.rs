@@ -17,6 +17,15 @@ async fn it_says_how_it_is_and_what_it_can() {
         metrics.as_str().unwrap().contains("http_requests_total{method=\"GET\",route=\"/readyz\",status=\"200\"} 1"),
         "{metrics}"
     );
+    // Methods that clients make up are not told apart.
+    for method in ["AAAA1", "AAAA2"] {
+        assert_eq!(app.call(method, "/healthz", None, None).await.status, 405);
+    }
+    let metrics = app.call("GET", "/metrics", None, None).await.body;
+    assert!(
+        metrics.as_str().unwrap().contains("method=\"other\"") && !metrics.as_str().unwrap().contains("AAAA"),
+        "{metrics}"
+    );
     let docs = app.call("GET", "/api/docs/", None, None).await;
     assert_eq!(docs.status, 200);
     assert!(docs.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
