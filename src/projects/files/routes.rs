@@ -129,10 +129,12 @@ async fn put(
     Path(id): Path<i64>,
     Json(body): Json<FileChange>,
 ) -> Result<Json<ProjectFile>> {
-    let asked = permit.clone();
+    let (asked, expected) = (permit.clone(), body.expected_version);
     let (_, file) = projects.db.read(move |tx| store::find(tx, &asked, id)).await?;
+    // Nothing is put on the disk for a change that is refused anyhow.
+    store::check_version(&file, expected)?;
     let staged = projects.stage(ProjectPath::parse(&file.path)?, decode(body.content, body.encoding)?).await?;
-    let (now, expected) = (projects.clock.now(), body.expected_version);
+    let now = projects.clock.now();
     let written = projects.db.write(move |tx| {
         // It may have been deleted in the meantime.
         let (project, before) = store::find(tx, &permit, id)?;

@@ -99,6 +99,17 @@ fn make<A: Action>(
     Ok(made)
 }
 
+/// Whether the file still has the version that a change was made on.
+///
+/// # Errors
+/// `version_conflict`.
+pub fn check_version(file: &ProjectFile, expected: Option<i64>) -> Result<()> {
+    match expected {
+        Some(expected) if expected != file.version => Err(conflict(file, expected)),
+        _ => Ok(()),
+    }
+}
+
 fn add_version<A: Action>(
     tx: &mut Tx<'_>,
     permit: &Permit<A>,
@@ -108,9 +119,7 @@ fn add_version<A: Action>(
     file: &StagedFile,
     expected: Option<i64>,
 ) -> Result<ProjectFile> {
-    if let Some(expected) = expected.filter(|expected| *expected != before.version) {
-        return Err(conflict(before, expected));
-    }
+    check_version(before, expected)?;
     if before.sha256 == file.sha256 && before.path == file.path.as_str() {
         return Ok(before.clone());
     }
