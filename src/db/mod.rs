@@ -222,9 +222,7 @@ impl Db {
                 if handle.join().is_err() {
                     tracing::error!("a database thread had panicked");
                 }
-                // What came after the end is let go, so that nobody waits for its answer.
-                queue.1.close();
-                while queue.1.try_recv().is_ok() {}
+                shut(&queue.1);
             }
             Ok(())
         });
@@ -259,8 +257,25 @@ async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'sta
 
 type Queue = (Sender<Message>, Receiver<Message>);
 
+/// A thread's end of its queue. When the thread dies, nobody is left waiting for an answer that cannot come.
+struct Served(Receiver<Message>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            shut(&self.0);
+        }
+    }
+}
+
+/// Takes no more, and lets go of what is queued.
+fn shut(queue: &Receiver<Message>) {
+    queue.close();
+    while queue.try_recv().is_ok() {}
+}
+
 fn spawn(name: &str, queue: &Queue, life: impl FnOnce(&Receiver<Message>) + Send + 'static) -> Result<Thread> {
-    let served = queue.1.clone();
-    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || life(&served))?;
+    let served = Served(queue.1.clone());
+    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || life(&served.0))?;
     Ok(Thread { handle, queue: queue.clone() })
 }

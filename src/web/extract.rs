@@ -40,9 +40,6 @@ impl Pace {
     }
 }
 
-/// Bytes a JSON reply has room for at first.
-const REPLY_SIZE: usize = 8 * 1024;
-
 /// How large a JSON body the matched route takes; put on a route as an extension.
 #[derive(Clone, Copy)]
 pub struct BodyLimit(pub usize);
@@ -136,10 +133,8 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        // A page of a list fits without growing on the way.
-        let mut body = Vec::with_capacity(REPLY_SIZE);
-        match serde_json::to_writer(&mut body, &self.0) {
-            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
             Err(cause) => Error::internal(cause).into_response(),
         }
     }

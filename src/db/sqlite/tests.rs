@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::base::error::Error;
-use crate::db::{Db, DbError, Migration, Options, params};
+use crate::db::job::{Message, Task};
+use crate::db::{Db, DbError, Migration, Options, Tx, ask, params, spawn};
 
 const SCHEMA: Migration = Migration::new(
     1,
@@ -92,4 +94,16 @@ async fn a_short_read_stays_where_it_is_and_a_long_one_begins_anew_elsewhere() {
     assert_eq!(count(100_000).await, (Some(100_000), false));
     assert_eq!(runs.load(Ordering::SeqCst), 202);
     assert_eq!(count(20).await, (Some(20), true));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_thread_that_died() {
+    let queue = async_channel::bounded(8);
+    let (job, answer) = Task::boxed(|_: &mut Tx<'_>| Ok(()), false);
+    queue.0.try_send(Message::Run(job)).ok().unwrap();
+    let thread = spawn("dies", &queue, |_| panic!("on purpose")).unwrap();
+    assert!(thread.handle.join().is_err());
+    assert!(answer.await.is_err(), "what was queued is let go");
+    let (job, answer) = Task::boxed(|_: &mut Tx<'_>| Ok(()), false);
+    assert_eq!(ask(&queue.0, Duration::from_secs(1), job, answer).await.unwrap_err().code(), "database_closed");
 }
