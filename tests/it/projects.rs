@@ -27,6 +27,36 @@ async fn a_project_lives_changes_and_dies_and_the_trail_remembers() {
 }
 
 #[tokio::test]
+async fn a_list_asked_for_again_tells_what_was_written_since_and_nothing_of_others() {
+    let app = App::start();
+    app.org("acme");
+    app.org("globex");
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    let bob = app.person("bob", "developer", Some("acme")).await;
+    let eve = app.person("eve", "developer", Some("globex")).await;
+    let names = async |token: &str| {
+        let list = app.call("GET", "/api/projects?limit=20", Some(token), None).await.body;
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut told = vec![names(&ada).await];
+    let made = app.call("POST", "/api/projects", Some(&bob), Some(json!({"name": "One"}))).await.body;
+    let path = format!("/api/projects/{}", made["id"]);
+    for (method, body) in [("GET", None), ("PUT", Some(json!({"name": "Two"}))), ("DELETE", None)] {
+        assert!(app.call(method, &path, Some(&bob), body).await.status < 300);
+        // The second reply may be the kept one.
+        told.push(names(&ada).await);
+        assert_eq!(names(&bob).await, *told.last().unwrap());
+        assert_eq!(names(&eve).await, Vec::<String>::new());
+    }
+    assert_eq!(told, [vec![], vec!["One".to_owned()], vec!["Two".to_owned()], vec![]]);
+}
+
+#[tokio::test]
 async fn concurrent_callers_get_exactly_the_limit() {
     let app = Arc::new(App::start());
     app.org("acme");

@@ -135,6 +135,19 @@ struct Lab {
 }
 
 impl Lab {
+    /// Every answer is good, and those to the roles that are `held` wait for the gate.
+    async fn gated(held: impl Fn(&str) -> bool + Send + Sync + 'static) -> (Self, Gate) {
+        let gate = Gate::default();
+        let shut = gate.clone();
+        let answer = move |role: &str, _| {
+            if held(role) {
+                shut.pass();
+            }
+            good(role)
+        };
+        (Self::new(8192, answer).await, gate)
+    }
+
     /// `answer` gets the role and how often it was asked, from 1.
     async fn new(context: u32, answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
         let app = App::start();
@@ -355,13 +368,7 @@ async fn a_review_sends_the_work_back_until_the_limit_and_the_trail_knows_from_w
 
 #[tokio::test]
 async fn a_paused_run_begins_no_turn_until_it_is_resumed() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let lab = Lab::new(8192, move |role, _| {
-        held.pass();
-        good(role)
-    })
-    .await;
+    let (lab, gate) = Lab::gated(|_| true).await;
     let path = lab.start(json!({})).await;
     lab.asked(1).await;
     assert_eq!(lab.call("POST", &format!("{path}/pause"), None).await["status"], "paused");
@@ -410,15 +417,7 @@ async fn a_stage_that_failed_is_retried_and_the_run_then_completes() {
 
 #[tokio::test]
 async fn a_reader_that_was_cut_off_takes_the_stream_up_in_the_middle_of_the_run() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let lab = Lab::new(8192, move |role, _| {
-        if role == "developer" {
-            held.pass();
-        }
-        good(role)
-    })
-    .await;
+    let (lab, gate) = Lab::gated(|role| role == "developer").await;
     let path = lab.start(json!({})).await;
     let mut first = lab.follow(&path, 0).await;
     let mut last = 0;
@@ -497,13 +496,7 @@ async fn a_turn_that_does_not_fit_into_the_budget_is_not_begun() {
 
 #[tokio::test]
 async fn a_turn_whose_commit_failed_is_done_again_and_both_are_counted() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let lab = Lab::new(8192, move |role, _| {
-        held.pass();
-        good(role)
-    })
-    .await;
+    let (lab, gate) = Lab::gated(|_| true).await;
     let path = lab.start(json!({})).await;
     lab.asked(1).await;
     // Only the commit of a turn writes there.
@@ -520,13 +513,7 @@ async fn a_turn_whose_commit_failed_is_done_again_and_both_are_counted() {
 
 #[tokio::test]
 async fn a_run_that_another_server_canceled_in_the_middle_of_a_turn_hears_no_more() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let lab = Lab::new(8192, move |role, _| {
-        held.pass();
-        good(role)
-    })
-    .await;
+    let (lab, gate) = Lab::gated(|_| true).await;
     let path = lab.start(json!({})).await;
     lab.asked(1).await;
     lab.app.sql("UPDATE runs SET status = 'canceled', step_job = NULL; DELETE FROM jobs WHERE kind = 'run.step'");
