@@ -96,3 +96,38 @@ pub struct OrganizationCreate;
 impl Action for OrganizationCreate {
     const PERMISSION: Permission = Permission::OrganizationCreate;
 }
+
+pub struct TeamManage;
+impl Action for TeamManage {
+    const PERMISSION: Permission = Permission::TeamManage;
+}
+
+pub struct OrganizationDelete;
+impl Action for OrganizationDelete {
+    const PERMISSION: Permission = Permission::OrganizationDelete;
+}
+
+pub struct OrganizationSuspend;
+impl Action for OrganizationSuspend {
+    const PERMISSION: Permission = Permission::OrganizationSuspend;
+}
+
+pub struct RoleManage;
+impl Action for RoleManage {
+    const PERMISSION: Permission = Permission::RoleManage;
+}
+
+pub struct AuditExport;
+impl Action for AuditExport {
+    const PERMISSION: Permission = Permission::AuditExport;
+}
+
+pub struct AuditManage;
+impl Action for AuditManage {
+    const PERMISSION: Permission = Permission::AuditManage;
+}
+
+pub struct UserErase;
+impl Action for UserErase {
+    const PERMISSION: Permission = Permission::UserErase;
+}

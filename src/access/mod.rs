@@ -27,6 +27,11 @@ pub struct OrgId(pub i64);
 #[serde(transparent)]
 pub struct UserId(pub i64);
 
+/// A team's id; here because a role may be held in a single team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct TeamId(pub i64);
+
 /// What kind of being acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

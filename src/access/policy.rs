@@ -32,10 +32,16 @@ pub enum Permission {
     OrganizationManage,
     OrganizationCreate,
     TeamManage,
+    OrganizationDelete,
+    OrganizationSuspend,
+    RoleManage,
+    AuditExport,
+    AuditManage,
+    UserErase,
 }
 
 /// Every permission with its code, in the order of the enum.
-pub const CATALOGUE: [(Permission, &str); 20] = [
+pub const CATALOGUE: [(Permission, &str); 26] = [
     (Permission::ProjectCreate, "project.create"),
     (Permission::ProjectRead, "project.read"),
     (Permission::ProjectUpdate, "project.update"),
@@ -56,6 +62,12 @@ pub const CATALOGUE: [(Permission, &str); 20] = [
     (Permission::OrganizationManage, "organization.manage"),
     (Permission::OrganizationCreate, "organization.create"),
     (Permission::TeamManage, "team.manage"),
+    (Permission::OrganizationDelete, "organization.delete"),
+    (Permission::OrganizationSuspend, "organization.suspend"),
+    (Permission::RoleManage, "role.manage"),
+    (Permission::AuditExport, "audit.export"),
+    (Permission::AuditManage, "audit.manage"),
+    (Permission::UserErase, "user.erase"),
 ];
 
 impl Permission {
@@ -121,8 +133,16 @@ const DEVELOPER: PermissionSet = VIEWER.union(PermissionSet::of(&[
     P::ModelUse,
 ]));
 const TEAM_ADMIN: PermissionSet = DEVELOPER.union(PermissionSet::of(&[P::UserInvite, P::TeamManage]));
-const ORG_ADMIN: PermissionSet =
-    TEAM_ADMIN.union(PermissionSet::of(&[P::AuditRead, P::ModelManage, P::OrganizationManage, P::UserManage]));
+const ORG_ADMIN: PermissionSet = TEAM_ADMIN.union(PermissionSet::of(&[
+    P::AuditRead,
+    P::AuditExport,
+    P::AuditManage,
+    P::ModelManage,
+    P::OrganizationManage,
+    P::OrganizationDelete,
+    P::RoleManage,
+    P::UserManage,
+]));
 const SUPER_ADMIN: PermissionSet = PermissionSet((1 << CATALOGUE.len()) - 1);
 
 impl Role {
