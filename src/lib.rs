@@ -15,6 +15,7 @@ pub mod net;
 pub mod access;
 pub mod audit;
 pub mod jobs;
+pub mod notices;
 pub mod web;
 
 // Rooms: a folder a noun.

@@ -23,6 +23,7 @@ mod login;
 mod lookup;
 mod member;
 mod model;
+mod notice;
 mod org;
 mod plugin;
 mod plugin_folder;
@@ -205,6 +206,9 @@ pub enum Command {
     /// What an organisation may use, and has used.
     #[command(subcommand)]
     Quota(quota::QuotaCommand),
+    /// What the site tells you.
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
     /// Projects.
     #[command(subcommand)]
     Project(project::ProjectCommand),
@@ -310,6 +314,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Member(command) => member::run(&command, context).await,
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
+        Command::Notice(command) => notice::run(&command, context).await,
         Command::Project(command) => project::run(&command, context).await,
         Command::File(command) => file::run(&command, context).await,
         Command::Run(args) => run::start(&args, context).await,

@@ -34,6 +34,7 @@ pub const BUILTIN: &[Migration] = &[
     ),
     Migration::new(45, "audit_no_replace", "")
         .dialects(include_str!("../../migrations/0045_audit_no_replace.sqlite.sql"), ""),
+    Migration::new(55, "notices", include_str!("../../migrations/0055_notices.sql")),
 ];
 
 /// One step of the schema.

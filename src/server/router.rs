@@ -17,6 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::db::Db;
 use crate::llm::Llm;
+use crate::notices::Notices;
 use crate::orgs::Orgs;
 use crate::plugins::Plugins;
 use crate::projects::Projects;
@@ -55,6 +56,7 @@ fn rooms(app: &App) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(app.accounts.clone().routes(orgs.clone()))
         .merge(orgs.routes())
+        .merge(Notices::new(app.db.clone(), app.clock.clone()).routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())
         .merge(app.projects.clone().routes())

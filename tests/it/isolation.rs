@@ -50,6 +50,7 @@ struct Names {
     provider: i64,
     token: i64,
     user: i64,
+    notice: i64,
 }
 
 impl Names {
@@ -65,13 +66,14 @@ impl Names {
             provider: 900_000_005,
             token: 900_000_006,
             user: 900_000_007,
+            notice: 900_000_008,
         }
     }
 
-    fn words(&self) -> [String; 9] {
-        let ids = [self.org, self.project, self.file, self.run, self.provider, self.token, self.user];
-        let [org, project, file, run, provider, token, user] = ids.map(|id| id.to_string());
-        [self.slug.clone(), self.username.clone(), org, project, file, run, provider, token, user]
+    fn words(&self) -> [String; 10] {
+        let ids = [self.org, self.project, self.file, self.run, self.provider, self.token, self.user, self.notice];
+        let [org, project, file, run, provider, token, user, notice] = ids.map(|id| id.to_string());
+        [self.slug.clone(), self.username.clone(), org, project, file, run, provider, token, user, notice]
     }
 }
 
@@ -144,6 +146,7 @@ impl Site {
             provider: id(&provider),
             token: id(&token["token"]),
             user,
+            notice: notice(&app, org),
         };
         let mut site = Self { app, root, owner, viewer, stranger, elsewhere, names, _models: models };
         site.names.file = site.file().await;
@@ -189,7 +192,7 @@ impl Site {
     #[allow(clippy::too_many_lines, reason = "it is a table")]
     fn cases(&self, names: &Names) -> Vec<Case> {
         use Whose::{Draw, List, Own, Personal, Public, Read, Site, Write};
-        let Names { slug, username, org, project, file, run, provider, token, user } = names;
+        let Names { slug, username, org, project, file, run, provider, token, user, notice } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -220,6 +223,9 @@ impl Site {
             plain("GET /api/auth/me", Own),
             plain("GET /api/tokens", Own),
             plain("POST /api/tokens", Own).json(&json!({"name": "mine"})),
+            plain("GET /api/notices", Own),
+            plain("POST /api/notices/read", Own),
+            of("POST /api/notices/{id}/read", Personal, notice),
             plain("GET /api/plugins", Own),
             plugin("GET /api/plugins/{slug}", Own),
             plain("GET /api/organizations", List { viewer: true }),
@@ -341,6 +347,16 @@ async fn made(app: &App, token: &str, address: &str, body: &Value) -> Value {
     let reply = app.call("POST", address, Some(token), Some(body.clone())).await;
     assert_eq!(reply.status, 201, "{address} {body}: {}", reply.body);
     reply.body
+}
+
+/// A notice to the owner.
+fn notice(app: &App, org: i64) -> i64 {
+    let owner = "(SELECT id FROM users WHERE username = 'nightingale-owner')";
+    app.sql(&format!(
+        "INSERT INTO notices (id, user_id, organization_id, kind, text, created_at) \
+         VALUES (800000001, {owner}, {org}, 'test', '{OURS}', 0)"
+    ));
+    800_000_001
 }
 
 /// A person with a personal token, which outlives signing out.

@@ -19,6 +19,7 @@ mod isolation;
 mod model_server;
 mod models;
 mod models_elsewhere;
+mod notices;
 mod openapi;
 mod pages;
 mod patience;

@@ -211,6 +211,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's notices. The local operator has none: they are for people with accounts. */
+        get: operations["get_api_notices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notices/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark all of the caller's notices as read. */
+        post: operations["post_api_notices_read"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notices/{id}/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark one of the caller's notices as read. */
+        post: operations["post_api_notices_id_read"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations": {
         parameters: {
             query?: never;
@@ -1392,6 +1443,36 @@ export interface components {
             role?: string | null;
             username: string;
         };
+        /** @description A notice as it is shown to the person it is for. */
+        Notice: {
+            created_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            /** @description What it tells of, such as `quota_warning`: for programs, stable. */
+            kind: string;
+            /** @description The page that shows more, a path of this site. */
+            link?: string | null;
+            /**
+             * Format: int64
+             * @description The organisation it is about; null: the person or the site.
+             */
+            organization_id?: number | null;
+            read_at?: components["schemas"]["Time"] | null;
+            /** @description For people. */
+            text: string;
+        };
+        /** @description One page of the caller's notices. */
+        NoticeList: {
+            /** @description Unread ones first, the newest first among each. */
+            items: components["schemas"]["Notice"][];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description How many are unread, over all pages.
+             */
+            unread: number;
+        };
         Organization: {
             contact_email?: string | null;
             created_at: components["schemas"]["Time"];
@@ -1561,6 +1642,11 @@ export interface components {
         /** @description An organisation's quotas. */
         QuotaList: {
             items: components["schemas"]["Quota"][];
+        };
+        /** @description How many notices were marked. */
+        ReadNotices: {
+            /** Format: int64 */
+            read: number;
         };
         Readiness: {
             checks: components["schemas"]["Check"][];
@@ -2176,6 +2262,71 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["List_Model"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_notices: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_notices_read: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReadNotices"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_notices_id_read: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };

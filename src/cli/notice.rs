@@ -1,0 +1,37 @@
+//! `resoftai notice`: what the site tells you.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::cli::failure::Result;
+use crate::cli::{Context, ListArgs};
+
+#[derive(Debug, Subcommand)]
+pub enum NoticeCommand {
+    /// List your notices, unread ones first.
+    List(ListArgs),
+    /// Mark notices as read.
+    Read {
+        /// The notice's number; without one, all.
+        id: Option<i64>,
+    },
+}
+
+pub async fn run(command: &NoticeCommand, context: &Context) -> Result<()> {
+    match command {
+        NoticeCommand::List(list) => {
+            let page = context.client.list("/api/notices", &[], list.most()).await?;
+            let columns =
+                [("id", "id"), ("since", "created_at"), ("read", "read_at"), ("kind", "kind"), ("text", "text")];
+            context.out.list(&page, &columns, "There are no notices.")
+        }
+        NoticeCommand::Read { id: Some(id) } => {
+            context.client.act(&format!("/api/notices/{id}/read")).await?;
+            context.out.done(&json!({"read": 1}), &format!("Notice {id} is read."))
+        }
+        NoticeCommand::Read { id: None } => {
+            let done = context.client.act("/api/notices/read").await?;
+            context.out.done(&done, &format!("{} notices are read now.", done["read"]))
+        }
+    }
+}

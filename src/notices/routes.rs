@@ -1,0 +1,80 @@
+//! Notices over HTTP: each sees their own.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Notice, Notices, store};
+use crate::base::error::{Error, Result};
+use crate::base::page::PageQuery;
+use crate::web::{Json, Path, Problem, Query, SignedIn};
+
+impl Notices {
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new().routes(routes!(list)).routes(routes!(read_all)).routes(routes!(read_one)).with_state(self)
+    }
+}
+
+/// One page of the caller's notices.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct NoticeList {
+    /// Unread ones first, the newest first among each.
+    items: Vec<Notice>,
+    /// Pass as `cursor` for the next page; null at the end.
+    next_cursor: Option<String>,
+    /// How many are unread, over all pages.
+    unread: i64,
+}
+
+/// The caller's notices. The local operator has none: they are for people with accounts.
+#[utoipa::path(get, path = "/api/notices", tag = "notices", params(PageQuery),
+    responses((status = 200, body = NoticeList), (status = "default", response = Problem)))]
+async fn list(
+    State(notices): State<Notices>,
+    SignedIn(caller): SignedIn,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<NoticeList>> {
+    let page = query.check()?;
+    let Some(user) = caller.user else {
+        return Ok(Json(NoticeList { items: Vec::new(), next_cursor: None, unread: 0 }));
+    };
+    let read = notices.db.read(move |tx| Ok((store::list(tx, user, page)?, store::unread(tx, user)?)));
+    let (items, unread) = read.await?;
+    let list = page.list(items, store::place);
+    Ok(Json(NoticeList { items: list.items, next_cursor: list.next_cursor, unread }))
+}
+
+/// Mark one of the caller's notices as read.
+#[utoipa::path(post, path = "/api/notices/{id}/read", tag = "notices", params(("id" = i64, Path)),
+    responses((status = 204), (status = "default", response = Problem)))]
+async fn read_one(
+    State(notices): State<Notices>,
+    SignedIn(caller): SignedIn,
+    Path(id): Path<i64>,
+) -> Result<StatusCode> {
+    let user = caller.user.ok_or_else(|| Error::not_found("such notice"))?;
+    let now = notices.clock.now();
+    if notices.db.write(move |tx| store::read_one(tx, user, id, now)).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Error::not_found("such notice"))
+}
+
+/// How many notices were marked.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct ReadNotices {
+    read: u64,
+}
+
+/// Mark all of the caller's notices as read.
+#[utoipa::path(post, path = "/api/notices/read", tag = "notices",
+    responses((status = 200, body = ReadNotices), (status = "default", response = Problem)))]
+async fn read_all(State(notices): State<Notices>, SignedIn(caller): SignedIn) -> Result<Json<ReadNotices>> {
+    let Some(user) = caller.user else { return Ok(Json(ReadNotices { read: 0 })) };
+    let now = notices.clock.now();
+    let read = notices.db.write(move |tx| store::read_all(tx, user, now)).await?;
+    Ok(Json(ReadNotices { read }))
+}
