@@ -18,13 +18,15 @@ export type Site = {
   username: string;
   password: string;
   project: number;
+  /** The demo's run; undefined on a site without a model. */
   run: number;
   dir: string;
 };
 
-async function start(dir: string): Promise<{ process: ChildProcess; site: Site }> {
+async function start(dir: string, model: boolean): Promise<{ process: ChildProcess; site: Site }> {
   const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
-  const process = spawn(BINARY, [...args, '--model', MODEL, '--plugin', PLUGIN], {
+  const work = model ? ['--model', MODEL, '--plugin', PLUGIN] : [];
+  const process = spawn(BINARY, [...args, ...work], {
     env: {},
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -39,11 +41,13 @@ async function start(dir: string): Promise<{ process: ChildProcess; site: Site }
   return { process, site: { url: address, username, password, project: project_id, run: run_id, dir } };
 }
 
-export const test = base.extend<{ signedIn: Page }, { site: Site }>({
+export const test = base.extend<{ signedIn: Page }, { model: boolean; site: Site }>({
+  /** Whether agents work on the demo's project while the tests look on. */
+  model: [true, { option: true, scope: 'worker' }],
   site: [
-    async ({}, use) => {
+    async ({ model }, use) => {
       const dir = mkdtempSync(join(tmpdir(), 'resoftai-ui-'));
-      const { process, site } = await start(dir);
+      const { process, site } = await start(dir, model);
       await use(site);
       const ended = new Promise((done) => process.once('exit', done));
       process.kill('SIGTERM');
@@ -79,15 +83,32 @@ export async function signIn(page: Page, username: string, password: string): Pr
   await expect(page.getByRole('heading', { name: 'Projects', exact: true })).toBeVisible();
 }
 
-/** No serious barrier, by the rules of WCAG 2.2 A and AA that a program can check. */
-export async function accessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page })
-    .withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'])
-    .analyze();
+/** No serious barrier, by the rules of WCAG 2.2 A and AA that a program can check; `only` one of them. */
+export async function accessible(page: Page, only?: string): Promise<void> {
+  const axe = new AxeBuilder({ page });
+  if (only) axe.withRules(only);
+  else axe.withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']);
+  const { violations } = await axe.analyze();
   const told = violations.map(
     ({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(' ')).join(', ')}`,
   );
   expect(told, page.url()).toEqual([]);
+}
+
+/** The page as it stands can be read in both themes, on a desk and on a phone. Nothing is loaded anew. */
+export async function readable(page: Page): Promise<void> {
+  await expect(page.getByRole('heading').first()).toBeVisible();
+  await expect(page.getByText(/^Loading /)).toHaveCount(0);
+  const desk = page.viewportSize()!;
+  await accessible(page);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await accessible(page, 'color-contrast');
+  await page.setViewportSize({ width: 390, height: 844 });
+  await accessible(page);
+  const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  expect(tooWide, `${page.url()} is too wide for a phone`).toBeLessThanOrEqual(0);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.setViewportSize(desk);
 }
 
 /** Sends a request as the page would, with its session; the reply's JSON. */

@@ -73,13 +73,16 @@ test('a viewer sees everything and is offered nothing that would be refused', as
   await expect(page.locator('main').getByRole('button', { name: /Save|Delete/ })).toHaveCount(0);
   await accessible(page);
   const { items } = await ask(page, 'GET', '/api/organizations');
-  await page.goto(`/organizations/${items[0].id}`);
+  await page.goto(`/organizations/${items[0].id}/people`);
   await expect(page.getByRole('cell', { name: 'watcher', exact: true })).toBeVisible();
+  // A part that would be refused is not among the tabs.
+  const parts = page.getByRole('navigation', { name: 'Organisation' }).getByRole('link');
+  expect((await parts.allTextContents()).map((name) => name.trim())).not.toContain('Audit');
   await expect(page.locator('main').getByRole('button')).toHaveCount(0);
   // What the navigation leads to can be read.
   const links = page.getByRole('navigation', { name: 'Main' }).getByRole('link');
   const names = await links.allTextContents();
-  expect(names.map((name) => name.trim())).toEqual(['Projects', 'Plugins', 'Organisations', 'My tokens']);
+  expect(names.map((name) => name.trim())).toEqual(['Projects', 'Plugins', 'Organisations', 'My account']);
   for (const name of names) {
     await links.filter({ hasText: name.trim() }).click();
     await expect(page.getByRole('heading', { level: 1, name: name.trim() })).toBeVisible();

@@ -1,6 +1,11 @@
 // Which page an address names. Pure, so that every address has a test.
 
-export type ProjectTab = 'run' | 'files' | 'findings' | 'runs' | 'settings';
+const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings'] as const;
+const ORGANIZATION_TABS = ['overview', 'people', 'usage', 'audit'] as const;
+const ACCOUNT_TABS = ['account', 'tokens'] as const;
+export type ProjectTab = (typeof PROJECT_TABS)[number];
+export type OrganizationTab = (typeof ORGANIZATION_TABS)[number];
+export type AccountTab = (typeof ACCOUNT_TABS)[number];
 export type Route =
   | { page: 'projects' }
   | { page: 'new-project' }
@@ -8,14 +13,22 @@ export type Route =
   | { page: 'audit' }
   | { page: 'plugins' }
   | { page: 'models' }
-  | { page: 'tokens' }
+  | { page: 'account'; tab: AccountTab }
   | { page: 'organizations' }
-  | { page: 'organization'; id: number }
+  | { page: 'organization'; id: number; tab: OrganizationTab }
   | { page: 'not-found' };
 
+const NOWHERE: Route = { page: 'not-found' };
 const ID = /^[1-9]\d{0,18}$/;
 const idOf = (part: string | undefined): number | null =>
   part !== undefined && ID.test(part) ? Number(part) : null;
+
+/** The tab that the rest of an address names; the first one stands for no rest and has no address of its own. */
+function tabOf<Tab extends string>(tabs: readonly [Tab, ...Tab[]], parts: string[]): Tab | null {
+  const [first, ...others] = tabs;
+  if (parts.length === 0) return first;
+  return parts.length === 1 ? (others.find((tab) => tab === parts[0]) ?? null) : null;
+}
 
 const PLAIN: Record<string, Route> = {
   '': { page: 'projects' },
@@ -24,31 +37,37 @@ const PLAIN: Record<string, Route> = {
   audit: { page: 'audit' },
   plugins: { page: 'plugins' },
   models: { page: 'models' },
-  tokens: { page: 'tokens' },
   organizations: { page: 'organizations' },
 };
 
 function projectRoute(id: number, parts: string[]): Route {
-  const [tab, item, ...rest] = parts;
-  const none: Route = { page: 'not-found' };
-  if (rest.length > 0) return none;
-  const itemId = idOf(item);
-  if (item !== undefined && itemId === null) return none;
   const base = { page: 'project' as const, id, fileId: null, runId: null };
-  if (tab === undefined) return { ...base, tab: 'run' };
-  if (tab === 'files') return { ...base, tab, fileId: itemId };
-  if (tab === 'runs' && itemId !== null) return { ...base, tab: 'run', runId: itemId };
-  if (item !== undefined) return none;
-  if (tab === 'runs' || tab === 'findings' || tab === 'settings') return { ...base, tab };
-  return none;
+  const [tab, item, ...rest] = parts;
+  const itemId = idOf(item);
+  if (itemId !== null && rest.length === 0) {
+    if (tab === 'files') return { ...base, tab, fileId: itemId };
+    return tab === 'runs' ? { ...base, tab: 'run', runId: itemId } : NOWHERE;
+  }
+  const named = tabOf(PROJECT_TABS, parts);
+  return named ? { ...base, tab: named } : NOWHERE;
+}
+
+function organizationRoute(id: number, parts: string[]): Route {
+  const tab = tabOf(ORGANIZATION_TABS, parts);
+  return tab ? { page: 'organization', id, tab } : NOWHERE;
 }
 
 export function match(path: string): Route {
   const parts = path.split('/').filter((part) => part !== '');
   const plain = PLAIN[parts.join('/')];
   if (plain) return plain;
-  const id = idOf(parts[1]);
-  if (id !== null && parts[0] === 'projects') return projectRoute(id, parts.slice(2));
-  if (id !== null && parts[0] === 'organizations' && parts.length === 2) return { page: 'organization', id };
-  return { page: 'not-found' };
+  const [noun, second, ...rest] = parts;
+  if (noun === 'account') {
+    const tab = tabOf(ACCOUNT_TABS, parts.slice(1));
+    return tab ? { page: 'account', tab } : NOWHERE;
+  }
+  const id = idOf(second);
+  if (id !== null && noun === 'projects') return projectRoute(id, rest);
+  if (id !== null && noun === 'organizations') return organizationRoute(id, rest);
+  return NOWHERE;
 }
