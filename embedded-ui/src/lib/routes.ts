@@ -11,6 +11,7 @@ export type Route =
   | { page: 'new-project' }
   | { page: 'project'; id: number; tab: ProjectTab; fileId: number | null; runId: number | null }
   | { page: 'audit' }
+  | { page: 'notices' }
   | { page: 'plugins' }
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
@@ -35,6 +36,7 @@ const PLAIN: Record<string, Route> = {
   projects: { page: 'projects' },
   'projects/new': { page: 'new-project' },
   audit: { page: 'audit' },
+  notices: { page: 'notices' },
   plugins: { page: 'plugins' },
   models: { page: 'models' },
   organizations: { page: 'organizations' },

@@ -1,7 +1,7 @@
 // Short words about what just happened, shown at the foot of the page and read out by screen readers.
 const SHOWN_MS = 5000;
 
-class Notices {
+class Toast {
   text = $state('');
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -12,4 +12,4 @@ class Notices {
   }
 }
 
-export const notices = new Notices();
+export const toast = new Toast();
