@@ -23,6 +23,7 @@ pub mod accounts;
 pub mod llm;
 pub mod orgs;
 pub mod plugins;
+pub mod privacy;
 pub mod projects;
 pub mod quotas;
 pub mod runs;

@@ -17,6 +17,7 @@ mod admin;
 mod audit;
 mod config;
 mod demo;
+mod download;
 mod file;
 mod follow;
 mod login;
@@ -27,6 +28,7 @@ mod notice;
 mod org;
 mod plugin;
 mod plugin_folder;
+mod privacy;
 mod project;
 mod provider;
 mod quota;
@@ -232,6 +234,9 @@ pub enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// What is held about people.
+    #[command(subcommand)]
+    Privacy(privacy::PrivacyCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -323,6 +328,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,
+        Command::Privacy(command) => privacy::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.
         Command::Serve(_)
         | Command::Demo(_)

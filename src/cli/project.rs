@@ -1,16 +1,14 @@
 //! `resoftai project`: projects, named by id or by name.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use crate::cli::client::Reply;
 use crate::cli::failure::Result;
 use crate::cli::lookup::ProjectRef;
 use crate::cli::output::{Column, cell, size};
-use crate::cli::{Context, ListArgs, deleted, input, lookup};
+use crate::cli::{Context, ListArgs, deleted, download, input, lookup};
 
 const COLUMNS: [Column; 6] = [
     ("id", "id"),
@@ -125,7 +123,7 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
         }
         ProjectCommand::Download { project, output, format } => {
             let id = lookup::project_id(context, project).await?;
-            download(id, output, format.as_deref(), context).await
+            fetch(id, output, format.as_deref(), context).await
         }
     }
 }
@@ -139,40 +137,15 @@ pub async fn create(name: &str, requirements: &str, organization: Option<i64>, c
     context.client.post("/api/projects", &body).await
 }
 
-async fn download(id: i64, output: &Path, format: Option<&str>, context: &Context) -> Result<()> {
+async fn fetch(id: i64, output: &Path, format: Option<&str>, context: &Context) -> Result<()> {
     let by_name = if output.extension().is_some_and(|extension| extension == "tar") { "tar" } else { "zip" };
     let format = format.unwrap_or(by_name);
     let path = format!("/api/projects/{id}/download?format={format}");
     let mut reply = context.client.open(&path, "*/*", None).await?;
     if output == Path::new("-") {
-        return copy(&mut reply, &mut std::io::stdout()).await.map(drop);
+        return download::copy(&mut reply, &mut std::io::stdout()).await.map(drop);
     }
-    let written = save(&mut reply, output).await?;
+    let written = download::save(&mut reply, output, 0o666).await?;
     let value = json!({"file": output, "size": written, "format": format});
     context.out.done(&value, &format!("Wrote {} ({}).", output.display(), size(written)))
-}
-
-/// Writes the reply under a temporary name beside `output`, then renames: a broken download leaves nothing.
-async fn save(reply: &mut Reply, output: &Path) -> Result<u64> {
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(mode()).tempfile_in(folder)?;
-    let written = copy(reply, &mut file).await?;
-    file.as_file().sync_all()?;
-    file.persist(output).map_err(|cause| cause.error)?;
-    Ok(written)
-}
-
-/// As a file made by the shell; the umask takes away what it must.
-fn mode() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o666)
-}
-
-async fn copy(reply: &mut Reply, to: &mut impl Write) -> Result<u64> {
-    let mut written = 0;
-    while let Some(piece) = reply.piece().await? {
-        to.write_all(&piece)?;
-        written += piece.len() as u64;
-    }
-    to.flush()?;
-    Ok(written)
 }

@@ -1,11 +1,13 @@
 //! `resoftai user`: accounts.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Result;
 use crate::cli::output::{cell, clean};
-use crate::cli::{Context, ListArgs, input, lookup};
+use crate::cli::{Context, ListArgs, input, lookup, privacy};
 
 /// The built-in roles; `admin` is super_admin.
 pub const ROLES: [&str; 6] = ["admin", "super_admin", "org_admin", "team_admin", "developer", "viewer"];
@@ -16,6 +18,14 @@ pub enum UserCommand {
     List(ListArgs),
     /// Create an account.
     Create(NewUser),
+    /// Save everything that is held about somebody as a zip.
+    Export {
+        /// The name they sign in with; without, yourself.
+        username: Option<String>,
+        /// Write it here.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Give somebody who lost their password another one. Their sessions end; their personal tokens stay.
     SetPassword {
         /// The name they sign in with.
@@ -53,6 +63,7 @@ pub struct NewUser {
 
 pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
     match command {
+        UserCommand::Export { username, out } => privacy::export(username.as_deref(), out, context).await,
         UserCommand::Create(args) => create(args, context).await,
         UserCommand::SetPassword { username, password_stdin, .. } => {
             let user = lookup::user(context, username).await?;

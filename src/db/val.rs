@@ -165,6 +165,20 @@ impl FromVal for String {
     }
 }
 
+/// Whatever the column holds; a BOOLEAN of SQLite is 0 or 1.
+impl FromVal for Val {
+    fn from_val(value: ValRef<'_>) -> Result<Self, DbError> {
+        Ok(match value {
+            ValRef::Null => Self::Null,
+            ValRef::Bool(truth) => Self::Bool(truth),
+            ValRef::I64(number) => Self::I64(number),
+            ValRef::F64(number) => Self::F64(number),
+            ValRef::Text(text) => Self::Text(text.to_owned()),
+            ValRef::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+        })
+    }
+}
+
 impl FromVal for Vec<u8> {
     fn from_val(value: ValRef<'_>) -> Result<Self, DbError> {
         match value {

@@ -4,19 +4,15 @@
 //! nothing tells when it was packed, so the same files give the same bytes. Taking a project away is audited.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use zip::ZipWriter;
-use zip::write::{SimpleFileOptions, StreamWriter};
 
 use super::files::ProjectFile;
 use super::{ProjectId, Projects, files, store};
@@ -24,12 +20,11 @@ use crate::access::actions::ProjectRead;
 use crate::access::{OrgId, Permit};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
+use crate::web::archive::{MODE, Sink, Zip, attachment};
 use crate::web::{Path, Problem, Query};
 
 /// Projects being packed at a time.
 pub const AT_WORK: usize = 4;
-/// Of files in a tar, and in a zip made on Unix.
-const MODE: u32 = 0o644;
 
 pub fn routes() -> OpenApiRouter<Projects> {
     OpenApiRouter::new().routes(routes!(download))
@@ -93,76 +88,51 @@ async fn download(
         }
         yield packer.finish()?;
     };
-    let body: std::pin::Pin<Box<dyn futures_util::Stream<Item = io::Result<Bytes>> + Send>> = Box::pin(body);
-    let name = format!("attachment; filename=\"project-{id}.{ending}\"");
-    Ok(([(header::CONTENT_TYPE, media.to_owned()), (header::CONTENT_DISPOSITION, name)], Body::from_stream(body))
-        .into_response())
+    Ok(attachment(media, &format!("project-{id}.{ending}"), body))
 }
 
-/// What was packed and not yet sent.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Sink {
-    fn take(&self) -> Bytes {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Packer {
-    sink: Sink,
-    archive: Archive,
-}
-
-enum Archive {
-    Zip(Box<ZipWriter<StreamWriter<Sink>>>),
-    Tar(tar::Builder<Sink>),
+enum Packer {
+    Zip(Zip),
+    Tar(Sink, Box<tar::Builder<Sink>>),
 }
 
 impl Packer {
     fn new(format: Format) -> Self {
-        let sink = Sink::default();
-        let archive = match format {
-            Format::Zip => Archive::Zip(Box::new(ZipWriter::new_stream(sink.clone()))),
-            Format::Tar => Archive::Tar(tar::Builder::new(sink.clone())),
-        };
-        Self { sink, archive }
+        match format {
+            Format::Zip => Self::Zip(Zip::default()),
+            Format::Tar => {
+                let sink = Sink::default();
+                Self::Tar(sink.clone(), Box::new(tar::Builder::new(sink)))
+            }
+        }
     }
 
     /// Packs a file; the bytes that can go out.
     fn add(&mut self, file: &ProjectFile, content: &[u8]) -> io::Result<Bytes> {
-        match &mut self.archive {
-            Archive::Zip(zip) => {
-                zip.start_file(&file.path, SimpleFileOptions::default().unix_permissions(MODE))?;
+        match self {
+            Self::Zip(zip) => {
+                zip.start(&file.path)?;
                 zip.write_all(content)?;
+                Ok(zip.take())
             }
-            Archive::Tar(tar) => {
+            Self::Tar(sink, tar) => {
                 let mut header = tar::Header::new_gnu();
                 header.set_size(content.len() as u64);
                 header.set_mode(MODE);
                 header.set_mtime(u64::try_from(file.updated_at.unix_seconds()).unwrap_or(0));
                 tar.append_data(&mut header, &file.path, content)?;
+                Ok(sink.take())
             }
         }
-        Ok(self.sink.take())
     }
 
     fn finish(self) -> io::Result<Bytes> {
-        match self.archive {
-            Archive::Zip(zip) => drop(zip.finish()?),
-            Archive::Tar(tar) => drop(tar.into_inner()?),
+        match self {
+            Self::Zip(zip) => zip.finish(),
+            Self::Tar(sink, tar) => {
+                drop(tar.into_inner()?);
+                Ok(sink.take())
+            }
         }
-        Ok(self.sink.take())
     }
 }

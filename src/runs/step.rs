@@ -110,7 +110,7 @@ impl Runs {
             Some(user) => Caller::clone(&*self.inner.rooms.accounts.caller_of(UserId(user)).await?),
             None => Caller::system(),
         };
-        let name = format!("{} for {}", record.step.role.code(), record.run.created_by);
+        let name = record.step.role.name_for(&record.run.created_by);
         caller.actor = Actor { kind: ActorKind::Agent, id: record.started_by, name };
         caller.origin = record.origin.clone();
         Ok(caller)

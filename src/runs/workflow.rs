@@ -96,6 +96,11 @@ impl AgentRole {
         }
     }
 
+    /// What an agent is called that works for a person.
+    pub fn name_for(self, person: &str) -> String {
+        format!("{} for {person}", self.code())
+    }
+
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.code() == code)
     }

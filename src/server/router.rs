@@ -20,6 +20,7 @@ use crate::llm::Llm;
 use crate::notices::Notices;
 use crate::orgs::Orgs;
 use crate::plugins::Plugins;
+use crate::privacy::Privacy;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 use crate::runs::Runs;
@@ -62,6 +63,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.projects.clone().routes())
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
+        .merge(Privacy::new(app.db.clone(), app.clock.clone()).routes())
         .merge(system::System { llm: app.llm.clone() }.routes())
         .merge(Audit { db: app.db.clone() }.routes())
         .merge(

@@ -3,6 +3,7 @@
 //! Invariant: whatever a client sends wrong is answered by problem+json (RFC 9457), or by an OpenAI-style error object
 //! below `/v1`, naming the field where there is one. Binding ports and the list of rooms belong to `server`.
 
+pub mod archive;
 pub mod extract;
 mod kept;
 mod nul;

@@ -204,7 +204,7 @@ async fn a_project_is_taken_away_as_zip_and_as_tar() {
     assert_eq!((strange.status, &strange.body["code"]), (400, &json!("invalid_query")));
 }
 
-fn unzip(bytes: &[u8]) -> Vec<(String, String)> {
+pub fn unzip(bytes: &[u8]) -> Vec<(String, String)> {
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
     let names: Vec<String> = (0..archive.len()).map(|at| archive.by_index(at).unwrap().name().to_owned()).collect();
     names

@@ -24,6 +24,7 @@ mod openapi;
 mod pages;
 mod patience;
 mod plugins;
+mod privacy;
 mod projects;
 mod runs;
 mod runs_elsewhere;

@@ -489,6 +489,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/privacy/inventory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The data inventory: every column of the database, what it holds about people, why, how long, and what erasing a person
+         *     does to it. For administrators of an organisation or of the site.
+         */
+        get: operations["get_api_privacy_inventory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -772,6 +792,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/me/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything held about the caller, as a zip: `index.html` for reading, `data/*.json` for programs. */
+        get: operations["get_api_users_me_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Everything held about a person, as a zip like the one of `/api/users/me/export`. For administrators of the site: a person
+         *     may be in organisations that know nothing of each other.
+         */
+        get: operations["get_api_users_id_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}/password": {
         parameters: {
             query?: never;
@@ -916,10 +973,29 @@ export interface components {
             ok: boolean;
         };
         /**
+         * @description What a column holds.
+         * @enum {string}
+         */
+        Class: "none" | "number" | "name" | "personal" | "mention" | "secret" | "work";
+        /** @description Something held outside of the database. */
+        Elsewhere: {
+            /** @description What erasing a person does to it. */
+            at_erasure: string;
+            kept: string;
+            place: string;
+            what: string;
+            why: string;
+        };
+        /**
          * @description How a content is written in JSON.
          * @enum {string}
          */
         Encoding: "utf-8" | "base64";
+        /**
+         * @description What erasing a person does to a column.
+         * @enum {string}
+         */
+        Fate: "deleted" | "replaced" | "emptied" | "unreadable" | "kept";
         FileChange: {
             content: string;
             encoding?: components["schemas"]["Encoding"];
@@ -989,6 +1065,27 @@ export interface components {
             plugin_id?: number | null;
             /** @description The folder's name in the server's plugins folder. */
             slug?: string | null;
+        };
+        /** @description The inventory as it is shown. */
+        Inventory: {
+            elsewhere: components["schemas"]["Elsewhere"][];
+            tables: components["schemas"]["InventoryTable"][];
+        };
+        InventoryColumn: {
+            at_erasure: components["schemas"]["Fate"];
+            class: components["schemas"]["Class"];
+            column: string;
+            /** @description How long. */
+            kept?: string | null;
+            /** @description Null, like the two that follow, where the column is about nobody. */
+            what?: string | null;
+            why?: string | null;
+        };
+        InventoryTable: {
+            columns: components["schemas"]["InventoryColumn"][];
+            /** @description What a row is. */
+            holds: string;
+            table: string;
         };
         /**
          * @description How much a message matters.
@@ -2711,6 +2808,26 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_privacy_inventory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inventory"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_projects: {
         parameters: {
             query?: {
@@ -3254,6 +3371,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_users_me_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_users_id_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,31 @@
+//! Replies that become files.
+
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::cli::client::Reply;
+use crate::cli::failure::Result;
+
+/// Writes the reply under a temporary name beside `output`, then renames: a broken download leaves nothing.
+/// Of `mode` the umask takes away what it must.
+pub async fn save(reply: &mut Reply, output: &Path, mode: u32) -> Result<u64> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
+    let written = copy(reply, &mut file).await?;
+    file.as_file().sync_all()?;
+    file.persist(output).map_err(|cause| cause.error)?;
+    Ok(written)
+}
+
+/// Writes the reply to `to` as it comes; how many bytes it had.
+pub async fn copy(reply: &mut Reply, to: &mut impl Write) -> Result<u64> {
+    let mut written = 0;
+    while let Some(piece) = reply.piece().await? {
+        to.write_all(&piece)?;
+        written += piece.len() as u64;
+    }
+    to.flush()?;
+    Ok(written)
+}

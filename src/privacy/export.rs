@@ -1,0 +1,100 @@
+//! All data of a person as a zip: `data/<table>.json` for programs, `index.html` for people.
+//!
+//! Invariant: it holds every column of the person's rows that the inventory knows, except secrets; of what they wrote for an
+//! organisation only what they may still read there. A page of rows is in memory at a time, however much there is.
+
+use std::io::{self, Write};
+
+use axum::response::Response;
+use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::inventory::{Class, Rows, Table};
+use super::page::Index;
+use super::tables::TABLES;
+use super::{Person, Privacy, store};
+use crate::access::{Grants, OrgId, Permission};
+use crate::base::clock::Time;
+use crate::base::crypto;
+use crate::base::error::Result;
+use crate::db::Val;
+use crate::web::archive::{Zip, attachment};
+
+/// Rows read at a time.
+const PAGE: i64 = 500;
+
+/// The archive, made while it is sent. `turn` is given back at its end.
+pub fn archive(privacy: Privacy, person: Person, turn: OwnedSemaphorePermit) -> Response {
+    let name = format!("person-{}.zip", person.id.0);
+    let body = async_stream::try_stream! {
+        let _turn = turn;
+        let (mut zip, mut index) = (Zip::default(), Index::new(&person, privacy.clock.now()));
+        for table in TABLES.iter().filter(|table| !matches!(table.rows, Rows::Nobody | Rows::Trail)) {
+            zip.start(&format!("data/{}.json", table.name))?;
+            index.table(table);
+            let mut after = Vec::new();
+            let mut lead = "[";
+            loop {
+                let rows = privacy.rows(table, &person, after).await.map_err(io::Error::other)?;
+                after = rows.last().map(|row| row[..table.key.len()].to_vec()).unwrap_or_default();
+                let full = rows.len() as i64 == PAGE;
+                for row in rows {
+                    let object = Value::Object(object(table, &person.grants, row));
+                    zip.write_all(format!("{lead}\n{object}").as_bytes())?;
+                    index.row(&object);
+                    lead = ",";
+                }
+                yield zip.take();
+                if !full {
+                    break;
+                }
+            }
+            zip.write_all(if lead == "[" { b"[]\n" } else { b"\n]\n" })?;
+        }
+        zip.start("index.html")?;
+        zip.write_all(index.finish().as_bytes())?;
+        yield zip.finish()?;
+    };
+    attachment("application/zip", &name, body)
+}
+
+impl Privacy {
+    async fn rows(&self, table: &'static Table, person: &Person, after: Vec<Val>) -> Result<Vec<Vec<Val>>> {
+        let person = person.clone();
+        self.db.read(move |tx| store::page(tx, table, &person, &after, PAGE)).await
+    }
+}
+
+/// A row by the names of its columns, without the work they may not read any more.
+fn object(table: &Table, grants: &Grants, row: Vec<Val>) -> Map<String, Value> {
+    let mut object: Map<String, Value> = store::given(table)
+        .into_iter()
+        .zip(row)
+        .map(|(column, value)| (column.to_owned(), shown(table, column, value)))
+        .collect();
+    let org = object.get("organization_id").and_then(Value::as_i64).map(OrgId);
+    let reads = org.is_some_and(|org| grants.hold_all(Some(org), PROJECT_READ));
+    if !reads {
+        for column in table.of_class(Class::Work) {
+            object.remove(column);
+        }
+    }
+    object
+}
+
+const PROJECT_READ: crate::access::PermissionSet = crate::access::PermissionSet::of(&[Permission::ProjectRead]);
+
+fn shown(table: &Table, column: &str, value: Val) -> Value {
+    let is_time = column == "at" || column.ends_with("_at") || column.ends_with("_until");
+    match value {
+        Val::Null => Value::Null,
+        Val::Bool(truth) => Value::Bool(truth),
+        Val::I64(number) if table.is_boolean(column) => Value::Bool(number != 0),
+        Val::I64(number) if is_time => Value::String(Time(number).to_string()),
+        Val::I64(number) => Value::from(number),
+        Val::F64(number) => Value::from(number),
+        Val::Bytes(bytes) => Value::String(crypto::hex(&bytes)),
+        Val::Text(text) if column.ends_with("_json") => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Val::Text(text) => Value::String(text),
+    }
+}

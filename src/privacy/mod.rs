@@ -1,0 +1,72 @@
+//! Privacy: what is held about people, handing it out to them, erasing them, and the evidence that auditors ask for.
+//!
+//! Invariant: what is given out and what is erased goes by the one inventory of the schema. This room stands above all
+//! others because a person's data is in all of them.
+
+mod export;
+mod inventory;
+mod page;
+pub mod routes;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::access::{Grants, UserId};
+use crate::accounts::User;
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
+use crate::db::Db;
+use crate::runs::AgentRole;
+
+pub use inventory::Inventory;
+
+/// Archives being made at a time.
+const AT_WORK: usize = 4;
+
+/// The room of privacy.
+#[derive(Clone)]
+pub struct Privacy {
+    db: Db,
+    clock: Clock,
+    turns: Arc<Semaphore>,
+}
+
+impl Privacy {
+    pub fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock, turns: Arc::new(Semaphore::new(AT_WORK)) }
+    }
+
+    /// A turn at making an archive.
+    fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let message = "Several archives are being made already. Try again shortly.";
+        let turn = Arc::clone(&self.turns).try_acquire_owned();
+        turn.map_err(|_| Error::unavailable("too_many_exports", message).retry_after(5))
+    }
+}
+
+/// Whom an export or an erasure is about.
+#[derive(Clone)]
+struct Person {
+    id: UserId,
+    name: String,
+    /// Their name, and what agents are called that work for them: both stand beside what was made.
+    names: Vec<String>,
+    grants: Grants,
+}
+
+impl Person {
+    fn of(user: &User) -> Self {
+        let agents = AgentRole::ALL.into_iter().map(|role| role.name_for(&user.username));
+        Self {
+            id: UserId(user.id),
+            name: user.username.clone(),
+            names: std::iter::once(user.username.clone()).chain(agents).collect(),
+            grants: user.grants(),
+        }
+    }
+}

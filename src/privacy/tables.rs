@@ -1,0 +1,289 @@
+//! The annotations of the schema: a table each, a line a group of columns.
+//!
+//! Invariant: whoever adds a column says here what it holds; the test in `tests.rs` names those that are missing. A column
+//! is personal when it says something about a person; what people write for their organisation is its work.
+
+use super::inventory::{Class, Elsewhere, Group, Purpose, Rows, Table};
+
+const ACCOUNT: Purpose = Purpose {
+    what: "Name, address and state of the account",
+    why: "To sign in, to be written to, and to be known to those one works with",
+    kept: "As long as the account",
+};
+const PROOF: Purpose = Purpose {
+    what: "Digests and sealed secrets that prove who somebody is",
+    why: "To sign in without the secret itself being kept",
+    kept: "As long as the account, or until they are taken back",
+};
+const ACCESS: Purpose = Purpose {
+    what: "What somebody may do where, since when and by whom",
+    why: "To allow what was granted and nothing else, and to review it",
+    kept: "Until the role is taken back",
+};
+const SIGN_IN: Purpose = Purpose {
+    what: "From where and with what somebody signed in, and when",
+    why: "So that one sees and ends sessions that are not one's own",
+    kept: "As long as the account",
+};
+const TOKEN: Purpose = Purpose {
+    what: "Name, age and last use of a personal token",
+    why: "So that its owner knows what it is for and whether it is still used",
+    kept: "Until it is deleted",
+};
+const AUTHOR: Purpose = Purpose {
+    what: "Who made or changed something",
+    why: "So that those who work together know whom to ask",
+    kept: "As long as the thing itself",
+};
+const START: Purpose = Purpose {
+    what: "From where a run was started",
+    why: "For the audit entries of its agents, which act after the request has ended",
+    kept: "As long as the run",
+};
+const USE: Purpose = Purpose {
+    what: "What was used, when and for whom",
+    why: "To hold quotas and to account for them",
+    kept: "As long as the site",
+};
+const TRAIL: Purpose = Purpose {
+    what: "Who did what, when and from where, with the state before and after",
+    why: "To prove what happened (legitimate interest, legal duty); sealed with a key of the person's own",
+    kept: "As the organisation's retention says",
+};
+const NOTICE: Purpose = Purpose {
+    what: "What the site told somebody; it may name others",
+    why: "So that people learn what concerns them",
+    kept: "The newest 200 of each person",
+};
+const CONTACT: Purpose = Purpose {
+    what: "Whom to write to about an organisation",
+    why: "Contract and support",
+    kept: "Until it is changed",
+};
+
+/// About nobody.
+const fn plain(columns: &'static str) -> Group {
+    Group { columns, class: Class::None, purpose: None }
+}
+
+/// Written for the organisation.
+const fn work(columns: &'static str) -> Group {
+    Group { columns, class: Class::Work, purpose: None }
+}
+
+const fn about(columns: &'static str, class: Class, purpose: &'static Purpose) -> Group {
+    Group { columns, class, purpose: Some(purpose) }
+}
+
+/// A table that is about nobody.
+const fn nobody(name: &'static str, holds: &'static str, groups: &'static [Group]) -> Table {
+    Table { name, holds, rows: Rows::Nobody, deleted: false, key: &[], groups }
+}
+
+/// Those without a foreign key to `users` first, `users` last: erasing goes in this order.
+pub static TABLES: &[Table] = &[
+    Table {
+        name: "sessions",
+        holds: "A sign-in",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id"),
+            about("user_id", Class::Number, &SIGN_IN),
+            about("created_at expires_at revoked_at ip_address user_agent", Class::Personal, &SIGN_IN),
+        ],
+    },
+    Table {
+        name: "personal_tokens",
+        holds: "A personal token; the token itself is not kept",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id"),
+            about("user_id", Class::Number, &TOKEN),
+            about("name created_at expires_at last_used_at", Class::Personal, &TOKEN),
+            about("token_hash", Class::Secret, &PROOF),
+        ],
+    },
+    Table {
+        name: "notices",
+        holds: "What the site told somebody",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id organization_id"),
+            about("user_id", Class::Number, &NOTICE),
+            about("kind link created_at read_at", Class::Personal, &NOTICE),
+            about("text", Class::Mention, &NOTICE),
+        ],
+    },
+    Table {
+        name: "role_grants",
+        holds: "A role held",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id"),
+            about("user_id", Class::Number, &ACCESS),
+            about("role organization_id granted_at", Class::Personal, &ACCESS),
+        ],
+    },
+    Table {
+        name: "projects",
+        holds: "A project",
+        rows: Rows::Name("created_by"),
+        deleted: false,
+        key: &["id"],
+        groups: &[
+            plain("id organization_id status created_at updated_at file_count latest_run_id"),
+            work("name requirements"),
+            about("created_by", Class::Name, &AUTHOR),
+        ],
+    },
+    Table {
+        name: "files",
+        holds: "A file of a project, by who changed it last",
+        rows: Rows::Name("updated_by"),
+        deleted: false,
+        key: &["id"],
+        groups: &[
+            plain("id project_id language size version sha256 created_at updated_at"),
+            work("path path_key"),
+            about("updated_by", Class::Name, &AUTHOR),
+        ],
+    },
+    Table {
+        name: "file_versions",
+        holds: "A version of a file",
+        rows: Rows::Name("created_by"),
+        deleted: false,
+        key: &["file_id", "version"],
+        groups: &[plain("file_id version sha256 size created_at"), about("created_by", Class::Name, &AUTHOR)],
+    },
+    Table {
+        name: "runs",
+        holds: "A run that somebody started",
+        rows: Rows::Number("started_by"),
+        deleted: false,
+        key: &["id"],
+        groups: &[
+            plain("id project_id organization_id model status stage role iteration max_iterations skip_ui_design?"),
+            plain("token_budget tokens_used error_code created_at started_at finished_at step_job last_event"),
+            work("requirement error_detail"),
+            about("started_by", Class::Number, &AUTHOR),
+            about("created_by", Class::Name, &AUTHOR),
+            about("ip_address user_agent", Class::Personal, &START),
+        ],
+    },
+    Table {
+        name: "usage_records",
+        holds: "Something used; kept under the person's number only",
+        rows: Rows::Number("user_id"),
+        deleted: false,
+        key: &["id"],
+        groups: &[
+            plain("id organization_id resource amount project_id model source at"),
+            about("user_id", Class::Number, &USE),
+        ],
+    },
+    Table {
+        name: "audit_entries",
+        holds: "An entry of the audit trail",
+        rows: Rows::Trail,
+        deleted: false,
+        key: &["id"],
+        groups: &[
+            plain("id at organization_id actor_kind action resource_type resource_id success? request_id"),
+            about("actor_id", Class::Number, &TRAIL),
+            about("actor_name", Class::Name, &TRAIL),
+            about("description before_json after_json ip_address user_agent", Class::Personal, &TRAIL),
+        ],
+    },
+    nobody(
+        "organizations",
+        "An organisation",
+        &[plain("id name slug tier created_at"), about("contact_email", Class::Personal, &CONTACT)],
+    ),
+    nobody("quotas", "What an organisation may use", &[plain("organization_id resource limit_value used granted")]),
+    nobody(
+        "quota_grants",
+        "What a running server holds of a quota",
+        &[plain("process organization_id resource amount renewed_at")],
+    ),
+    nobody(
+        "llm_providers",
+        "A model server",
+        &[plain("id organization_id name base_url api_key_sealed models context_length created_at updated_at")],
+    ),
+    nobody(
+        "jobs",
+        "Work waiting in the queue",
+        &[plain("id kind payload run_at attempts locked_by locked_until last_error dead_at")],
+    ),
+    nobody(
+        "findings",
+        "What a plugin found in a file",
+        &[plain("id file_id project_id file_version plugin type severity line"), work("message code recommendation")],
+    ),
+    nobody(
+        "plugins",
+        "An installed plugin",
+        &[plain("id slug config status error learned calls failures installed_at")],
+    ),
+    nobody(
+        "run_stages",
+        "A stage of a run",
+        &[plain("run_id place stage role status attempts tokens started_at finished_at"), work("summary")],
+    ),
+    nobody("run_events", "Something a run told", &[plain("run_id number name"), work("data")]),
+    nobody("ids", "The counter that numbers come from", &[plain("last")]),
+    nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),
+    Table {
+        name: "users",
+        holds: "An account",
+        rows: Rows::Number("id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            about("id", Class::Number, &ACCOUNT),
+            about("username username_key email email_key is_active? created_at", Class::Personal, &ACCOUNT),
+            about("password_hash", Class::Secret, &PROOF),
+        ],
+    },
+];
+
+/// What is held outside of the database.
+pub static ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere {
+        place: "logs/ in the data directory",
+        what: "Addresses of requests that were refused, without names and without network addresses",
+        why: "To find faults",
+        kept: "Until the files are rotated",
+        at_erasure: "Nothing: they name nobody",
+    },
+    Elsewhere {
+        place: "blobs/ in the data directory",
+        what: "Contents of the files of projects: whatever people and agents wrote into them",
+        why: "They are the work of the organisation",
+        kept: "As long as a version of a file has them",
+        at_erasure: "Kept: they belong to the organisation, which removes a person from them where that is due",
+    },
+    Elsewhere {
+        place: "kv.redb in the data directory",
+        what: "What plugins keep for themselves",
+        why: "Plugins say so in their manifests",
+        kept: "Until the plugin is removed",
+        at_erasure: "Kept: plugins are not told who somebody is",
+    },
+    Elsewhere {
+        place: "Backups",
+        what: "Everything the database held when they were made",
+        why: "To restore the site",
+        kept: "Until they are rotated out",
+        at_erasure: "Kept until then; a server started on a restored database repeats the erasures first",
+    },
+];
