@@ -1,16 +1,18 @@
 //! The trail: who did what to which resource, when and from where, with the state before and after.
 //!
-//! Invariant: an entry is written in the transaction of the action it tells of, so neither exists without the other; the
-//! database refuses to change or delete it (migration 2).
+//! Invariants: an entry is written in the transaction of the action it tells of, so neither exists without the other; the
+//! database refuses to change or delete it (migration 2). What it holds of a person is sealed with that person's key.
 
+pub mod keys;
 pub mod routes;
+mod seal;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::access::{Actor, Caller, OrgId, Origin};
+use crate::access::{Actor, Caller, OrgId, Origin, UserId};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
@@ -78,6 +80,8 @@ pub struct Event {
     pub resource_type: &'static str,
     pub resource_id: Option<String>,
     pub org: Option<OrgId>,
+    /// Whom the words and states tell of, when that is a person: they are then sealed with that person's key.
+    pub person: Option<UserId>,
     pub description: String,
     pub success: bool,
     /// JSON.
@@ -93,6 +97,7 @@ impl Event {
             resource_type,
             resource_id: None,
             org: None,
+            person: None,
             description,
             success: true,
             before: None,
@@ -113,15 +118,22 @@ impl Event {
         self
     }
 
+    /// Says that the entry is about this person. Every event that names somebody other than its actor must.
+    #[must_use]
+    pub fn person(mut self, person: UserId) -> Self {
+        self.person = Some(person);
+        self
+    }
+
     #[must_use]
     pub fn before(mut self, state: &impl Serialize) -> Self {
-        self.before = serde_json::to_string(state).ok();
+        self.before = image(state);
         self
     }
 
     #[must_use]
     pub fn after(mut self, state: &impl Serialize) -> Self {
-        self.after = serde_json::to_string(state).ok();
+        self.after = image(state);
         self
     }
 
@@ -130,6 +142,19 @@ impl Event {
         self.success = false;
         self
     }
+}
+
+/// Fields of things that hold the name of a person the entry is not about. Whose they are is in the entry of the making
+/// or the change, sealed; here they would outlive the person.
+const NAMES: [&str; 2] = ["created_by", "updated_by"];
+
+/// A state as it is kept: JSON, without [`NAMES`].
+fn image(state: &impl Serialize) -> Option<String> {
+    let mut state = serde_json::to_value(state).ok()?;
+    if let Some(fields) = state.as_object_mut() {
+        NAMES.iter().for_each(|name| drop(fields.remove(*name)));
+    }
+    Some(state.to_string())
 }
 
 /// Writes `event` as done by `caller` at `at`, in the caller's transaction.
@@ -155,16 +180,21 @@ pub struct AuditEntry {
     pub at: Time,
     pub organization_id: Option<i64>,
     pub actor: Actor,
+    /// The person the entry is about; null when it is about no person.
+    pub person_id: Option<i64>,
     pub action: AuditAction,
     pub resource_type: String,
     pub resource_id: Option<String>,
+    /// What happened, in words; `erased` when it was about somebody whose data was erased.
     pub description: String,
     pub success: bool,
-    /// The resource before the action; null where there was none.
+    /// The resource before the action; null where there was none, or where it was erased.
     pub before: Option<Value>,
-    /// The resource after the action; null where there is none.
+    /// The resource after the action; null where there is none, or where it was erased.
     pub after: Option<Value>,
     pub ip_address: Option<String>,
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
+    /// Whether something of this entry can no longer be read, because the person it belonged to was erased.
+    pub erased: bool,
 }

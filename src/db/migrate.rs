@@ -35,6 +35,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(45, "audit_no_replace", "")
         .dialects(include_str!("../../migrations/0045_audit_no_replace.sqlite.sql"), ""),
     Migration::new(55, "notices", include_str!("../../migrations/0055_notices.sql")),
+    Migration::new(85, "audit_sealing", include_str!("../../migrations/0085_audit_sealing.sql")),
 ];
 
 /// One step of the schema.

@@ -111,6 +111,21 @@ impl App {
         std::thread::spawn(work).join().unwrap()
     }
 
+    /// The first column of what a query finds, as the database keeps it.
+    pub fn sql_texts(&self, query: &str) -> Vec<String> {
+        let Some(url) = self.database.clone() else {
+            let database = rusqlite::Connection::open(self.dir.path().join("resoftai.db")).unwrap();
+            let mut statement = database.prepare(query).unwrap();
+            return statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        };
+        let query = query.to_owned();
+        let work = move || {
+            let rows = postgres::Client::connect(&url, postgres::NoTls).unwrap().query(&query, &[]).unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        };
+        std::thread::spawn(work).join().unwrap()
+    }
+
     /// Runs a command on the box, with `input` as standard input.
     pub fn cli(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = Command::new(BINARY)

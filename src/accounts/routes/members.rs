@@ -119,7 +119,8 @@ pub fn appoint(
     store::set_role(tx, accounts, now, UserId(user.id), role, Some(org))?;
     let member = Member { user_id: user.id, username: user.username.clone(), email: user.email.clone(), role };
     let text = format!("Made {} {} of organisation {}", member.username, role.code(), org.0);
-    let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).org(org).after(&member);
+    let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).person(UserId(user.id));
+    let event = event.org(org).after(&member);
     let event = match before {
         Some(grant) => event.before(grant),
         None => event,
@@ -152,8 +153,8 @@ pub async fn remove(
             check_grant(&permit, grant.role, Some(org))?;
             store::remove_role(tx, &room, user_id, Some(org))?;
             let text = format!("Took {} out of organisation {id}", user.username);
-            let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).org(org).before(grant);
-            audit::record(tx, now, permit.caller(), &event)
+            let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).person(user_id);
+            audit::record(tx, now, permit.caller(), &event.org(org).before(grant))
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::COOKIE;
-use crate::access::{Actor, Origin};
+use crate::access::{Actor, Origin, UserId};
 use crate::accounts::{Accounts, User, login_failed, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{SECOND, Time};
@@ -57,7 +57,7 @@ pub async fn login(
         .db
         .read(move |tx| {
             let Some(user) = store::user_by_name(tx, &name)? else { return Ok(None) };
-            let hash = store::password_hash(tx, crate::access::UserId(user.id))?;
+            let hash = store::password_hash(tx, UserId(user.id))?;
             Ok(hash.map(|hash| (user, hash)))
         })
         .await?;
@@ -90,8 +90,9 @@ async fn open_session(
         accounts
             .db
             .write(move |tx| {
-                let session = store::insert_session(tx, crate::access::UserId(user.id), now, expires, &origin)?;
-                let event = Event::new(AuditAction::Login, "user", format!("{} signed in", user.username)).id(user.id);
+                let session = store::insert_session(tx, UserId(user.id), now, expires, &origin)?;
+                let event = Event::new(AuditAction::Login, "user", format!("{} signed in", user.username));
+                let event = event.id(user.id).person(UserId(user.id));
                 audit::record_as(tx, now, &user.actor(), &origin, &event)?;
                 Ok(session)
             })
@@ -112,7 +113,7 @@ async fn record_failure(accounts: &Accounts, user: Option<User>, now: Time, orig
             let name = user.as_ref().map_or("unknown name", |user| user.username.as_str());
             let mut event = Event::new(AuditAction::Login, "user", format!("A sign-in as {name} failed")).failed();
             if let Some(user) = &user {
-                event = event.id(user.id);
+                event = event.id(user.id).person(UserId(user.id));
             }
             audit::record_as(tx, now, &Actor::anonymous(name), &origin, &event)
         })
@@ -141,7 +142,7 @@ pub async fn logout(
                 store::revoke_session(tx, &room, session, now)?;
                 let event = Event::new(AuditAction::Logout, "user", format!("{} signed out", caller.actor.name));
                 let event = match caller.user {
-                    Some(user) => event.id(user.0),
+                    Some(user) => event.id(user.0).person(user),
                     None => event,
                 };
                 audit::record(tx, now, &caller, &event)

@@ -87,7 +87,7 @@ pub async fn create(
             }
             let token = store::insert_personal(tx, user, body.name.trim(), &digest, now, expires)?;
             let event = Event::new(AuditAction::Create, "personal_token", format!("Created token {}", token.name));
-            audit::record(tx, now, &caller, &event.id(token.id).after(&token))?;
+            audit::record(tx, now, &caller, &event.id(token.id).person(user).after(&token))?;
             Ok(token)
         })
         .await?;
@@ -110,7 +110,7 @@ pub async fn delete(
         .write(move |tx| {
             let name = store::delete_personal(tx, &room, user, id)?;
             let event = Event::new(AuditAction::Delete, "personal_token", format!("Deleted token {name}")).id(id);
-            audit::record(tx, now, &caller, &event)
+            audit::record(tx, now, &caller, &event.person(user))
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)

@@ -78,7 +78,7 @@ pub async fn create(
             if let Some((_, Some(org))) = place {
                 event = event.org(org);
             }
-            audit::record(tx, now, permit.caller(), &event.id(user.id).after(&user))?;
+            audit::record(tx, now, permit.caller(), &event.id(user.id).person(id).after(&user))?;
             Ok(user)
         })
         .await?;
@@ -112,7 +112,7 @@ pub async fn set_password(
             store::set_password(tx, &room, &permit, id, &hash)?;
             store::revoke_sessions(tx, &room, id, now)?;
             let event = Event::new(AuditAction::Update, "user", format!("Set a new password for {}", user.username));
-            audit::record(tx, now, permit.caller(), &event.id(user.id))
+            audit::record(tx, now, permit.caller(), &event.id(user.id).person(id))
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)

@@ -950,17 +950,25 @@ export interface components {
         AuditEntry: {
             action: components["schemas"]["AuditAction"];
             actor: components["schemas"]["Actor"];
-            /** @description The resource after the action; null where there is none. */
+            /** @description The resource after the action; null where there is none, or where it was erased. */
             after?: unknown;
             at: components["schemas"]["Time"];
-            /** @description The resource before the action; null where there was none. */
+            /** @description The resource before the action; null where there was none, or where it was erased. */
             before?: unknown;
+            /** @description What happened, in words; `erased` when it was about somebody whose data was erased. */
             description: string;
+            /** @description Whether something of this entry can no longer be read, because the person it belonged to was erased. */
+            erased: boolean;
             /** Format: int64 */
             id: number;
             ip_address?: string | null;
             /** Format: int64 */
             organization_id?: number | null;
+            /**
+             * Format: int64
+             * @description The person the entry is about; null when it is about no person.
+             */
+            person_id?: number | null;
             request_id?: string | null;
             resource_id?: string | null;
             resource_type: string;
@@ -1097,17 +1105,25 @@ export interface components {
             items: {
                 action: components["schemas"]["AuditAction"];
                 actor: components["schemas"]["Actor"];
-                /** @description The resource after the action; null where there is none. */
+                /** @description The resource after the action; null where there is none, or where it was erased. */
                 after?: unknown;
                 at: components["schemas"]["Time"];
-                /** @description The resource before the action; null where there was none. */
+                /** @description The resource before the action; null where there was none, or where it was erased. */
                 before?: unknown;
+                /** @description What happened, in words; `erased` when it was about somebody whose data was erased. */
                 description: string;
+                /** @description Whether something of this entry can no longer be read, because the person it belonged to was erased. */
+                erased: boolean;
                 /** Format: int64 */
                 id: number;
                 ip_address?: string | null;
                 /** Format: int64 */
                 organization_id?: number | null;
+                /**
+                 * Format: int64
+                 * @description The person the entry is about; null when it is about no person.
+                 */
+                person_id?: number | null;
                 request_id?: string | null;
                 resource_id?: string | null;
                 resource_type: string;
