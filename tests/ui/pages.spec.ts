@@ -9,6 +9,7 @@ const PAGES = [
   '/organizations',
   '/models',
   '/plugins',
+  '/privacy',
   '/account',
   '/account/tokens',
   '/nowhere',

@@ -12,6 +12,7 @@ export type Route =
   | { page: 'project'; id: number; tab: ProjectTab; fileId: number | null; runId: number | null }
   | { page: 'audit' }
   | { page: 'notices' }
+  | { page: 'privacy' }
   | { page: 'plugins' }
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
@@ -37,6 +38,7 @@ const PLAIN: Record<string, Route> = {
   'projects/new': { page: 'new-project' },
   audit: { page: 'audit' },
   notices: { page: 'notices' },
+  privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
   models: { page: 'models' },
   organizations: { page: 'organizations' },

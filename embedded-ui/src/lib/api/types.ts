@@ -43,6 +43,7 @@ export type Plugin = Full<Schemas['Plugin']>;
 export type AuditAction = Full<Schemas['AuditAction']>;
 export type AuditEntry = Full<Schemas['AuditEntry']>;
 export type Notice = Full<Schemas['Notice']>;
+export type InventoryTable = Full<Schemas['InventoryTable']>;
 export type SystemInfo = Full<Schemas['SystemInfo']>;
 export type RoleName = Full<Schemas['Role']>;
 export type Membership = Full<Schemas['MyOrganization']>;

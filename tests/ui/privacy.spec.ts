@@ -1,0 +1,34 @@
+// What is held about people: the inventory, and one's own data to take away.
+import { createUser, expect, readable, signIn, test } from './site';
+
+test.use({ model: false });
+
+test('the inventory says what is held about people, and what is about nobody when asked', async ({
+  signedIn: page,
+}) => {
+  await page.getByRole('link', { name: 'Organisations' }).click();
+  await page.getByRole('link', { name: 'Personal data' }).click();
+  await expect(page.getByRole('heading', { name: 'Personal data' })).toBeFocused();
+  await expect(page.getByRole('heading', { name: 'users', exact: true })).toBeVisible();
+  const email = page.getByRole('row').filter({ has: page.getByRole('cell', { name: 'email', exact: true }) });
+  await expect(email.first()).toContainText(/Personal|Name/);
+  await readable(page);
+  const rows = await page.getByRole('row').count();
+  await page.getByLabel('Show columns about nobody, too').check();
+  expect(await page.getByRole('row').count()).toBeGreaterThan(rows);
+});
+
+test('everybody may take their own data away; the inventory is for administrators', async ({
+  page,
+  site,
+}) => {
+  createUser(site, 'taker', 'four plain words walk by', ['--role', 'viewer', '--org', 'demo']);
+  await signIn(page, 'taker', 'four plain words walk by');
+  await page.getByRole('link', { name: 'Organisations' }).click();
+  await expect(page.getByRole('link', { name: 'Demo' })).toBeVisible();
+  await expect(page.getByRole('link', { name: 'Personal data' })).toHaveCount(0);
+  await page.getByRole('link', { name: 'My account' }).click();
+  const saved = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'Download my data' }).click();
+  expect((await saved).suggestedFilename()).toMatch(/\.zip$/);
+});
