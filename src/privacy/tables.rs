@@ -197,12 +197,21 @@ pub static TABLES: &[Table] = &[
         deleted: false,
         key: &["id"],
         groups: &[
-            plain("id at organization_id actor_kind action resource_type resource_id success? request_id"),
-            about("actor_id", Class::Number, &TRAIL),
+            plain("id at organization_id actor_kind action resource_type resource_id success? request_id sealed"),
+            about("actor_id person_id", Class::Number, &TRAIL),
             about("actor_name", Class::Name, &TRAIL),
             about("description before_json after_json ip_address user_agent", Class::Personal, &TRAIL),
         ],
     },
+    nobody(
+        "person_keys",
+        "The key that a person's fields in the audit trail are sealed with; erasing the person destroys it",
+        &[
+            plain("created_at destroyed_at"),
+            about("person_id", Class::Number, &TRAIL),
+            about("key", Class::Secret, &TRAIL),
+        ],
+    ),
     nobody(
         "organizations",
         "An organisation",
