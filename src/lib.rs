@@ -27,6 +27,7 @@ pub mod privacy;
 pub mod projects;
 pub mod quotas;
 pub mod runs;
+pub mod teams;
 
 // Doors.
 pub mod cli;

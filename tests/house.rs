@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 21] = [
+const FLOORS: [&str; 22] = [
     "base", "config", "db", "kv", "blobs", "net", "access", "web", "audit", "jobs", "notices", "quotas", "orgs",
-    "accounts", "llm", "plugins", "projects", "runs", "privacy", "server", "cli",
+    "accounts", "teams", "llm", "plugins", "projects", "runs", "privacy", "server", "cli",
 ];
 /// Past this a file holds more than one thing.
 const LONGEST: usize = 600;

@@ -1,9 +1,10 @@
 //! Who is calling, what they may do, and the proof of it that the rest of the product asks for.
 //!
-//! Invariant: a [`Permit`] exists only where `policy` granted the action, and it knows over which organisations; SQL that
-//! writes asks for one. Who a token belongs to is `accounts`' business.
+//! Invariant: a [`Permit`] exists only where `policy` granted the action, and it knows over which organisations and teams;
+//! SQL that writes asks for one. Who a token belongs to is `accounts`' business.
 
 pub mod actions;
+pub mod grants;
 pub mod policy;
 
 use std::marker::PhantomData;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use policy::{Permission, PermissionSet, Role};
+pub use grants::{Grants, Place};
+pub use policy::{Permission, PermissionSet, Role, TeamRole};
 
 use crate::base::error::{Error, Result};
 use crate::db::Val;
@@ -87,44 +89,6 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
-/// What somebody holds: permissions over the site, and over single organisations.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Grants {
-    pub site: PermissionSet,
-    /// Sorted by organisation; an organisation appears once.
-    pub orgs: Vec<(OrgId, PermissionSet)>,
-}
-
-impl Grants {
-    /// The union of a person's roles.
-    pub fn of(roles: &[(Role, Option<OrgId>)]) -> Self {
-        let mut grants = Self::default();
-        for (role, org) in roles {
-            match org {
-                None => grants.site = grants.site.union(role.permissions()),
-                Some(org) => match grants.orgs.binary_search_by_key(org, |entry| entry.0) {
-                    Ok(at) => grants.orgs[at].1 = grants.orgs[at].1.union(role.permissions()),
-                    Err(at) => grants.orgs.insert(at, (*org, role.permissions())),
-                },
-            }
-        }
-        grants
-    }
-
-    /// Whether every permission of `set` is held over `org` (null: over the site).
-    pub fn hold_all(&self, org: Option<OrgId>, set: PermissionSet) -> bool {
-        let here = org
-            .and_then(|org| self.orgs.binary_search_by_key(&org, |entry| entry.0).ok())
-            .map_or(self.site, |at| self.site.union(self.orgs[at].1));
-        here.union(set) == here
-    }
-
-    /// Everything everywhere: the local operator and the product itself.
-    pub fn all() -> Self {
-        Self { site: Role::SuperAdmin.permissions(), orgs: Vec::new() }
-    }
-}
-
 /// Who is calling: an actor, what they hold, and where from.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -154,24 +118,17 @@ impl Caller {
     /// # Errors
     /// `forbidden` when no role of the caller holds the permission anywhere.
     pub fn permit<A: Action>(self: &Arc<Self>) -> Result<Permit<A>> {
-        let scope = if self.grants.site.has(A::PERMISSION) {
-            Scope::Site
-        } else {
-            let orgs: Vec<OrgId> =
-                self.grants.orgs.iter().filter(|(_, set)| set.has(A::PERMISSION)).map(|(org, _)| *org).collect();
-            if orgs.is_empty() {
-                return Err(Error::forbidden(
-                    "forbidden",
-                    format!(
-                        "This needs the permission {}, which {} does not hold. An administrator can grant a role that has it.",
-                        A::PERMISSION.code(),
-                        self.actor.name
-                    ),
-                ));
-            }
-            Scope::Orgs(orgs)
-        };
-        Ok(Permit { caller: self.clone(), scope, action: PhantomData })
+        if self.grants.anywhere(A::PERMISSION) {
+            return Ok(Permit { caller: self.clone(), action: PhantomData });
+        }
+        Err(Error::forbidden(
+            "forbidden",
+            format!(
+                "This needs the permission {}, which {} does not hold. An administrator can grant a role that has it.",
+                A::PERMISSION.code(),
+                self.actor.name
+            ),
+        ))
     }
 }
 
@@ -184,20 +141,23 @@ pub trait Action: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     Site,
-    /// Sorted.
-    Orgs(Vec<OrgId>),
+    Within {
+        /// Whole organisations. Sorted.
+        orgs: Vec<OrgId>,
+        /// Teams of other organisations than those. Sorted.
+        teams: Vec<TeamId>,
+    },
 }
 
 /// The proof that a caller may do `A`, and where.
 pub struct Permit<A> {
     caller: Arc<Caller>,
-    scope: Scope,
     action: PhantomData<fn() -> A>,
 }
 
 impl<A> Clone for Permit<A> {
     fn clone(&self) -> Self {
-        Self { caller: self.caller.clone(), scope: self.scope.clone(), action: PhantomData }
+        Self { caller: self.caller.clone(), action: PhantomData }
     }
 }
 
@@ -212,60 +172,95 @@ impl<A: Action> Permit<A> {
     }
 
     /// Where it counts; two callers of one scope see the same.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
+    pub fn scope(&self) -> Scope {
+        let grants = &self.caller.grants;
+        if grants.site.has(A::PERMISSION) {
+            return Scope::Site;
+        }
+        let orgs = grants.orgs.iter().filter(|(_, set)| set.has(A::PERMISSION)).map(|(org, _)| *org).collect();
+        let alone = |(_, org, set): &&(TeamId, OrgId, PermissionSet)| set.has(A::PERMISSION) && !self.covers(*org);
+        Scope::Within { orgs, teams: grants.teams.iter().filter(alone).map(|(team, ..)| *team).collect() }
     }
 
+    /// Whether it counts at `place`, by a role held there or around it.
+    pub fn covers_place(&self, place: Place) -> bool {
+        self.caller.grants.at(place).has(A::PERMISSION)
+    }
+
+    /// Whether it counts over the whole of `org`.
     pub fn covers(&self, org: OrgId) -> bool {
-        match &self.scope {
-            Scope::Site => true,
-            Scope::Orgs(orgs) => orgs.binary_search(&org).is_ok(),
-        }
+        self.covers_place(Place::Org(org))
     }
 
     /// # Errors
-    /// `not_found` when the permit is not over `org`: what you may not see is not there.
+    /// `not_found` when the permit is not over `place`: what you may not see is not there.
+    pub fn require_place(&self, place: Place, what: &str) -> Result<()> {
+        if self.covers_place(place) { Ok(()) } else { Err(Error::not_found(what)) }
+    }
+
+    /// # Errors
+    /// `not_found` when the permit is not over the whole of `org`: what you may not see is not there.
     pub fn require(&self, org: OrgId, what: &str) -> Result<()> {
-        if self.covers(org) { Ok(()) } else { Err(Error::not_found(what)) }
+        self.require_place(Place::Org(org), what)
     }
 
     /// # Errors
-    /// `forbidden` when the permit is over single organisations only.
+    /// `forbidden` when the permit is over single organisations or teams only.
     pub fn require_site(&self) -> Result<()> {
-        match self.scope {
-            Scope::Site => Ok(()),
-            Scope::Orgs(_) => Err(Error::forbidden(
-                "forbidden",
-                format!(
-                    "{} over the whole site is needed for this; yours is over single organisations.",
-                    A::PERMISSION.code()
-                ),
-            )),
+        if self.covers_place(Place::Site) {
+            return Ok(());
         }
+        Err(Error::forbidden(
+            "forbidden",
+            format!(
+                "{} over the whole site is needed for this; yours is over single organisations.",
+                A::PERMISSION.code()
+            ),
+        ))
     }
 
-    /// The only organisation the permit is over, when there is exactly one.
-    pub fn only_org(&self) -> Option<OrgId> {
-        match &self.scope {
-            Scope::Orgs(orgs) if orgs.len() == 1 => orgs.first().copied(),
+    /// The only place the permit is over, a whole organisation or a team, when there is exactly one.
+    pub fn only_place(&self) -> Option<Place> {
+        let Scope::Within { orgs, teams } = self.scope() else { return None };
+        match (orgs.as_slice(), teams.as_slice()) {
+            ([org], []) => Some(Place::Org(*org)),
+            ([], [team]) => {
+                let known = self.caller.grants.teams.iter().find(|entry| entry.0 == *team);
+                known.map(|(team, org, _)| Place::Team(*org, *team))
+            }
             _ => None,
         }
     }
 
-    /// An SQL condition that holds for rows of the organisations covered; pushes what it compares with onto `params`.
+    /// An SQL condition that holds for rows of the organisations covered as a whole; pushes what it compares with onto
+    /// `params`.
     pub fn sql(&self, column: &str, params: &mut Vec<Val>) -> String {
-        match &self.scope {
+        match self.scope() {
             Scope::Site => "TRUE".to_owned(),
-            Scope::Orgs(orgs) => {
-                let places: Vec<String> = orgs
-                    .iter()
-                    .map(|org| {
-                        params.push(Val::I64(org.0));
-                        format!("${}", params.len())
-                    })
-                    .collect();
-                format!("{column} IN ({})", places.join(", "))
+            Scope::Within { orgs, .. } => among(column, orgs.iter().map(|org| org.0), params),
+        }
+    }
+
+    /// The same for rows that may belong to a team: those of the organisations covered, and of the teams.
+    pub fn sql_teamed(&self, org: &str, team: &str, params: &mut Vec<Val>) -> String {
+        match self.scope() {
+            Scope::Site => "TRUE".to_owned(),
+            Scope::Within { orgs, teams } if teams.is_empty() => among(org, orgs.iter().map(|org| org.0), params),
+            Scope::Within { orgs, teams } => {
+                let orgs = among(org, orgs.iter().map(|org| org.0), params);
+                format!("({orgs} OR {})", among(team, teams.iter().map(|team| team.0), params))
             }
         }
     }
+}
+
+/// `column IN (..)`; of nothing, no row.
+fn among(column: &str, ids: impl Iterator<Item = i64>, params: &mut Vec<Val>) -> String {
+    let places: Vec<String> = ids
+        .map(|id| {
+            params.push(Val::I64(id));
+            format!("${}", params.len())
+        })
+        .collect();
+    if places.is_empty() { "FALSE".to_owned() } else { format!("{column} IN ({})", places.join(", ")) }
 }

@@ -40,34 +40,38 @@ pub enum Permission {
     UserErase,
 }
 
-/// Every permission with its code, in the order of the enum.
-pub const CATALOGUE: [(Permission, &str); 26] = [
-    (Permission::ProjectCreate, "project.create"),
-    (Permission::ProjectRead, "project.read"),
-    (Permission::ProjectUpdate, "project.update"),
-    (Permission::ProjectDelete, "project.delete"),
-    (Permission::RunExecute, "project.execute"),
-    (Permission::ModelUse, "model.use"),
-    (Permission::ModelManage, "model.manage"),
-    (Permission::PluginRead, "plugin.read"),
-    (Permission::PluginInstall, "plugin.install"),
-    (Permission::PluginManage, "plugin.manage"),
-    (Permission::QuotaView, "quota.view"),
-    (Permission::QuotaManage, "quota.manage"),
-    (Permission::AuditRead, "audit.read"),
-    (Permission::UserRead, "user.read"),
-    (Permission::UserInvite, "user.invite"),
-    (Permission::UserManage, "user.manage"),
-    (Permission::OrganizationRead, "organization.read"),
-    (Permission::OrganizationManage, "organization.manage"),
-    (Permission::OrganizationCreate, "organization.create"),
-    (Permission::TeamManage, "team.manage"),
-    (Permission::OrganizationDelete, "organization.delete"),
-    (Permission::OrganizationSuspend, "organization.suspend"),
-    (Permission::RoleManage, "role.manage"),
-    (Permission::AuditExport, "audit.export"),
-    (Permission::AuditManage, "audit.manage"),
-    (Permission::UserErase, "user.erase"),
+/// Every permission with its code and what it lets one do, in the order of the enum.
+pub const CATALOGUE: [(Permission, &str, &str); 26] = [
+    (Permission::ProjectCreate, "project.create", "Make projects."),
+    (Permission::ProjectRead, "project.read", "See projects with their files, findings and runs."),
+    (Permission::ProjectUpdate, "project.update", "Change projects and their files."),
+    (Permission::ProjectDelete, "project.delete", "Delete projects."),
+    (Permission::RunExecute, "project.execute", "Start runs, and pause, resume, cancel or repeat them."),
+    (Permission::ModelUse, "model.use", "Ask models, also through the gateway."),
+    (Permission::ModelManage, "model.manage", "Name the servers that models are on."),
+    (Permission::PluginRead, "plugin.read", "See which plugins are installed."),
+    (Permission::PluginInstall, "plugin.install", "Install plugins. Counts over the site only."),
+    (Permission::PluginManage, "plugin.manage", "Configure, switch and remove plugins. Counts over the site only."),
+    (Permission::QuotaView, "quota.view", "See limits and what is used of them."),
+    (Permission::QuotaManage, "quota.manage", "Change limits."),
+    (Permission::AuditRead, "audit.read", "Read the audit trail."),
+    (Permission::UserRead, "user.read", "See people and the roles they hold."),
+    (Permission::UserInvite, "user.invite", "Invite people."),
+    (Permission::UserManage, "user.manage", "Make accounts, give and take roles, set passwords."),
+    (Permission::OrganizationRead, "organization.read", "See the organisation."),
+    (
+        Permission::OrganizationManage,
+        "organization.manage",
+        "Change the organisation's name, settings, contact and branding.",
+    ),
+    (Permission::OrganizationCreate, "organization.create", "Make organisations. Counts over the site only."),
+    (Permission::TeamManage, "team.manage", "Make and change teams, and who belongs to them."),
+    (Permission::OrganizationDelete, "organization.delete", "Delete the organisation, and bring it back in time."),
+    (Permission::OrganizationSuspend, "organization.suspend", "Suspend organisations and let them work again."),
+    (Permission::RoleManage, "role.manage", "Make, change and delete roles of the organisation."),
+    (Permission::AuditExport, "audit.export", "Export the audit trail."),
+    (Permission::AuditManage, "audit.manage", "Decide how long the audit trail is kept and where it is sent."),
+    (Permission::UserErase, "user.erase", "Erase a person for good."),
 ];
 
 impl Permission {
@@ -100,8 +104,37 @@ impl PermissionSet {
         Self(self.0 | other.0)
     }
 
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What of this set is not in `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether every permission of `other` is in this set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set of the permissions named.
+    ///
+    /// # Errors
+    /// The first code that is no permission.
+    pub fn parse<'a>(codes: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
+        codes.into_iter().try_fold(Self::default(), |set, code| {
+            let known = CATALOGUE.iter().find(|(_, known, _)| *known == code);
+            known.map(|(permission, ..)| set.union(Self::of(&[*permission]))).ok_or(code)
+        })
+    }
+
     pub fn codes(self) -> Vec<&'static str> {
-        CATALOGUE.iter().filter(|(permission, _)| self.has(*permission)).map(|(_, code)| *code).collect()
+        CATALOGUE.iter().filter(|(permission, ..)| self.has(*permission)).map(|(_, code, _)| *code).collect()
     }
 }
 
@@ -145,6 +178,10 @@ const ORG_ADMIN: PermissionSet = TEAM_ADMIN.union(PermissionSet::of(&[
 ]));
 const SUPER_ADMIN: PermissionSet = PermissionSet((1 << CATALOGUE.len()) - 1);
 
+/// What a role held in one team also allows in the team's organisation, so that somebody who is in a team only can find
+/// the organisation, ask its models and see the plugins. Nothing else of a team's role counts outside of the team.
+pub const LIFTED: PermissionSet = PermissionSet::of(&[P::OrganizationRead, P::ModelUse, P::PluginRead]);
+
 impl Role {
     pub const ALL: [Self; 5] = [Self::SuperAdmin, Self::OrgAdmin, Self::TeamAdmin, Self::Developer, Self::Viewer];
 
@@ -168,6 +205,26 @@ impl Role {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SuperAdmin => "Super admin",
+            Self::OrgAdmin => "Organisation admin",
+            Self::TeamAdmin => "Team admin",
+            Self::Developer => "Developer",
+            Self::Viewer => "Viewer",
+        }
+    }
+
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::SuperAdmin => "Everything, over the whole site.",
+            Self::OrgAdmin => "An organisation, its teams, people and roles.",
+            Self::TeamAdmin => "Teams: their members and projects.",
+            Self::Developer => "Projects: make, build, change and delete them.",
+            Self::Viewer => "Read only.",
+        }
+    }
+
     /// Reads a role's code; `admin` is the specification's word for the super admin.
     ///
     /// # Errors
@@ -184,13 +241,48 @@ impl Role {
     }
 }
 
+/// What somebody is in a team. An owner may do what an admin may, and decides who owns the team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeamRole {
+    Owner,
+    Admin,
+    Member,
+    Viewer,
+}
+
+impl TeamRole {
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Viewer];
+
+    /// The role that is held in the team.
+    pub fn role(self) -> &'static str {
+        match self {
+            Self::Owner => TEAM_OWNER,
+            Self::Admin => Role::TeamAdmin.code(),
+            Self::Member => Role::Developer.code(),
+            Self::Viewer => Role::Viewer.code(),
+        }
+    }
+}
+
+/// Held by who owns a team, and in teams only.
+pub const TEAM_OWNER: &str = "team_owner";
+
+/// What a role of the program allows; None when there is none with this code.
+pub fn built_in(code: &str) -> Option<PermissionSet> {
+    if code == TEAM_OWNER {
+        return Some(TEAM_ADMIN);
+    }
+    Role::ALL.into_iter().find(|role| role.code() == code).map(Role::permissions)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_catalogue_is_in_the_order_of_the_enum() {
-        for (at, (permission, _)) in CATALOGUE.iter().enumerate() {
+        for (at, (permission, ..)) in CATALOGUE.iter().enumerate() {
             assert_eq!(*permission as usize, at);
         }
     }

@@ -4,6 +4,7 @@
 //! roles say at that moment, so every change of a role, account, session or token empties the cache of callers.
 
 pub mod authenticate;
+pub mod grants;
 pub mod routes;
 pub mod store;
 pub mod throttle;
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use crate::access::{Actor, ActorKind, Caller, Grants, OrgId, Origin, Role, UserId};
+pub use grants::RoleGrant;
+
+use crate::access::{Actor, ActorKind, Caller, Grants, Origin, UserId};
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::{self, Key};
 use crate::base::error::{Error, Kind, Result};
@@ -45,14 +48,6 @@ pub struct Accounts {
     places: Arc<Semaphore>,
 }
 
-/// A role held, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RoleGrant {
-    pub role: Role,
-    /// Null: over the whole site.
-    pub organization_id: Option<i64>,
-}
-
 /// A person's account as it is shown.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct User {
@@ -66,8 +61,7 @@ pub struct User {
 
 impl User {
     pub fn grants(&self) -> Grants {
-        let roles: Vec<_> = self.roles.iter().map(|grant| (grant.role, grant.organization_id.map(OrgId))).collect();
-        Grants::of(&roles)
+        Grants::of(self.roles.iter().map(|grant| (grant.permissions, grant.place())))
     }
 
     pub fn actor(&self) -> Actor {

@@ -1,8 +1,8 @@
 //! All SQL of people: accounts, roles held, sessions, personal tokens.
 
-use super::{Accounts, RoleGrant, User};
+use super::{Accounts, User, grants};
 use crate::access::actions::{UserManage, UserRead};
-use crate::access::{OrgId, Permit, Role, UserId};
+use crate::access::{OrgId, Permit, UserId};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
@@ -58,41 +58,6 @@ pub fn insert(tx: &mut Tx<'_>, _: &Permit<UserManage>, now: Time, new: &NewUser)
     Ok(UserId(id))
 }
 
-/// Gives or replaces the role a person holds over an organisation, or over the site.
-///
-/// # Errors
-/// When the database fails.
-pub fn set_role(
-    tx: &mut Tx<'_>,
-    accounts: &Accounts,
-    now: Time,
-    user: UserId,
-    role: Role,
-    org: Option<OrgId>,
-) -> Result<()> {
-    accounts.forget_callers(tx);
-    remove_role(tx, accounts, user, org)?;
-    let id = tx.next_id()?;
-    tx.execute(
-        "INSERT INTO role_grants (id, user_id, role, organization_id, granted_at) VALUES ($1, $2, $3, $4, $5)",
-        &params![id, user.0, role.code(), org.map(|org| org.0), now],
-    )?;
-    Ok(())
-}
-
-/// Takes the role away; false when there was none.
-///
-/// # Errors
-/// When the database fails.
-pub fn remove_role(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, org: Option<OrgId>) -> Result<bool> {
-    accounts.forget_callers(tx);
-    let removed = tx.execute(
-        "DELETE FROM role_grants WHERE user_id = $1 AND organization_id IS NOT DISTINCT FROM $2",
-        &params![user.0, org.map(|org| org.0)],
-    )?;
-    Ok(removed > 0)
-}
-
 const USER: &str = "SELECT id, username, email, is_active, created_at FROM users";
 
 fn read_user(row: &Row<'_>) -> Result<User, DbError> {
@@ -108,19 +73,8 @@ fn read_user(row: &Row<'_>) -> Result<User, DbError> {
 
 fn with_roles(tx: &mut Tx<'_>, user: Option<User>) -> Result<Option<User>> {
     let Some(mut user) = user else { return Ok(None) };
-    user.roles = roles(tx, UserId(user.id))?;
+    user.roles = grants::store::of_user(tx, UserId(user.id))?;
     Ok(Some(user))
-}
-
-fn roles(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
-    let rows: Vec<(String, Option<i64>)> = tx.query_map(
-        "SELECT role, organization_id FROM role_grants WHERE user_id = $1 ORDER BY id",
-        &params![user.0],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    rows.into_iter()
-        .map(|(role, organization_id)| Ok(RoleGrant { role: Role::parse(&role)?, organization_id }))
-        .collect()
 }
 
 /// # Errors
@@ -164,13 +118,13 @@ pub fn set_password(
     Ok(())
 }
 
-/// People who share an organisation with the permit's holder; over the site, everybody.
+/// People who share an organisation or a team with the permit's holder; over the site, everybody.
 ///
 /// # Errors
 /// When the database fails.
 pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, page: Page) -> Result<Vec<User>> {
     let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
-    let scope = permit.sql("g.organization_id", &mut params);
+    let scope = permit.sql_teamed("g.organization_id", "g.team_id", &mut params);
     let visible = match scope.as_str() {
         "TRUE" => scope,
         _ => format!("EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = users.id AND {scope})"),
@@ -178,8 +132,8 @@ pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, page: Page) -> Result<Ve
     let sql = format!("{USER} WHERE id < $1 AND {visible} ORDER BY id DESC LIMIT $2");
     let mut users = tx.query_map(&sql, &params, read_user)?;
     for user in &mut users {
-        user.roles = roles(tx, UserId(user.id))?;
-        user.roles.retain(|grant| grant.organization_id.is_none_or(|org| permit.covers(OrgId(org))));
+        user.roles = grants::store::of_user(tx, UserId(user.id))?;
+        user.roles.retain(|grant| grant.organization_id.is_none() || permit.covers_place(grant.place()));
     }
     Ok(users)
 }
@@ -319,10 +273,10 @@ pub fn delete_personal(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, id: i
     .ok_or_else(|| Error::not_found(format!("personal token {id}")))
 }
 
-/// The members of an organisation, by descending user id.
+/// The members of an organisation, by descending user id: who holds a role in it or in one of its teams.
 ///
 /// # Errors
-/// When the database fails.
+/// `not_found` when the permit is not over the organisation.
 pub fn members(
     tx: &mut Tx<'_>,
     permit: &Permit<UserRead>,
@@ -330,15 +284,15 @@ pub fn members(
     page: Page,
 ) -> Result<Vec<super::routes::Member>> {
     permit.require(org, "such organization")?;
-    let rows: Vec<(i64, String, String, String)> = tx.query_map(
-        "SELECT u.id, u.username, u.email, g.role FROM role_grants g JOIN users u ON u.id = g.user_id \
-         WHERE g.organization_id = $1 AND u.id < $2 ORDER BY u.id DESC LIMIT $3",
-        &params![org.0, page.before, page.fetch()],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )?;
-    rows.into_iter()
-        .map(|(user_id, username, email, role)| {
-            Ok(super::routes::Member { user_id, username, email, role: Role::parse(&role)? })
-        })
-        .collect()
+    let sql = format!(
+        "{USER} WHERE id < $2 AND EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = users.id AND g.organization_id = $1) \
+         ORDER BY id DESC LIMIT $3"
+    );
+    let users = tx.query_map(&sql, &params![org.0, page.before, page.fetch()], read_user)?;
+    let mut members = Vec::with_capacity(users.len());
+    for user in users {
+        let user = with_roles(tx, Some(user))?;
+        members.extend(user.map(|user| super::routes::Member::new(&user, org)));
+    }
+    Ok(members)
 }

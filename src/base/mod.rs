@@ -1,9 +1,10 @@
-//! What every floor may use and that knows nothing of the product: errors, time, pages, addresses, crypto, tasks, logs.
+//! What every floor may use and that knows nothing of the product: errors, time, pages, addresses, names, crypto, tasks, logs.
 
 pub mod clock;
 pub mod crypto;
 pub mod email;
 pub mod error;
+pub mod names;
 pub mod page;
 pub mod tasks;
 pub mod telemetry;

@@ -34,6 +34,10 @@ pub const BUILTIN: &[Migration] = &[
     ),
     Migration::new(45, "audit_no_replace", "")
         .dialects(include_str!("../../migrations/0045_audit_no_replace.sqlite.sql"), ""),
+    Migration::new(50, "teams_and_roles", include_str!("../../migrations/0050_teams_and_roles.sql")).dialects(
+        include_str!("../../migrations/0050_teams_and_roles.sqlite.sql"),
+        include_str!("../../migrations/0050_teams_and_roles.postgres.sql"),
+    ),
     Migration::new(55, "notices", include_str!("../../migrations/0055_notices.sql")),
     Migration::new(85, "audit_sealing", include_str!("../../migrations/0085_audit_sealing.sql")),
 ];

@@ -83,7 +83,7 @@ pub(super) fn administrators(tx: &mut Tx<'_>, org: Option<OrgId>) -> Result<Vec<
         .collect();
     let sql = format!(
         "SELECT DISTINCT u.id FROM role_grants g JOIN users u ON u.id = g.user_id \
-         WHERE g.organization_id IS NOT DISTINCT FROM $1 AND g.role IN ({}) AND u.is_active ORDER BY u.id LIMIT 1000",
+         WHERE g.organization_id IS NOT DISTINCT FROM $1 AND g.team_id IS NULL AND g.role IN ({}) AND u.is_active ORDER BY u.id LIMIT 1000",
         places.join(", ")
     );
     Ok(tx.query_map(&sql, &params, |row| -> Result<UserId, DbError> { Ok(UserId(row.get(0)?)) })?)

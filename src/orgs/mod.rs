@@ -1,6 +1,6 @@
 //! Organisations: the tenants. Everything a tenant owns carries its id.
 //!
-//! Invariant: an organisation is made together with its quotas and its audit entry. Who belongs to it is `accounts`', which
+//! Invariant: an organisation is made together with its quotas, its default team and its audit entry. Who belongs to it is `accounts`', which
 //! therefore answers the call that makes one.
 
 pub mod routes;
@@ -37,7 +37,7 @@ impl Orgs {
         Self { db, clock, many }
     }
 
-    /// Makes an organisation with its tier's quotas and audits it. `new` was checked.
+    /// Makes an organisation with its tier's quotas and its default team, and audits it. `new` was checked.
     ///
     /// # Errors
     /// `slug_taken`; `one_organization` where there is to be no second one.
@@ -56,6 +56,7 @@ impl Orgs {
         }
         let org = store::insert(tx, permit, now, new)?;
         quotas::open(tx, OrgId(org.id), &org.tier)?;
+        store::insert_default_team(tx, permit, now, OrgId(org.id))?;
         let event = Event::new(AuditAction::Create, "organization", format!("Created organisation {}", org.name));
         audit::record(tx, now, permit.caller(), &event.id(org.id).org(OrgId(org.id)).after(&org))?;
         Ok(org)

@@ -5,6 +5,7 @@ use crate::access::actions::{OrganizationCreate, OrganizationRead};
 use crate::access::{Grants, OrgId, Permission, Permit};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
+use crate::base::names;
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
 
@@ -49,6 +50,21 @@ pub fn insert(
         contact_email: new.contact_email.clone(),
         created_at: now,
     })
+}
+
+/// The team everybody with a role in the whole organisation belongs to. Made here, because there is no organisation
+/// without it; all else about teams is a floor above.
+///
+/// # Errors
+/// When the database fails.
+pub fn insert_default_team(tx: &mut Tx<'_>, _: &Permit<OrganizationCreate>, now: Time, org: OrgId) -> Result<()> {
+    let (id, name) = (tx.next_id()?, "Default team");
+    tx.execute(
+        "INSERT INTO teams (id, organization_id, slug, name, name_key, description, settings, is_default, created_at, \
+         updated_at) VALUES ($1, $2, 'default', $3, $4, 'Everybody with a role in the organisation.', '{}', TRUE, $5, $5)",
+        &params![id, org.0, name, names::key(name), now],
+    )?;
+    Ok(())
 }
 
 /// # Errors

@@ -13,7 +13,7 @@ use super::inventory::{Class, Rows, Table};
 use super::page::Index;
 use super::tables::TABLES;
 use super::{Person, Privacy, store};
-use crate::access::{Grants, OrgId, Permission};
+use crate::access::{Grants, Permission, Place};
 use crate::base::clock::Time;
 use crate::base::crypto;
 use crate::base::error::Result;
@@ -72,8 +72,9 @@ fn object(table: &Table, grants: &Grants, row: Vec<Val>) -> Map<String, Value> {
         .zip(row)
         .map(|(column, value)| (column.to_owned(), shown(table, column, value)))
         .collect();
-    let org = object.get("organization_id").and_then(Value::as_i64).map(OrgId);
-    let reads = org.is_some_and(|org| grants.hold_all(Some(org), PROJECT_READ));
+    let number = |column: &str| object.get(column).and_then(Value::as_i64);
+    let (org, team) = (number("organization_id"), number("team_id"));
+    let reads = org.is_some() && grants.hold_all(Place::of(org, team), PROJECT_READ);
     if !reads {
         for column in table.of_class(Class::Work) {
             object.remove(column);

@@ -129,7 +129,8 @@ pub static TABLES: &[Table] = &[
         groups: &[
             plain("id"),
             about("user_id", Class::Number, &ACCESS),
-            about("role organization_id granted_at", Class::Personal, &ACCESS),
+            about("role organization_id team_id granted_at", Class::Personal, &ACCESS),
+            about("granted_by", Class::Number, &ACCESS),
         ],
     },
     Table {
@@ -139,7 +140,7 @@ pub static TABLES: &[Table] = &[
         deleted: false,
         key: &["id"],
         groups: &[
-            plain("id organization_id status created_at updated_at file_count latest_run_id"),
+            plain("id organization_id team_id status created_at updated_at file_count latest_run_id"),
             work("name requirements"),
             about("created_by", Class::Name, &AUTHOR),
         ],
@@ -216,6 +217,19 @@ pub static TABLES: &[Table] = &[
         "organizations",
         "An organisation",
         &[plain("id name slug tier created_at"), about("contact_email", Class::Personal, &CONTACT)],
+    ),
+    nobody(
+        "teams",
+        "A team",
+        &[
+            plain("id organization_id slug settings is_default? created_at updated_at"),
+            work("name name_key description"),
+        ],
+    ),
+    nobody(
+        "roles",
+        "A role an organisation made",
+        &[plain("id organization_id code permissions created_at updated_at"), work("name name_key description")],
     ),
     nobody("quotas", "What an organisation may use", &[plain("organization_id resource limit_value used granted")]),
     nobody(

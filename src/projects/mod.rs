@@ -1,7 +1,7 @@
 //! Projects: what a team wants built.
 //!
-//! Invariant: a project belongs to one organisation, and whatever is done to it asks for a permit over that
-//! organisation; the quota of projects is counted in the transaction that makes or deletes one.
+//! Invariant: a project belongs to one organisation, or to one team of it, and whatever is done to it asks for a permit
+//! that counts there; the quota of projects is counted in the transaction that makes or deletes one.
 //!
 //! `files` are what a project holds, `path` is what a file may be called, `findings` are what plugins say about files,
 //! `analyze` asks them, `archive` packs a project for taking away.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-use crate::access::Scope;
+use crate::access::{Place, Scope};
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
@@ -93,6 +93,8 @@ impl ProjectStatus {
 pub struct Project {
     pub id: ProjectId,
     pub organization_id: i64,
+    /// The team it belongs to; null: none, so that it takes a role over the whole organisation to see it.
+    pub team_id: Option<i64>,
     pub name: String,
     /// What is to be built, in the words of the people who want it.
     pub requirements: String,
@@ -104,6 +106,13 @@ pub struct Project {
     pub file_count: i64,
     /// The newest run; null before the first.
     pub latest_run_id: Option<i64>,
+}
+
+impl Project {
+    /// Where a permit must count for whatever is done to it and to what is in it.
+    pub fn place(&self) -> Place {
+        Place::of(Some(self.organization_id), self.team_id)
+    }
 }
 
 /// Checks a project's name: 1 to 200 characters, none of them invisible control characters; outer spaces are cut.
@@ -140,7 +149,7 @@ pub struct Projects {
     clock: Clock,
     downloads: Arc<Semaphore>,
     /// Pages of the list, which everybody looks at first and again.
-    pages: Kept<(Scope, Option<i64>, Page)>,
+    pages: Kept<(Scope, store::Filter, Page)>,
 }
 
 impl Projects {

@@ -3,15 +3,15 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::store::{self, Change, NewProject};
+use super::store::{self, Change, Filter, Home, NewProject};
 use super::{Project, ProjectId, Projects, archive, check_name, check_requirements, files, findings};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
-use crate::access::{OrgId, Permit};
+use crate::access::{OrgId, Permit, Place, TeamId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::web::{Created, Json, Path, Problem, Query};
@@ -33,6 +33,7 @@ impl Projects {
 #[serde(deny_unknown_fields)]
 struct ProjectsQuery {
     organization_id: Option<i64>,
+    team_id: Option<i64>,
     /// How many, 1 to 100; 20 when absent.
     limit: Option<u32>,
     cursor: Option<String>,
@@ -47,10 +48,10 @@ async fn list(
     Query(query): Query<ProjectsQuery>,
 ) -> Result<Response> {
     let page = PageQuery { limit: query.limit, cursor: query.cursor }.check()?;
-    let org = query.organization_id;
-    let question = (permit.scope().clone(), org, page);
+    let filter = Filter { org: query.organization_id, team: query.team_id };
+    let question = (permit.scope(), filter, page);
     let read = async || {
-        let found = projects.db.read(move |tx| store::list(tx, &permit, org, page)).await?;
+        let found = projects.db.read(move |tx| store::list(tx, &permit, filter, page)).await?;
         Ok(page.list(found, |project| project.id.0))
     };
     projects.pages.reply(&projects.db, question, read).await
@@ -63,8 +64,26 @@ struct NewProjectRequest {
     /// What is to be built.
     #[serde(default)]
     requirements: String,
-    /// May be left out by who belongs to one organisation only.
+    /// May be left out by who may make projects in one organisation, or one team, only.
     organization_id: Option<i64>,
+    /// The team it belongs to; none when absent.
+    team_id: Option<i64>,
+}
+
+impl NewProjectRequest {
+    fn home(&self, permit: &Permit<ProjectCreate>) -> Result<Home> {
+        let org = self.organization_id.map(OrgId);
+        let asked = self.team_id.map(|team| Home::Team(TeamId(team), org)).or(org.map(Home::Org));
+        let only = || match permit.only_place()? {
+            Place::Site => None,
+            Place::Org(org) => Some(Home::Org(org)),
+            Place::Team(org, team) => Some(Home::Team(team, Some(org))),
+        };
+        asked.or_else(only).ok_or_else(|| {
+            Error::invalid("organization_missing", "Say in which organisation or team the project is made.")
+                .field("organization_id")
+        })
+    }
 }
 
 /// Create a project; it counts against the organisation's quota.
@@ -76,11 +95,7 @@ async fn create(
     Json(body): Json<NewProjectRequest>,
 ) -> Result<Created<Project>> {
     check_requirements(&body.requirements)?;
-    let org = body.organization_id.map(OrgId).or_else(|| permit.only_org()).ok_or_else(|| {
-        Error::invalid("organization_missing", "Say in which organisation the project is made.")
-            .field("organization_id")
-    })?;
-    let new = NewProject { org, name: check_name(&body.name)?, requirements: body.requirements };
+    let new = NewProject { home: body.home(&permit)?, name: check_name(&body.name)?, requirements: body.requirements };
     let now = projects.clock.now();
     projects.db.write(move |tx| store::create(tx, &permit, now, &new)).await.map(Created)
 }
@@ -101,9 +116,18 @@ async fn get(
 struct ProjectChange {
     name: Option<String>,
     requirements: Option<String>,
+    /// The team it goes to; null: to no team.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<i64>)]
+    team_id: Option<Option<i64>>,
 }
 
-/// Change a project's name or requirements; what is absent stays.
+/// Tells null from absent.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<i64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Change a project's name, requirements or team; what is absent stays. Moving it asks for `project.update` in both places.
 #[utoipa::path(put, path = "/api/projects/{id}", tag = "projects", params(("id" = i64, Path)), request_body = ProjectChange,
     responses((status = 200, body = Project), (status = "default", response = Problem)))]
 async fn update(
@@ -113,7 +137,11 @@ async fn update(
     Json(body): Json<ProjectChange>,
 ) -> Result<Json<Project>> {
     body.requirements.as_deref().map(check_requirements).transpose()?;
-    let change = Change { name: body.name.as_deref().map(check_name).transpose()?, requirements: body.requirements };
+    let change = Change {
+        name: body.name.as_deref().map(check_name).transpose()?,
+        requirements: body.requirements,
+        team: body.team_id.map(|team| team.map(TeamId)),
+    };
     let now = projects.clock.now();
     projects.db.write(move |tx| store::update(tx, &permit, now, ProjectId(id), &change)).await.map(Json)
 }

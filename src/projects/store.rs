@@ -1,23 +1,47 @@
 //! All SQL of projects.
 //!
-//! Invariant: every statement is bounded to the organisations of the permit it was given.
+//! Invariant: every statement is bounded to the organisations and teams of the permit it was given.
 
 use super::{Project, ProjectId, ProjectStatus};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate, RunExecute};
-use crate::access::{Action, OrgId, Permit};
+use crate::access::{Action, OrgId, Permit, Place, TeamId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
 use crate::quotas::{self, Resource};
+use crate::teams;
 
 const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
-    file_count, latest_run_id";
+    file_count, latest_run_id, team_id";
+
+/// Where a project is to belong, as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// An organisation, and no team of it.
+    Org(OrgId),
+    /// A team, of this organisation when one is named.
+    Team(TeamId, Option<OrgId>),
+}
+
+impl Home {
+    /// What is meant, if the permit counts there.
+    fn find<A: Action>(self, tx: &mut Tx<'_>, permit: &Permit<A>) -> Result<(OrgId, Option<TeamId>)> {
+        match self {
+            Self::Org(org) => permit.require(org, "organization").map(|()| (org, None)),
+            Self::Team(team, named) => {
+                let org = teams::store::organization(tx, team)?.filter(|org| named.is_none_or(|named| named == *org));
+                let org = org.filter(|org| permit.covers_place(Place::Team(*org, team)));
+                org.map(|org| (org, Some(team))).ok_or_else(|| Error::not_found("team"))
+            }
+        }
+    }
+}
 
 /// What a new project starts with; checked by the rule that made it.
 pub struct NewProject {
-    pub org: OrgId,
+    pub home: Home,
     pub name: String,
     pub requirements: String,
 }
@@ -25,21 +49,22 @@ pub struct NewProject {
 /// Makes a project, counts it against the organisation's quota and audits it.
 ///
 /// # Errors
-/// `not_found` when there is no such organisation; `quota_exceeded`.
+/// `not_found` when there is no such organisation or team; `quota_exceeded`.
 pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &NewProject) -> Result<Project> {
-    permit.require(new.org, "organization")?;
+    let (org, team) = new.home.find(tx, permit)?;
     // First what may be refused: nothing has to be undone then.
-    quotas::take(tx, new.org, Resource::Projects, 1)?;
+    quotas::take(tx, org, Resource::Projects, 1)?;
     let id = tx.next_id()?;
     let by = permit.caller().actor.name.as_str();
     tx.execute(
-        "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
-        &params![id, new.org.0, &new.name, &new.requirements, ProjectStatus::Pending.code(), by, now],
+        "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at, team_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)",
+        &params![id, org.0, &new.name, &new.requirements, ProjectStatus::Pending.code(), by, now, team.map(|team| team.0)],
     )?;
     let project = Project {
         id: ProjectId(id),
-        organization_id: new.org.0,
+        organization_id: org.0,
+        team_id: team.map(|team| team.0),
         name: new.name.clone(),
         requirements: new.requirements.clone(),
         status: ProjectStatus::Pending,
@@ -50,7 +75,7 @@ pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &
         latest_run_id: None,
     };
     let event = Event::new(AuditAction::Create, "project", format!("Created project {}", project.name));
-    audit::record(tx, now, permit.caller(), &event.id(id).org(new.org).after(&project))?;
+    audit::record(tx, now, permit.caller(), &event.id(id).org(org).after(&project))?;
     Ok(project)
 }
 
@@ -68,7 +93,7 @@ pub fn get(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, id: ProjectId) -> Resu
 /// `not_found`, also when it belongs to somebody else.
 pub fn find<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: ProjectId) -> Result<Project> {
     let project = by_id(tx, id)?.ok_or_else(|| Error::not_found("project"))?;
-    permit.require(OrgId(project.organization_id), "project")?;
+    permit.require_place(project.place(), "project")?;
     Ok(project)
 }
 
@@ -76,13 +101,22 @@ fn by_id(tx: &mut Tx<'_>, id: ProjectId) -> Result<Option<Project>> {
     Ok(tx.query_row(&format!("SELECT {COLUMNS} FROM projects WHERE id = $1"), &params![id], read)?)
 }
 
-/// Newest first, over the organisations the permit covers.
-pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, org: Option<i64>, page: Page) -> Result<Vec<Project>> {
+/// What a listing is narrowed to; absent means any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Filter {
+    pub org: Option<i64>,
+    pub team: Option<i64>,
+}
+
+/// Newest first, over the organisations and teams the permit covers.
+pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, filter: Filter, page: Page) -> Result<Vec<Project>> {
     let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
-    let mut conditions = vec!["id < $1".to_owned(), permit.sql("organization_id", &mut params)];
-    if let Some(org) = org {
-        params.push(Val::I64(org));
-        conditions.push(format!("organization_id = ${}", params.len()));
+    let mut conditions = vec!["id < $1".to_owned(), permit.sql_teamed("organization_id", "team_id", &mut params)];
+    for (column, wanted) in [("organization_id", filter.org), ("team_id", filter.team)] {
+        if let Some(wanted) = wanted {
+            params.push(Val::I64(wanted));
+            conditions.push(format!("{column} = ${}", params.len()));
+        }
     }
     let sql = format!("SELECT {COLUMNS} FROM projects WHERE {} ORDER BY id DESC LIMIT $2", conditions.join(" AND "));
     Ok(tx.query_map(&sql, &params, read)?)
@@ -93,9 +127,12 @@ pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, org: Option<i64>, pag
 pub struct Change {
     pub name: Option<String>,
     pub requirements: Option<String>,
+    /// The team it goes to; None within: to no team.
+    pub team: Option<Option<TeamId>>,
 }
 
-/// Changes name or requirements and audits it; a change that changes nothing leaves no trace.
+/// Changes name, requirements or team and audits it; a change that changes nothing leaves no trace. Who moves a project
+/// may change it where it was and where it goes.
 ///
 /// # Errors
 /// `not_found`.
@@ -107,7 +144,14 @@ pub fn update(
     change: &Change,
 ) -> Result<Project> {
     let before = find(tx, permit, id)?;
+    let org = OrgId(before.organization_id);
+    let moved = change.team.map(|team| team.map_or(Home::Org(org), |team| Home::Team(team, Some(org))));
+    let team_id = match moved {
+        None => before.team_id,
+        Some(home) => home.find(tx, permit)?.1.map(|team| team.0),
+    };
     let after = Project {
+        team_id,
         name: change.name.clone().unwrap_or_else(|| before.name.clone()),
         requirements: change.requirements.clone().unwrap_or_else(|| before.requirements.clone()),
         ..before.clone()
@@ -117,11 +161,11 @@ pub fn update(
     }
     let after = Project { updated_at: now, ..after };
     tx.execute(
-        "UPDATE projects SET name = $2, requirements = $3, updated_at = $4 WHERE id = $1",
-        &params![id, &after.name, &after.requirements, now],
+        "UPDATE projects SET name = $2, requirements = $3, updated_at = $4, team_id = $5 WHERE id = $1",
+        &params![id, &after.name, &after.requirements, now, after.team_id],
     )?;
     let event = Event::new(AuditAction::Update, "project", format!("Changed project {}", after.name)).id(id.0);
-    audit::record(tx, now, permit.caller(), &event.org(OrgId(after.organization_id)).before(&before).after(&after))?;
+    audit::record(tx, now, permit.caller(), &event.org(org).before(&before).after(&after))?;
     Ok(after)
 }
 
@@ -189,5 +233,6 @@ fn read(row: &Row<'_>) -> Result<Project, DbError> {
         updated_at: row.get(7)?,
         file_count: row.get(8)?,
         latest_run_id: row.get(9)?,
+        team_id: row.get(10)?,
     })
 }

@@ -30,7 +30,7 @@ use utoipa::ToSchema;
 
 pub use workflow::{AgentRole, Stage};
 
-use crate::access::Origin;
+use crate::access::{Origin, Place};
 use crate::accounts::Accounts;
 use crate::base::clock::{Clock, Time};
 use crate::base::error::Error;
@@ -200,6 +200,8 @@ pub struct Run {
 #[derive(Debug, Clone)]
 struct Record {
     run: Run,
+    /// The project's team, if it has one.
+    team: Option<i64>,
     /// The turn under way or next.
     step: Step,
     /// On whose behalf; None: the local operator's.
@@ -211,6 +213,11 @@ struct Record {
 }
 
 impl Record {
+    /// Where a permit must count for whatever is done to it.
+    fn place(&self) -> Place {
+        Place::of(Some(self.run.organization_id), self.team)
+    }
+
     fn plan(&self) -> Plan {
         let Run { skip_ui_design, iteration, max_iterations, .. } = self.run;
         Plan { skip_ui_design, iteration, max_iterations }

@@ -10,10 +10,11 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, params};
+use crate::projects::{self, ProjectId};
 
 const COLUMNS: &str = "id, project_id, organization_id, requirement, model, status, stage, role, iteration, max_iterations, \
     skip_ui_design, token_budget, tokens_used, error_code, error_detail, started_by, created_by, created_at, started_at, \
-    finished_at, step_job, ip_address, user_agent";
+    finished_at, step_job, ip_address, user_agent, (SELECT team_id FROM projects WHERE projects.id = runs.project_id)";
 
 /// What a new run starts with; checked by the rule that made it.
 #[derive(Debug, Clone)]
@@ -90,7 +91,7 @@ pub fn active() -> Error {
 /// `not_found`, also when it belongs to somebody else.
 pub fn get<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: i64) -> Result<Run> {
     let record = load(tx, id)?.ok_or_else(|| Error::not_found("run"))?;
-    permit.require(OrgId(record.run.organization_id), "run")?;
+    permit.require_place(record.place(), "run")?;
     Ok(record.run)
 }
 
@@ -100,7 +101,7 @@ pub fn get<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: i64) -> Result<Ru
 /// `not_found`, also when it belongs to somebody else.
 pub fn lock_for<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: i64) -> Result<Record> {
     let record = lock(tx, id)?.ok_or_else(|| Error::not_found("run"))?;
-    permit.require(OrgId(record.run.organization_id), "run")?;
+    permit.require_place(record.place(), "run")?;
     Ok(record)
 }
 
@@ -117,12 +118,13 @@ pub fn has_ended(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
 }
 
 /// A project's runs, newest first.
+///
+/// # Errors
+/// `not_found` when the project is none the permit covers.
 pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, project: i64, page: Page) -> Result<Vec<Run>> {
-    let mut params = params![project, page.before, page.fetch()].to_vec();
-    let covered = permit.sql("organization_id", &mut params);
-    let sql =
-        format!("SELECT {COLUMNS} FROM runs WHERE project_id = $1 AND id < $2 AND {covered} ORDER BY id DESC LIMIT $3");
-    let records = tx.query_map(&sql, &params, read)?;
+    projects::store::find(tx, permit, ProjectId(project))?;
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+    let records = tx.query_map(&sql, &params![project, page.before, page.fetch()], read)?;
     records.into_iter().map(|record| with_stages(tx, record).map(|record| record.run)).collect()
 }
 
@@ -219,7 +221,8 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         stages: Vec::new(),
     };
     let origin = Origin { ip_address: row.get(21)?, user_agent: row.get(22)?, request_id: None };
-    Ok(Record { run, step: Step { stage, role }, started_by: row.get(15)?, origin, step_job: row.get(20)? })
+    let team = row.get(23)?;
+    Ok(Record { run, team, step: Step { stage, role }, started_by: row.get(15)?, origin, step_job: row.get(20)? })
 }
 
 fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {

@@ -33,7 +33,7 @@ async fn the_specifications_commands_set_a_site_up() {
         ],
         PASSWORD,
     );
-    assert_eq!(user["roles"], json!([{"role": "super_admin", "organization_id": null}]));
+    assert_eq!(user["roles"], json!([{"role": "super_admin", "organization_id": null, "team_id": null}]));
     let org = app.cli_json(
         &[
             "admin",

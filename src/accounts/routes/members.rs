@@ -5,10 +5,11 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::users::{check_grant, sees};
+use super::users::sees;
 use crate::access::actions::{OrganizationRead, UserManage, UserRead};
-use crate::access::{OrgId, Permit, Role, UserId};
-use crate::accounts::{Accounts, User, store};
+use crate::access::{OrgId, Permit, Place, Role, UserId};
+use crate::accounts::grants::{self, FoundRole, check_grant};
+use crate::accounts::{Accounts, RoleGrant, User, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
@@ -23,8 +24,21 @@ pub struct Member {
     pub user_id: i64,
     pub username: String,
     pub email: String,
-    /// org_admin, team_admin, developer or viewer.
-    pub role: Role,
+    /// The role held over the organisation, the strongest when there are several; null: held in teams only.
+    pub role: Option<String>,
+    /// Everything held in the organisation and in its teams.
+    pub roles: Vec<RoleGrant>,
+}
+
+impl Member {
+    pub fn new(user: &User, org: OrgId) -> Self {
+        let here = |grant: &&RoleGrant| grant.organization_id == Some(org.0);
+        let roles: Vec<RoleGrant> = user.roles.iter().filter(here).cloned().collect();
+        let rank = |code: &str| Role::ALL.iter().position(|role| role.code() == code).unwrap_or(Role::ALL.len());
+        let over = roles.iter().filter(|grant| grant.team_id.is_none());
+        let role = over.min_by_key(|grant| rank(&grant.role)).map(|grant| grant.role.clone());
+        Self { user_id: user.id, username: user.username.clone(), email: user.email.clone(), role, roles }
+    }
 }
 
 /// The members of an organisation, newest first.
@@ -53,11 +67,11 @@ pub async fn list(
 #[serde(deny_unknown_fields)]
 pub struct NewMemberRequest {
     username: String,
-    /// org_admin, team_admin, developer or viewer.
+    /// org_admin, team_admin, developer, viewer, or a role of the organisation's own.
     role: String,
 }
 
-/// Give a person a role in an organisation, replacing the one they have there. Who is in none of your organisations is
+/// Give a person a role over an organisation, replacing those they have over the whole of it. Who is in none of your organisations is
 /// added by an administrator of the site, or gets an account in yours with `POST /api/users`.
 #[utoipa::path(post, path = "/api/organizations/{id}/members", tag = "organizations",
     params(("id" = i64, Path)), request_body = NewMemberRequest,
@@ -68,11 +82,6 @@ pub async fn add(
     Path(id): Path<i64>,
     Json(body): Json<NewMemberRequest>,
 ) -> Result<Created<Member>> {
-    let role = Role::parse(&body.role)?;
-    if role == Role::SuperAdmin {
-        let message = "super_admin is held over the whole site, not in an organisation.";
-        return Err(Error::invalid("role_over_site", message).field("role"));
-    }
     let org = OrgId(id);
     let now = accounts.clock.now();
     let room = accounts.clone();
@@ -85,7 +94,8 @@ pub async fn add(
             let user = store::user_by_name(tx, &body.username)?
                 .filter(|user| sees(&permit, user))
                 .ok_or_else(|| unknown(&permit, &body.username))?;
-            appoint(tx, &room, &permit, now, &user, role, org)
+            let role = grants::store::find(tx, &body.role, Place::Org(org))?;
+            appoint(tx, &room, &permit, now, &user, &role, org)
         })
         .await?;
     Ok(Created(member))
@@ -101,35 +111,37 @@ fn unknown(permit: &Permit<UserManage>, username: &str) -> Error {
     Error::new(Kind::NotFound, "not_found", message).field("username")
 }
 
-/// Gives a person a role in an organisation, in the place of the one they have there.
+/// Gives a person a role over an organisation, in the place of those they have over the whole of it.
 ///
 /// # Errors
-/// Those of [`check_grant`].
+/// Those of [`check_grant`], for the new role and the old ones; `last_owner`.
 pub fn appoint(
     tx: &mut Tx<'_>,
     accounts: &Accounts,
     permit: &Permit<UserManage>,
     now: Time,
     user: &User,
-    role: Role,
+    role: &FoundRole,
     org: OrgId,
 ) -> Result<Member> {
-    check_grant(permit, role, Some(org))?;
-    let before = user.roles.iter().find(|grant| grant.organization_id == Some(org.0));
-    store::set_role(tx, accounts, now, UserId(user.id), role, Some(org))?;
-    let member = Member { user_id: user.id, username: user.username.clone(), email: user.email.clone(), role };
-    let text = format!("Made {} {} of organisation {}", member.username, role.code(), org.0);
-    let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).person(UserId(user.id));
-    let event = event.org(org).after(&member);
-    let event = match before {
-        Some(grant) => event.before(grant),
-        None => event,
-    };
+    let place = Place::Org(org);
+    check_grant(permit, &role.code, role.permissions, place)?;
+    let before = Member::new(user, org);
+    for grant in before.roles.iter().filter(|grant| grant.place() == place) {
+        check_grant(permit, &grant.role, grant.permissions, place)?;
+    }
+    let id = UserId(user.id);
+    grants::store::replace(tx, accounts, now, id, role, place, permit.caller().user)?;
+    let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+    let member = Member::new(&user, org);
+    let text = format!("Made {} {} of organisation {}", member.username, role.code, org.0);
+    let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).person(id).org(org).after(&member);
+    let event = if before.roles.is_empty() { event } else { event.before(&before) };
     audit::record(tx, now, permit.caller(), &event)?;
     Ok(member)
 }
 
-/// Take a person out of an organisation.
+/// Take a person out of an organisation and all of its teams.
 #[utoipa::path(delete, path = "/api/organizations/{id}/members/{user_id}", tag = "organizations",
     params(("id" = i64, Path), ("user_id" = i64, Path)),
     responses((status = 204), (status = "default", response = Problem)))]
@@ -146,15 +158,16 @@ pub async fn remove(
         .db
         .write(move |tx| {
             let user = store::user(tx, user_id)?;
-            let grant = user.as_ref().and_then(|user| user.roles.iter().find(|g| g.organization_id == Some(id)));
-            let (Some(user), Some(grant)) = (&user, grant) else {
-                return Err(Error::not_found(format!("member {} of organization {id}", user_id.0)));
-            };
-            check_grant(&permit, grant.role, Some(org))?;
-            store::remove_role(tx, &room, user_id, Some(org))?;
-            let text = format!("Took {} out of organisation {id}", user.username);
-            let event = Event::new(AuditAction::PermissionChange, "user", text).id(user.id).person(user_id);
-            audit::record(tx, now, permit.caller(), &event.org(org).before(grant))
+            let before = user.as_ref().map(|user| Member::new(user, org)).filter(|member| !member.roles.is_empty());
+            let before =
+                before.ok_or_else(|| Error::not_found(format!("member {} of organization {id}", user_id.0)))?;
+            for grant in &before.roles {
+                check_grant(&permit, &grant.role, grant.permissions, grant.place())?;
+            }
+            grants::store::leave(tx, &room, user_id, org)?;
+            let text = format!("Took {} out of organisation {id}", before.username);
+            let event = Event::new(AuditAction::PermissionChange, "user", text).id(user_id.0).person(user_id);
+            audit::record(tx, now, permit.caller(), &event.org(org).before(&before))
         })
         .await?;
     Ok(StatusCode::NO_CONTENT)

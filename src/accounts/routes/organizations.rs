@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::members::{Member, appoint};
 use crate::access::actions::{OrganizationCreate, UserManage};
-use crate::access::{OrgId, Permit, Role};
-use crate::accounts::{Accounts, store};
+use crate::access::{OrgId, Permit, Place, Role};
+use crate::accounts::{Accounts, grants, store};
 use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::Tx;
@@ -57,5 +57,7 @@ fn administrator(
 ) -> Result<Option<Member>> {
     let permit = permit.caller_arc().permit::<UserManage>()?;
     let user = store::user_by_email(tx, email)?.filter(|user| user.is_active);
-    user.map(|user| appoint(tx, accounts, &permit, now, &user, Role::OrgAdmin, org)).transpose()
+    let Some(user) = user else { return Ok(None) };
+    let role = grants::store::find(tx, Role::OrgAdmin.code(), Place::Org(org))?;
+    appoint(tx, accounts, &permit, now, &user, &role, org).map(Some)
 }

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::actions::{UserManage, UserRead};
-use crate::access::{OrgId, Permit, Role, UserId};
+use crate::access::{OrgId, Permit, Place, Role, UserId};
+use crate::accounts::grants::{self, FoundRole, check_grant};
 use crate::accounts::store::NewUser;
 use crate::accounts::{Accounts, RoleGrant, User, check_username, store};
 use crate::audit::{self, AuditAction, Event};
@@ -37,7 +38,7 @@ pub struct NewUserRequest {
     email: String,
     /// At least 16 characters.
     password: String,
-    /// super_admin (or `admin`), org_admin, team_admin, developer or viewer.
+    /// super_admin (or `admin`), org_admin, team_admin, developer, viewer, or a role of the organisation's own.
     role: Option<String>,
     /// The slug of the organisation the role is held in; absent for super_admin.
     organization: Option<String>,
@@ -53,8 +54,7 @@ pub async fn create(
 ) -> Result<Created<User>> {
     check_username(&body.username)?;
     email::check(&body.email, "email")?;
-    let role = body.role.as_deref().map(Role::parse).transpose()?;
-    if role.is_none() {
+    if body.role.is_none() {
         // A person without a role belongs to no organisation, so only the site can have them.
         permit.require_site()?;
     }
@@ -65,17 +65,17 @@ pub async fn create(
     let user = accounts
         .db
         .write(move |tx| {
-            let place = place(tx, &permit, role, body.organization.as_deref())?;
-            if let Some((role, org)) = place {
-                check_grant(&permit, role, org)?;
+            let place = place(tx, &permit, body.role.as_deref(), body.organization.as_deref())?;
+            if let Some((role, place)) = &place {
+                check_grant(&permit, &role.code, role.permissions, *place)?;
             }
             let id = store::insert(tx, &permit, now, &new)?;
-            if let Some((role, org)) = place {
-                store::set_role(tx, &room, now, id, role, org)?;
+            if let Some((role, place)) = &place {
+                grants::store::give(tx, &room, now, id, role, *place, permit.caller().user)?;
             }
             let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
             let mut event = Event::new(AuditAction::Create, "user", format!("Created user {}", user.username));
-            if let Some((_, Some(org))) = place {
+            if let Some(org) = place.and_then(|(_, place)| place.org()) {
                 event = event.org(org);
             }
             audit::record(tx, now, permit.caller(), &event.id(user.id).person(id).after(&user))?;
@@ -130,7 +130,7 @@ fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
         return Err(Error::not_found("user"));
     }
     let grants = &permit.caller().grants;
-    let above = |grant: &RoleGrant| !grants.hold_all(grant.organization_id.map(OrgId), grant.role.permissions());
+    let above = |grant: &RoleGrant| !grants.hold_all(grant.place(), grant.permissions);
     if user.roles.iter().any(above) {
         let message =
             format!("{} holds more than you do; somebody with those rights must set the password.", user.username);
@@ -139,13 +139,13 @@ fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
     Ok(())
 }
 
-/// Where a role is held: super_admin over the site, the others in the organisation named.
+/// What a new account starts with: super_admin over the site, another role in the organisation named.
 fn place(
     tx: &mut Tx<'_>,
     permit: &Permit<UserManage>,
-    role: Option<Role>,
+    role: Option<&str>,
     slug: Option<&str>,
-) -> Result<Option<(Role, Option<OrgId>)>> {
+) -> Result<Option<(FoundRole, Place)>> {
     let org = match slug {
         None => None,
         Some(slug) => Some(
@@ -155,38 +155,18 @@ fn place(
                 .ok_or_else(|| Error::not_found(format!("organization `{slug}`")).field("organization"))?,
         ),
     };
-    match (role, org) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => {
-            Err(Error::invalid("role_missing", "Say which role the person has in the organisation.").field("role"))
+    let place = org.map_or(Place::Site, Place::Org);
+    let Some(role) = role else {
+        if org.is_none() {
+            return Ok(None);
         }
-        (Some(Role::SuperAdmin), None) => Ok(Some((Role::SuperAdmin, None))),
-        (Some(Role::SuperAdmin), Some(_)) => Err(Error::invalid(
-            "role_over_site",
-            "super_admin is held over the whole site; leave the organisation out, or take org_admin.",
-        )
-        .field("organization")),
-        (Some(role), None) => {
-            Err(Error::invalid("organization_missing", format!("{} is held in an organisation: name it.", role.code()))
-                .field("organization"))
-        }
-        (Some(role), org) => Ok(Some((role, org))),
+        let message = "Say which role the person has in the organisation.";
+        return Err(Error::invalid("role_missing", message).field("role"));
+    };
+    let found = grants::store::find(tx, role, place)?;
+    if org.is_none() && found.code != Role::SuperAdmin.code() {
+        let message = format!("{} is held in an organisation: name it.", found.code);
+        return Err(Error::invalid("organization_missing", message).field("organization"));
     }
-}
-
-/// Nobody gives what they do not hold.
-///
-/// # Errors
-/// `not_found` outside the permit, `role_above_yours` for more than the caller has.
-pub fn check_grant(permit: &Permit<UserManage>, role: Role, org: Option<OrgId>) -> Result<()> {
-    match org {
-        Some(org) => permit.require(org, "such organization")?,
-        None => permit.require_site()?,
-    }
-    if !permit.caller().grants.hold_all(org, role.permissions()) {
-        let message =
-            format!("The role {} holds more than you do; somebody with those rights must give it.", role.code());
-        return Err(Error::forbidden("role_above_yours", message).field("role"));
-    }
-    Ok(())
+    Ok(Some((found, place)))
 }

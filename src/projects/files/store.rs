@@ -1,6 +1,6 @@
 //! All SQL of files and their versions.
 //!
-//! Invariant: every statement is bounded to a project or file whose organisation the permit was checked against.
+//! Invariant: every statement is bounded to a project or file whose place the permit was checked against.
 
 use super::{FileVersion, MAX_FILES, MAX_VERSIONS, ProjectFile, StagedFile};
 use crate::access::actions::{ProjectRead, ProjectUpdate};
@@ -32,7 +32,7 @@ pub fn write<A: Action>(
     file: &StagedFile,
     expected: Option<i64>,
 ) -> Result<ProjectFile> {
-    permit.require(OrgId(project.organization_id), "project")?;
+    permit.require_place(project.place(), "project")?;
     match by_key(tx, project.id, file.path.key())? {
         Some(before) => add_version(tx, permit, now, project, &before, file, expected),
         None => make(tx, permit, now, project, file),
@@ -50,7 +50,7 @@ pub fn create<A: Action>(
     project: &Project,
     file: &StagedFile,
 ) -> Result<ProjectFile> {
-    permit.require(OrgId(project.organization_id), "project")?;
+    permit.require_place(project.place(), "project")?;
     match by_key(tx, project.id, file.path.key())? {
         Some(there) => Err(taken(&file.path, &format!("The file {} is there", there.path))),
         None => make(tx, permit, now, project, file),

@@ -308,7 +308,7 @@ export interface paths {
         get: operations["get_api_organizations_id_members"];
         put?: never;
         /**
-         * Give a person a role in an organisation, replacing the one they have there. Who is in none of your organisations is
+         * Give a person a role over an organisation, replacing those they have over the whole of it. Who is in none of your organisations is
          *     added by an administrator of the site, or gets an account in yours with `POST /api/users`.
          */
         post: operations["post_api_organizations_id_members"];
@@ -328,7 +328,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Take a person out of an organisation. */
+        /** Take a person out of an organisation and all of its teams. */
         delete: operations["delete_api_organizations_id_members_user_id"];
         options?: never;
         head?: never;
@@ -536,7 +536,7 @@ export interface paths {
         };
         /** One project. */
         get: operations["get_api_projects_id"];
-        /** Change a project's name or requirements; what is absent stays. */
+        /** Change a project's name, requirements or team; what is absent stays. Moving it asks for `project.update` in both places. */
         put: operations["put_api_projects_id"];
         post?: never;
         /** Delete a project for good. */
@@ -1178,8 +1178,10 @@ export interface components {
         List_Member: {
             items: {
                 email: string;
-                /** @description org_admin, team_admin, developer or viewer. */
-                role: components["schemas"]["Role"];
+                /** @description The role held over the organisation, the strongest when there are several; null: held in teams only. */
+                role?: string | null;
+                /** @description Everything held in the organisation and in its teams. */
+                roles: components["schemas"]["RoleGrant"][];
                 /** Format: int64 */
                 user_id: number;
                 username: string;
@@ -1270,6 +1272,11 @@ export interface components {
                 /** @description What is to be built, in the words of the people who want it. */
                 requirements: string;
                 status: components["schemas"]["ProjectStatus"];
+                /**
+                 * Format: int64
+                 * @description The team it belongs to; null: none, so that it takes a role over the whole organisation to see it.
+                 */
+                team_id?: number | null;
                 updated_at: components["schemas"]["Time"];
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
@@ -1430,8 +1437,10 @@ export interface components {
         /** @description A person's place in an organisation. */
         Member: {
             email: string;
-            /** @description org_admin, team_admin, developer or viewer. */
-            role: components["schemas"]["Role"];
+            /** @description The role held over the organisation, the strongest when there are several; null: held in teams only. */
+            role?: string | null;
+            /** @description Everything held in the organisation and in its teams. */
+            roles: components["schemas"]["RoleGrant"][];
             /** Format: int64 */
             user_id: number;
             username: string;
@@ -1465,7 +1474,7 @@ export interface components {
             path: string;
         };
         NewMemberRequest: {
-            /** @description org_admin, team_admin, developer or viewer. */
+            /** @description org_admin, team_admin, developer, viewer, or a role of the organisation's own. */
             role: string;
             username: string;
         };
@@ -1488,11 +1497,16 @@ export interface components {
             name: string;
             /**
              * Format: int64
-             * @description May be left out by who belongs to one organisation only.
+             * @description May be left out by who may make projects in one organisation, or one team, only.
              */
             organization_id?: number | null;
             /** @description What is to be built. */
             requirements?: string;
+            /**
+             * Format: int64
+             * @description The team it belongs to; none when absent.
+             */
+            team_id?: number | null;
         };
         /** @description A server to be added. */
         NewProvider: {
@@ -1552,7 +1566,7 @@ export interface components {
             organization?: string | null;
             /** @description At least 16 characters. */
             password: string;
-            /** @description super_admin (or `admin`), org_admin, team_admin, developer or viewer. */
+            /** @description super_admin (or `admin`), org_admin, team_admin, developer, viewer, or a role of the organisation's own. */
             role?: string | null;
             username: string;
         };
@@ -1661,11 +1675,21 @@ export interface components {
             /** @description What is to be built, in the words of the people who want it. */
             requirements: string;
             status: components["schemas"]["ProjectStatus"];
+            /**
+             * Format: int64
+             * @description The team it belongs to; null: none, so that it takes a role over the whole organisation to see it.
+             */
+            team_id?: number | null;
             updated_at: components["schemas"]["Time"];
         };
         ProjectChange: {
             name?: string | null;
             requirements?: string | null;
+            /**
+             * Format: int64
+             * @description The team it goes to; null: to no team.
+             */
+            team_id?: number | null;
         };
         /** @description A file as it is shown, without its content. */
         ProjectFile: {
@@ -1771,11 +1795,6 @@ export interface components {
          * @enum {string}
          */
         Resource: "projects" | "llm_tokens";
-        /**
-         * @description The five built-in roles.
-         * @enum {string}
-         */
-        Role: "super_admin" | "org_admin" | "team_admin" | "developer" | "viewer";
         /** @description A role held, and where. */
         RoleGrant: {
             /**
@@ -1783,7 +1802,13 @@ export interface components {
              * @description Null: over the whole site.
              */
             organization_id?: number | null;
-            role: components["schemas"]["Role"];
+            /** @description The code of a built-in role, or of one of the organisation's own. */
+            role: string;
+            /**
+             * Format: int64
+             * @description Null: over the whole organisation.
+             */
+            team_id?: number | null;
         };
         /** @description A run as it is shown. */
         Run: {
@@ -2848,6 +2873,7 @@ export interface operations {
         parameters: {
             query?: {
                 organization_id?: number;
+                team_id?: number;
                 /** @description How many, 1 to 100; 20 when absent. */
                 limit?: number;
                 cursor?: string;

@@ -45,7 +45,8 @@ export type AuditEntry = Full<Schemas['AuditEntry']>;
 export type Notice = Full<Schemas['Notice']>;
 export type InventoryTable = Full<Schemas['InventoryTable']>;
 export type SystemInfo = Full<Schemas['SystemInfo']>;
-export type RoleName = Full<Schemas['Role']>;
+/** The code of a role: a built-in one, or one that an organisation made. */
+export type RoleName = string;
 export type Membership = Full<Schemas['MyOrganization']>;
 export type Hook = Full<Schemas['HookView']>;
 export type AuditActor = Full<Schemas['Actor']>;

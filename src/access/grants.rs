@@ -1,0 +1,177 @@
+//! What somebody holds, compiled into bit sets.
+//!
+//! Invariant: [`Grants`] is the union of roles; nothing takes away. It is made when a caller is looked up, so that a check
+//! is two or three bit tests and a binary search, whatever the roles are and however many.
+
+use super::policy::{LIFTED, Permission, PermissionSet, Role};
+use super::{OrgId, TeamId};
+
+/// Where a role is held, or a thing belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    Site,
+    /// A whole organisation; for a thing: of no team in it.
+    Org(OrgId),
+    /// One team of an organisation.
+    Team(OrgId, TeamId),
+}
+
+impl Place {
+    /// The place as rows have it: a null team is the whole organisation, a null organisation the site.
+    pub fn of(org: Option<i64>, team: Option<i64>) -> Self {
+        match (org, team) {
+            (None, _) => Self::Site,
+            (Some(org), None) => Self::Org(OrgId(org)),
+            (Some(org), Some(team)) => Self::Team(OrgId(org), TeamId(team)),
+        }
+    }
+
+    pub fn org(self) -> Option<OrgId> {
+        match self {
+            Self::Site => None,
+            Self::Org(org) | Self::Team(org, _) => Some(org),
+        }
+    }
+
+    pub fn team(self) -> Option<TeamId> {
+        match self {
+            Self::Team(_, team) => Some(team),
+            Self::Site | Self::Org(_) => None,
+        }
+    }
+}
+
+/// What somebody holds: permissions over the site, over organisations, and in single teams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    pub site: PermissionSet,
+    /// Sorted by organisation, each once; with what roles held in its teams lift up to it.
+    pub orgs: Vec<(OrgId, PermissionSet)>,
+    /// Sorted by team, each once.
+    pub teams: Vec<(TeamId, OrgId, PermissionSet)>,
+    /// What is held somewhere.
+    anywhere: PermissionSet,
+}
+
+impl Grants {
+    /// The union of roles.
+    pub fn of(roles: impl IntoIterator<Item = (PermissionSet, Place)>) -> Self {
+        let mut grants = Self::default();
+        for (set, place) in roles {
+            grants.add(set, place);
+        }
+        grants
+    }
+
+    fn add(&mut self, set: PermissionSet, place: Place) {
+        self.anywhere = self.anywhere.union(set);
+        match place {
+            Place::Site => self.site = self.site.union(set),
+            Place::Org(org) => self.add_over(org, set),
+            Place::Team(org, team) => {
+                self.add_over(org, set.intersection(LIFTED));
+                match self.teams.binary_search_by_key(&team, |entry| entry.0) {
+                    Ok(at) => self.teams[at].2 = self.teams[at].2.union(set),
+                    Err(at) => self.teams.insert(at, (team, org, set)),
+                }
+            }
+        }
+    }
+
+    fn add_over(&mut self, org: OrgId, set: PermissionSet) {
+        match self.orgs.binary_search_by_key(&org, |entry| entry.0) {
+            Ok(at) => self.orgs[at].1 = self.orgs[at].1.union(set),
+            Err(at) => self.orgs.insert(at, (org, set)),
+        }
+    }
+
+    /// Everything held at a place: by a role there, in the organisation around it, or over the site.
+    pub fn at(&self, place: Place) -> PermissionSet {
+        let over = |org| match self.orgs.binary_search_by_key(&org, |entry| entry.0) {
+            Ok(at) => self.site.union(self.orgs[at].1),
+            Err(_) => self.site,
+        };
+        match place {
+            Place::Site => self.site,
+            Place::Org(org) => over(org),
+            Place::Team(org, team) => match self.teams.binary_search_by_key(&team, |entry| entry.0) {
+                // A team is of one organisation, so a row that says another is no team of the holder's.
+                Ok(at) if self.teams[at].1 == org => over(org).union(self.teams[at].2),
+                _ => over(org),
+            },
+        }
+    }
+
+    /// Whether the permission is held at all, wherever.
+    pub fn anywhere(&self, permission: Permission) -> bool {
+        self.anywhere.has(permission)
+    }
+
+    /// Whether every permission of `set` is held at `place`.
+    pub fn hold_all(&self, place: Place, set: PermissionSet) -> bool {
+        self.at(place).contains(set)
+    }
+
+    /// Everything everywhere: the local operator and the product itself.
+    pub fn all() -> Self {
+        Self::of([(Role::SuperAdmin.permissions(), Place::Site)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::access::policy::CATALOGUE;
+
+    /// Two organisations with two teams each.
+    fn places() -> impl Iterator<Item = Place> {
+        let teams = (1..=4).map(|team| Place::Team(OrgId(1 + (team - 1) / 2), TeamId(team)));
+        [Place::Site, Place::Org(OrgId(1)), Place::Org(OrgId(2))].into_iter().chain(teams)
+    }
+
+    /// The policy in words: whether a role held at `held` counts at `asked`.
+    fn counts(permission: Permission, held: Place, asked: Place) -> bool {
+        match (held, asked) {
+            (Place::Site, _) => true,
+            (Place::Org(mine), _) => asked.org() == Some(mine),
+            (Place::Team(_, mine), Place::Team(_, team)) if mine == team => true,
+            // Lifted up to the organisation, and so down to its other teams.
+            (Place::Team(mine, _), _) => LIFTED.has(permission) && asked.org() == Some(mine),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_holds_more_or_less_than_the_policy_says(
+            roles in proptest::collection::vec((any::<u32>(), 0..7_usize), 0..12),
+        ) {
+            let places: Vec<Place> = places().collect();
+            let roles: Vec<(PermissionSet, Place)> = roles
+                .into_iter()
+                .map(|(bits, at)| {
+                    let held = CATALOGUE.iter().filter(|(permission, ..)| bits >> (*permission as u8) & 1 == 1);
+                    (PermissionSet::of(&held.map(|(permission, ..)| *permission).collect::<Vec<_>>()), places[at])
+                })
+                .collect();
+            let grants = Grants::of(roles.iter().copied());
+            for (permission, code, _) in CATALOGUE {
+                let anywhere = roles.iter().any(|(set, _)| set.has(permission));
+                prop_assert_eq!(grants.anywhere(permission), anywhere, "{} anywhere", code);
+                for asked in &places {
+                    let wanted = roles.iter().any(|(set, held)| set.has(permission) && counts(permission, *held, *asked));
+                    prop_assert_eq!(grants.at(*asked).has(permission), wanted, "{} at {:?}", code, asked);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_team_of_another_organisation_is_no_team_of_ones_own() {
+        let grants = Grants::of([(Role::TeamAdmin.permissions(), Place::Team(OrgId(1), TeamId(5)))]);
+        assert!(grants.at(Place::Team(OrgId(1), TeamId(5))).has(Permission::ProjectRead));
+        assert!(grants.at(Place::Team(OrgId(2), TeamId(5))).is_empty());
+        assert!(!grants.at(Place::Org(OrgId(1))).has(Permission::OrganizationManage));
+    }
+}

@@ -1,0 +1,200 @@
+//! All SQL of roles held.
+//!
+//! Invariant: what is written here empties the cache of callers, and leaves an owner where there was one.
+
+use super::{FoundRole, RoleGrant};
+use crate::access::policy::{self, TEAM_OWNER};
+use crate::access::{OrgId, PermissionSet, Place, Role, UserId};
+use crate::accounts::Accounts;
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::db::{DbError, Row, Tx, Val, params};
+
+/// A role of the program is known by its code; the permissions of others are kept as JSON.
+fn permissions(code: &str, kept: Option<&str>) -> PermissionSet {
+    let own = || {
+        let codes: Vec<String> = kept.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // A permission this version does not know allows nothing.
+        codes
+            .iter()
+            .filter_map(|code| PermissionSet::parse([code.as_str()]).ok())
+            .fold(PermissionSet::default(), PermissionSet::union)
+    };
+    policy::built_in(code).unwrap_or_else(own)
+}
+
+fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
+    let (role, kept): (String, Option<String>) = (row.get(0)?, row.get(3)?);
+    let permissions = permissions(&role, kept.as_deref());
+    Ok(RoleGrant { role, organization_id: row.get(1)?, team_id: row.get(2)?, permissions })
+}
+
+/// The roles a person holds, oldest first, with what they allow now.
+///
+/// # Errors
+/// When the database fails.
+pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
+    Ok(tx.query_map(
+        "SELECT g.role, g.organization_id, g.team_id, r.permissions FROM role_grants g \
+         LEFT JOIN roles r ON r.organization_id = g.organization_id AND r.code = g.role \
+         WHERE g.user_id = $1 ORDER BY g.id",
+        &params![user.0],
+        read,
+    )?)
+}
+
+/// The role that `code` means at `place`; `admin` over the site is the specification's word for the super admin.
+///
+/// # Errors
+/// `unknown_role`; `role_over_site` and `role_in_teams` for one that is held elsewhere only.
+pub fn find(tx: &mut Tx<'_>, code: &str, place: Place) -> Result<FoundRole> {
+    let wrong = |code, message: &str| Err(Error::invalid(code, message).field("role"));
+    let code = if code == "admin" { Role::SuperAdmin.code() } else { code };
+    if code == Role::SuperAdmin.code() && place != Place::Site {
+        return wrong("role_over_site", "super_admin is held over the whole site, not in an organisation.");
+    }
+    if code == TEAM_OWNER && place.team().is_none() {
+        return wrong("role_in_teams", "team_owner is held in a team; say in which.");
+    }
+    if let Some(permissions) = policy::built_in(code) {
+        return Ok(FoundRole { code: code.to_owned(), permissions });
+    }
+    let kept = match place.org() {
+        None => None,
+        Some(org) => own_role(tx, org, code)?,
+    };
+    let permissions = kept.ok_or_else(|| {
+        let known: Vec<_> = Role::ALL.iter().map(|role| role.code()).collect();
+        let message = format!(
+            "`{}` is not a role here. Roles are: {}; and those the organisation made.",
+            code.escape_debug(),
+            known.join(", ")
+        );
+        Error::invalid("unknown_role", message).field("role")
+    })?;
+    Ok(FoundRole { code: code.to_owned(), permissions })
+}
+
+/// What one of the organisation's own roles allows; None when there is no such role.
+fn own_role(tx: &mut Tx<'_>, org: OrgId, code: &str) -> Result<Option<PermissionSet>> {
+    let sql = "SELECT permissions FROM roles WHERE organization_id = $1 AND code = $2";
+    let kept: Option<String> = tx.query_row(sql, &params![org.0, code], |row| row.get(0))?;
+    Ok(kept.map(|kept| permissions(code, Some(&kept))))
+}
+
+/// Gives a person a role beside those they have; the assignment's id. `by` is null for the local operator.
+///
+/// # Errors
+/// `role_held` when they hold it there already.
+pub fn give(
+    tx: &mut Tx<'_>,
+    accounts: &Accounts,
+    now: Time,
+    user: UserId,
+    role: &FoundRole,
+    place: Place,
+    by: Option<UserId>,
+) -> Result<i64> {
+    accounts.forget_callers(tx);
+    let id = tx.next_id()?;
+    let given = tx.savepoint(|tx| {
+        tx.execute(
+            "INSERT INTO role_grants (id, user_id, role, organization_id, team_id, granted_at, granted_by) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            &params![
+                id,
+                user.0,
+                role.code.as_str(),
+                place.org().map(|org| org.0),
+                place.team().map(|team| team.0),
+                now,
+                by.map(|by| by.0)
+            ],
+        )
+    });
+    match given {
+        Err(DbError::Unique(_)) => {
+            Err(Error::conflict("role_held", format!("The person holds the role {} there already.", role.code))
+                .field("role"))
+        }
+        other => Ok(other.map(|_| id)?),
+    }
+}
+
+/// Gives a person a role in the place of all they hold over exactly `place`.
+///
+/// # Errors
+/// `last_owner` when nobody else owns what they own there.
+pub fn replace(
+    tx: &mut Tx<'_>,
+    accounts: &Accounts,
+    now: Time,
+    user: UserId,
+    role: &FoundRole,
+    place: Place,
+    by: Option<UserId>,
+) -> Result<()> {
+    if owning(place) != role.code {
+        keep_owners(tx, user, |owned| owned == place)?;
+    }
+    remove_at(tx, accounts, user, place)?;
+    give(tx, accounts, now, user, role, place, by).map(drop)
+}
+
+/// Takes all roles held over exactly `place` away; how many there were. Who owns what is not asked.
+fn remove_at(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, place: Place) -> Result<u64> {
+    accounts.forget_callers(tx);
+    Ok(tx.execute(
+        "DELETE FROM role_grants WHERE user_id = $1 AND organization_id IS NOT DISTINCT FROM $2 \
+         AND team_id IS NOT DISTINCT FROM $3",
+        &params![user.0, place.org().map(|org| org.0), place.team().map(|team| team.0)],
+    )?)
+}
+
+/// Takes a person out of an organisation and all of its teams.
+///
+/// # Errors
+/// `last_owner` when nobody else owns the organisation, or one of its teams.
+pub fn leave(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, org: OrgId) -> Result<()> {
+    keep_owners(tx, user, |owned| owned.org() == Some(org))?;
+    accounts.forget_callers(tx);
+    tx.execute("DELETE FROM role_grants WHERE user_id = $1 AND organization_id = $2", &params![user.0, org.0])?;
+    Ok(())
+}
+
+/// The role of who owns a place.
+fn owning(place: Place) -> &'static str {
+    match place {
+        Place::Site => Role::SuperAdmin.code(),
+        Place::Org(_) => Role::OrgAdmin.code(),
+        Place::Team(..) => TEAM_OWNER,
+    }
+}
+
+/// Refuses what would leave the site, an organisation or a team that has an owner without one. Called inside the write that
+/// takes a role, switches an account off or deletes it; `left` says which places that concerns.
+///
+/// # Errors
+/// `last_owner`, naming the first such place.
+pub fn keep_owners(tx: &mut Tx<'_>, user: UserId, left: impl Fn(Place) -> bool) -> Result<()> {
+    let owners = [Role::SuperAdmin.code(), Role::OrgAdmin.code(), TEAM_OWNER].map(Val::from);
+    let [site, org, team] = owners;
+    let alone = tx.query_map(
+        "SELECT g.organization_id, g.team_id FROM role_grants g JOIN users u ON u.id = g.user_id \
+         WHERE g.user_id = $1 AND u.is_active AND ((g.role = $2 AND g.organization_id IS NULL) \
+         OR (g.role = $3 AND g.organization_id IS NOT NULL AND g.team_id IS NULL) OR (g.role = $4 AND g.team_id IS NOT NULL)) \
+         AND NOT EXISTS (SELECT 1 FROM role_grants o JOIN users v ON v.id = o.user_id WHERE o.role = g.role \
+         AND o.user_id <> g.user_id AND v.is_active AND o.organization_id IS NOT DISTINCT FROM g.organization_id \
+         AND o.team_id IS NOT DISTINCT FROM g.team_id) ORDER BY g.id",
+        &[Val::I64(user.0), site, org, team],
+        |row| Ok(Place::of(row.get(0)?, row.get(1)?)),
+    )?;
+    let Some(place) = alone.into_iter().find(|place| left(*place)) else { return Ok(()) };
+    let (what, instead) = match place {
+        Place::Site => ("administrator of the site".to_owned(), "super_admin"),
+        Place::Org(org) => (format!("org_admin of organisation {}", org.0), "org_admin"),
+        Place::Team(_, team) => (format!("owner of team {}", team.0), "owner"),
+    };
+    let message = format!("This person is the last {what}. Make somebody else {instead} first, then try again.");
+    Err(Error::conflict("last_owner", message))
+}
