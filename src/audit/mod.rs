@@ -7,6 +7,7 @@ pub mod keys;
 pub mod routes;
 mod seal;
 pub mod store;
+pub mod tree;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -214,6 +214,14 @@ pub static TABLES: &[Table] = &[
         ],
     ),
     nobody(
+        "audit_logs",
+        "A Merkle log over entries of the audit trail",
+        &[plain("id origin verifier_key size checkpoint checkpoint_at")],
+    ),
+    nobody("audit_leaves", "The place of an entry in its log", &[plain("log_id position entry_id")]),
+    nobody("audit_tiles", "Hashes of a log", &[plain("log_id level number hashes")]),
+    nobody("audit_pending", "An entry that has no place yet", &[plain("entry_id")]),
+    nobody(
         "organizations",
         "An organisation",
         &[plain("id name slug tier created_at"), about("contact_email", Class::Personal, &CONTACT)],

@@ -12,6 +12,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::{health, middleware, pages, system};
 use crate::accounts::Accounts;
 use crate::audit::routes::Audit;
+use crate::audit::tree::Logs;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
@@ -42,6 +43,7 @@ pub struct App {
     pub db: Db,
     pub clock: Clock,
     pub accounts: Accounts,
+    pub audit_logs: Logs,
     pub plugins: Plugins,
     pub quotas: Quotas,
     pub llm: Llm,
@@ -66,6 +68,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(Privacy::new(app.db.clone(), app.clock.clone()).routes())
         .merge(system::System { llm: app.llm.clone() }.routes())
         .merge(Audit { db: app.db.clone() }.routes())
+        .merge(app.audit_logs.clone().routes())
         .merge(
             health::Health { db: app.db.clone(), plugins: app.plugins.clone(), data_dir: app.data_dir.clone() }
                 .routes(),
@@ -93,9 +96,12 @@ pub fn build(app: &App) -> Result<Router> {
     Ok(middleware::wrap(router, app.accounts.clone()))
 }
 
-/// Names each operation by its method and path: handlers are called `list` and `get` in every room, but an operation's id
+/// Writes a parameter that takes the rest of the path as OpenAPI does, which knows none, and names each operation by its
+/// method and path: handlers are called `list` and `get` in every room, but an operation's id
 /// is unique (OpenAPI 3.1, section 4.8.10).
 fn name_operations(description: &mut utoipa::openapi::OpenApi) {
+    let paths = std::mem::take(&mut description.paths.paths);
+    description.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for (path, item) in &mut description.paths.paths {
         let words: Vec<&str> = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
         let name = words.join("_");

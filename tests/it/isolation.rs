@@ -28,7 +28,8 @@ enum Whose {
     List { viewer: bool },
     /// Shows something of ours: our viewers read it, for strangers it is not there.
     Read,
-    /// Changes something of ours: forbidden to our viewers, and for strangers it is not there.
+    /// Changes something of ours, or shows what administrators alone see: forbidden to our viewers, and for strangers it is
+    /// not there.
     Write,
     /// Of one person: not there for anybody else.
     Personal,
@@ -51,6 +52,7 @@ struct Names {
     token: i64,
     user: i64,
     notice: i64,
+    entry: i64,
 }
 
 impl Names {
@@ -67,13 +69,14 @@ impl Names {
             token: 900_000_006,
             user: 900_000_007,
             notice: 900_000_008,
+            entry: 900_000_009,
         }
     }
 
-    fn words(&self) -> [String; 10] {
-        let ids = [self.org, self.project, self.file, self.run, self.provider, self.token, self.user, self.notice];
-        let [org, project, file, run, provider, token, user, notice] = ids.map(|id| id.to_string());
-        [self.slug.clone(), self.username.clone(), org, project, file, run, provider, token, user, notice]
+    fn words(&self) -> Vec<String> {
+        let Self { slug, username, org, project, file, run, provider, token, user, notice, entry } = self;
+        let ids = [org, project, file, run, provider, token, user, notice, entry];
+        [slug.clone(), username.clone()].into_iter().chain(ids.map(ToString::to_string)).collect()
     }
 }
 
@@ -147,10 +150,14 @@ impl Site {
             token: id(&token["token"]),
             user,
             notice: notice(&app, org),
+            entry: 0,
         };
         let mut site = Self { app, root, owner, viewer, stranger, elsewhere, names, _models: models };
         site.names.file = site.file().await;
         site.names.run = site.run().await;
+        let trail = format!("/api/audit?organization_id={org}&limit=1");
+        site.names.entry = id(&site.app.call("GET", &trail, Some(&site.owner), None).await.body["items"][0]);
+        site.until(&format!("/api/audit/{}/proof", site.names.entry), |proof| proof["leaf"].is_string()).await;
         site
     }
 
@@ -192,7 +199,7 @@ impl Site {
     #[allow(clippy::too_many_lines, reason = "it is a table")]
     fn cases(&self, names: &Names) -> Vec<Case> {
         use Whose::{Draw, List, Own, Personal, Public, Read, Site, Write};
-        let Names { slug, username, org, project, file, run, provider, token, user, notice } = names;
+        let Names { slug, username, org, project, file, run, provider, token, user, notice, entry } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -201,6 +208,7 @@ impl Site {
         let of = |operation: &'static str, whose: Whose, id: &i64| {
             let address = operation.split_once(' ').unwrap().1.replace("{id}", &id.to_string());
             let address = address.replace("{version}", "1").replace("{resource}", "projects");
+            let address = address.replace("{path}", "entries/000.p/1").replace("/consistency", "/consistency?from=1");
             let address = address.replace("{stage}", "requirement_analysis");
             Case::new(operation, whose, address)
         };
@@ -240,6 +248,18 @@ impl Site {
             plain("GET /api/models", List { viewer: false }),
             plain("GET /v1/models", List { viewer: false }),
             plain("GET /api/llm/providers", List { viewer: false }),
+            plain("GET /api/audit/logs", List { viewer: false }),
+            of("GET /api/audit/{id}/proof", Write, entry),
+            of("GET /api/organizations/{id}/audit/log/checkpoint", Write, org),
+            of("GET /api/organizations/{id}/audit/log/key", Write, org),
+            of("GET /api/organizations/{id}/audit/log/tile/{path}", Write, org),
+            of("GET /api/organizations/{id}/audit/log/consistency", Write, org),
+            of("GET /api/organizations/{id}/audit/log/check", Write, org),
+            plain("GET /api/audit/log/checkpoint", Site),
+            plain("GET /api/audit/log/key", Site),
+            of("GET /api/audit/log/tile/{path}", Site, org),
+            of("GET /api/audit/log/consistency", Site, org),
+            plain("GET /api/audit/log/check", Site),
             of("GET /api/organizations/{id}", Read, org),
             of("GET /api/organizations/{id}/members", Read, org),
             of("GET /api/organizations/{id}/quotas", Read, org),

@@ -6,6 +6,7 @@
 mod access;
 mod app;
 mod audit;
+mod audit_proof;
 mod bad_input;
 mod binary;
 mod cli;

@@ -21,6 +21,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit/log/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A part of the check of every stored entry of the site's own log against its leaf. */
+        get: operations["get_api_audit_log_check"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/log/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The latest checkpoint of the site's own log (C2SP tlog-checkpoint). */
+        get: operations["get_api_audit_log_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/log/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** That a tree of the site's own log is the beginning of a later one (RFC 6962, section 2.1.2). */
+        get: operations["get_api_audit_log_consistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/log/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The verifier key of the site's own log (C2SP signed-note). */
+        get: operations["get_api_audit_log_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/log/tile/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A tile of the site's own log (C2SP tlog-tiles), such as `0/001` or `entries/000.p/7`. An entry of length 0 was dropped. */
+        get: operations["get_api_audit_log_tile_path"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The audit logs of the caller's organisations, newest organisation first; for site administrators all, the site's own last. */
+        get: operations["get_api_audit_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/{id}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The proof that an entry is in its log. */
+        get: operations["get_api_audit_id_proof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -289,6 +408,91 @@ export interface paths {
         };
         /** One organisation. */
         get: operations["get_api_organizations_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/audit/log/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A part of the check of every stored entry of an organisation's log against its leaf. */
+        get: operations["get_api_organizations_id_audit_log_check"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/audit/log/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The latest checkpoint of an organisation's log (C2SP tlog-checkpoint). */
+        get: operations["get_api_organizations_id_audit_log_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/audit/log/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** That a tree of an organisation's log is the beginning of a later one (RFC 6962, section 2.1.2). */
+        get: operations["get_api_organizations_id_audit_log_consistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/audit/log/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The verifier key of an organisation's log (C2SP signed-note). */
+        get: operations["get_api_organizations_id_audit_log_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/audit/log/tile/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A tile of an organisation's log (C2SP tlog-tiles), such as `0/001` or `entries/000.p/7`. An entry of length 0 was dropped. */
+        get: operations["get_api_organizations_id_audit_log_tile_path"];
         put?: never;
         post?: never;
         delete?: never;
@@ -975,16 +1179,67 @@ export interface components {
             success: boolean;
             user_agent?: string | null;
         };
+        /** @description A log and its latest checkpoint. */
+        AuditLog: {
+            /** @description C2SP tlog-checkpoint. */
+            checkpoint: string;
+            checkpoint_at: components["schemas"]["Time"];
+            /**
+             * Format: int64
+             * @description Null for the site's own entries.
+             */
+            organization_id?: number | null;
+            /** @description The log's name, the same for ever. */
+            origin: string;
+            /**
+             * Format: int64
+             * @description How many entries have a place.
+             */
+            tree_size: number;
+            /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
+            verifier_key: string;
+        };
+        /** @description One part of the check of a log. */
         Check: {
-            detail: string;
-            name: string;
-            ok: boolean;
+            /**
+             * Format: int64
+             * @description Leaves that this part looked at.
+             */
+            checked: number;
+            /**
+             * Format: int64
+             * @description Entries of this part whose bodies retention has dropped; their hashes remain.
+             */
+            dropped: number;
+            /** @description At most 100. */
+            findings: components["schemas"]["Finding"][];
+            /** @description Pass as `cursor` for the next part; null at the end. */
+            next_cursor?: string | null;
+            /**
+             * Format: int64
+             * @description Leaves of the log.
+             */
+            tree_size: number;
+            /**
+             * Format: int64
+             * @description How many more findings there were.
+             */
+            untold: number;
         };
         /**
          * @description What a column holds.
          * @enum {string}
          */
         Class: "none" | "number" | "name" | "personal" | "mention" | "secret" | "work";
+        /** @description That a log of `from` leaves is the beginning of the same log with `to` leaves. */
+        Consistency: {
+            /** Format: int64 */
+            from: number;
+            /** @description RFC 6962, section 2.1.2, in Base64. */
+            hashes: string[];
+            /** Format: int64 */
+            to: number;
+        };
         /** @description Something held outside of the database. */
         Elsewhere: {
             /** @description What erasing a person does to it. */
@@ -999,6 +1254,33 @@ export interface components {
          * @enum {string}
          */
         Encoding: "utf-8" | "base64";
+        /**
+         * @description That an entry is in its log. `SHA-256(0x00 || leaf)`, combined with `hashes` as RFC 9162 section 2.1.3.2 says, gives the
+         *     root in `checkpoint`, which is signed.
+         */
+        EntryProof: {
+            /** @description C2SP tlog-checkpoint of the tree of `tree_size` leaves. */
+            checkpoint: string;
+            /** Format: int64 */
+            entry_id: number;
+            /** @description From the leaf's sibling to the root's child, in Base64 (RFC 4648, section 4). */
+            hashes: string[];
+            /** @description The entry as it is hashed, byte for byte. Null when retention has dropped it. */
+            leaf?: string | null;
+            /** @description The leaf's hash in Base64. */
+            leaf_hash: string;
+            /** @description The log's name. */
+            origin: string;
+            /**
+             * Format: int64
+             * @description Zero-based.
+             */
+            position: number;
+            /** Format: int64 */
+            tree_size: number;
+            /** @description The log's key by the server's word; compare it with the one that you were given. */
+            verifier_key: string;
+        };
         /**
          * @description What erasing a person does to a column.
          * @enum {string}
@@ -1129,6 +1411,30 @@ export interface components {
                 resource_type: string;
                 success: boolean;
                 user_agent?: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_AuditLog: {
+            items: {
+                /** @description C2SP tlog-checkpoint. */
+                checkpoint: string;
+                checkpoint_at: components["schemas"]["Time"];
+                /**
+                 * Format: int64
+                 * @description Null for the site's own entries.
+                 */
+                organization_id?: number | null;
+                /** @description The log's name, the same for ever. */
+                origin: string;
+                /**
+                 * Format: int64
+                 * @description How many entries have a place.
+                 */
+                tree_size: number;
+                /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
+                verifier_key: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -2021,6 +2327,11 @@ export interface components {
             data: components["schemas"]["V1Model"][];
             object: string;
         };
+        /**
+         * @description What is wrong.
+         * @enum {string}
+         */
+        Wrong: "changed" | "missing" | "inserted" | "tree";
     };
     responses: {
         /** @description What went wrong, where, and what to do */
@@ -2080,6 +2391,163 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_AuditEntry"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_check: {
+        parameters: {
+            query?: {
+                /** @description Where the part before this one ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_consistency: {
+        parameters: {
+            query: {
+                /** @description Leaves of the earlier tree. */
+                from: number;
+                /** @description Leaves of the later tree; all when absent. */
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Consistency"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_tile_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_logs: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditLog"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_id_proof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntryProof"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2535,6 +3003,125 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_audit_log_check: {
+        parameters: {
+            query?: {
+                /** @description Where the part before this one ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_audit_log_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_audit_log_consistency: {
+        parameters: {
+            query: {
+                /** @description Leaves of the earlier tree. */
+                from: number;
+                /** @description Leaves of the later tree; all when absent. */
+                to?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Consistency"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_audit_log_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_audit_log_tile_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
                 };
             };
             default: components["responses"]["Problem"];
