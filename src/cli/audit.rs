@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::cli::failure::Result;
-use crate::cli::{Context, ListArgs, lookup};
+use crate::cli::{Context, ListArgs, audit_log, audit_verify, lookup};
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -25,10 +25,34 @@ pub enum AuditCommand {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Write the proof that an entry is in its log, to be verified anywhere.
+    Prove(audit_log::ProveArgs),
+    /// Verify a proof, a copy of a log, or every entry that the server has.
+    Verify(audit_verify::VerifyArgs),
+    /// List the logs that entries have their places in, with their checkpoints.
+    Logs(ListArgs),
+    /// Copy a whole log, to be kept and verified elsewhere.
+    Log(audit_log::LogArgs),
+    /// Print the key that a log's checkpoints are verified with.
+    Key(audit_log::KeyArgs),
 }
 
 pub async fn run(command: &AuditCommand, context: &Context) -> Result<()> {
-    let AuditCommand::List { org, action, resource, actor, list } = command;
+    match command {
+        AuditCommand::List { org, action, resource, actor, list } => {
+            self::list(context, (org, action, resource, actor), *list).await
+        }
+        AuditCommand::Prove(args) => audit_log::prove(args, context).await,
+        AuditCommand::Verify(args) => audit_verify::trail(args, context).await,
+        AuditCommand::Logs(args) => audit_log::list(*args, context).await,
+        AuditCommand::Log(args) => audit_log::copy(args, context).await,
+        AuditCommand::Key(args) => audit_log::key(args, context).await,
+    }
+}
+
+type Filters<'a> = (&'a Option<String>, &'a Option<String>, &'a Option<String>, &'a Option<String>);
+
+async fn list(context: &Context, (org, action, resource, actor): Filters<'_>, list: ListArgs) -> Result<()> {
     let org = match org {
         Some(slug) => Some(lookup::organization_id(context, slug).await?.to_string()),
         None => None,

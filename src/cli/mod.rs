@@ -15,6 +15,8 @@ mod suggest;
 
 mod admin;
 mod audit;
+mod audit_log;
+mod audit_verify;
 mod config;
 mod demo;
 mod download;
@@ -76,7 +78,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// Print JSON on stdout, and errors as JSON on stderr.
     #[arg(long, global = true)]
@@ -298,6 +300,8 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Completions { shell } => completions(shell),
         Command::Login(args) => block_on(login::login(&args, &global, out)),
         Command::Logout => block_on(login::logout(&global, out)),
+        // What was brought here is verified without any server.
+        Command::Audit(audit::AuditCommand::Verify(args)) if args.is_brought() => block_on(args.brought(&global, out)),
         command => {
             let context = Context { client: login::choose(&global)?, out };
             block_on(client_command(command, &context))

@@ -52,6 +52,19 @@ impl App {
         Self::start_at(dir, &["--http"], &[])
     }
 
+    /// Another server of the same site: the same PostgreSQL database and the same secrets, a data directory of its own.
+    pub fn beside(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = dir.path().join("secrets");
+        std::fs::create_dir(&secrets).unwrap();
+        for secret in std::fs::read_dir(self.dir.path().join("secrets")).unwrap().map(Result::unwrap) {
+            std::fs::copy(secret.path(), secrets.join(secret.file_name())).unwrap();
+        }
+        let database = self.database.clone();
+        let (process, address, fingerprint) = launch(&dir, database.as_deref(), &["--http"], &self.settings);
+        Self { dir, address, fingerprint, database, settings: self.settings.clone(), process }
+    }
+
     fn start_with(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         Self::start_at(tempfile::tempdir().unwrap(), arguments, settings)
     }

@@ -11,6 +11,7 @@ pub mod check;
 pub mod hash;
 mod leaf;
 pub mod note;
+pub mod outside;
 pub mod path;
 pub mod proof;
 mod routes;

@@ -7,8 +7,11 @@ use std::convert::Infallible;
 
 use proptest::prelude::*;
 
-use super::hash::{Edge, Hash, TileId, leaf_hash, node_hash, sha256};
+use super::hash::{Edge, Hash, TileId, WIDTH, leaf_hash, node_hash, sha256};
+use super::note::{Checkpoint, Signer};
+use super::outside::{ProofFile, Verification};
 use super::proof::{self, Tiles};
+use crate::base::crypto::Key;
 
 /// `MTH`, section 2.1.
 fn mth(leaves: &[Hash]) -> Hash {
@@ -130,4 +133,68 @@ proptest! {
         prop_assert_ne!(proof::root_of_inclusion(leaf, position, size, &path[1..]), Some(edge.root()));
         prop_assert_eq!(proof::root_of_inclusion(leaf, size, size, &path), None);
     }
+}
+
+fn proven(size: u64, position: u64) -> (Signer, ProofFile) {
+    let signer = Signer::new(&Key::from_bytes([5; 32])).unwrap();
+    let (mut kept, edge) = grown(&leaves(size as usize), &[]);
+    let checkpoint = Checkpoint { origin: "example.org/log".to_owned(), size, root: edge.root() };
+    let file = ProofFile {
+        key: signer.verifier("example.org/log").to_string(),
+        // The leaves above are numbers of eight bytes.
+        leaf: String::from_utf8(position.to_be_bytes().to_vec()).unwrap(),
+        position,
+        hashes: proof::inclusion(&mut kept, position, size).unwrap(),
+        checkpoint: signer.sign(&checkpoint),
+    };
+    (signer, file)
+}
+
+#[test]
+fn a_proof_file_with_any_byte_changed_proves_nothing() {
+    let (signer, file) = proven(11, 5);
+    let (verifier, text) = (signer.verifier("example.org/log"), file.to_string());
+    assert_eq!(ProofFile::parse(&text), Ok(file.clone()));
+    assert_eq!(file.verify(&verifier).unwrap().size, 11);
+    for at in 0..text.len() {
+        let mut bent = text.clone().into_bytes();
+        bent[at] ^= 1;
+        let Ok(bent) = String::from_utf8(bent) else { continue };
+        let Ok(bent) = ProofFile::parse(&bent) else { continue };
+        // The key in the file is whoever made it to say.
+        assert!(bent.key != file.key || bent.verify(&verifier).is_err(), "byte {at} may differ");
+    }
+}
+
+/// Takes a whole log in as an outsider does.
+fn followed(size: usize, earlier: Option<Checkpoint>, bend: impl Fn(u64, &mut Vec<u8>, &mut Vec<u8>)) -> Vec<String> {
+    let root = mth(&leaves(size));
+    let checkpoint = Checkpoint { origin: "example.org/log".to_owned(), size: size as u64, root };
+    let mut log = Verification::new(checkpoint, earlier);
+    while let Some((name, _)) = log.next() {
+        let from = name.number as usize * WIDTH;
+        let mut hashes = leaves(from + name.width)[from..].concat();
+        let entry = |at: usize| [&8_u16.to_be_bytes(), at.to_be_bytes().as_slice()].concat();
+        let mut entries: Vec<u8> = (from..from + name.width).flat_map(entry).collect();
+        bend(name.number, &mut hashes, &mut entries);
+        log.take(&hashes, &entries).unwrap();
+    }
+    log.finish();
+    log.findings
+}
+
+#[test]
+fn an_outsider_sees_what_was_changed_in_a_log() {
+    let earlier =
+        |size: usize, root| Some(Checkpoint { origin: "example.org/log".to_owned(), size: size as u64, root });
+    assert_eq!(followed(700, earlier(300, mth(&leaves(300))), |_, _, _| ()), [""; 0]);
+    assert_eq!(followed(700, earlier(0, sha256(&[])), |_, _, _| ()), [""; 0]);
+    let rewritten = followed(700, earlier(300, [1; 32]), |_, _, _| ());
+    assert!(rewritten[0].contains("rewritten") && rewritten.len() == 1, "{rewritten:?}");
+    let back = followed(100, earlier(300, mth(&leaves(300))), |_, _, _| ());
+    assert!(back[0].contains("went back"), "{back:?}");
+    let entry = followed(700, None, |number, _, entries| entries[2 + 7] ^= u8::from(number == 1));
+    assert!(entry[0].contains("position 256") && entry.len() == 1, "{entry:?}");
+    let hash = followed(700, None, |number, hashes, _| hashes[0] ^= u8::from(number == 2));
+    assert!(hash[0].contains("position 512") && hash[1].contains("root") && hash.len() == 2, "{hash:?}");
 }
