@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Accounts, store, token};
+use super::{Accounts, sessions, store, token};
 use crate::access::{Actor, Caller, Grants, Origin, UserId};
 use crate::base::clock::{SECOND, Time};
 use crate::base::crypto;
@@ -15,10 +15,21 @@ use crate::db::{Engine, Tx};
 
 /// Most callers kept; past it the cache starts anew.
 const KEPT: usize = 10_000;
-/// A caller is looked up again after this long, which also refreshes a personal token's last use.
+/// A caller is looked up again after this long.
 const FRESH: i64 = 60 * SECOND;
 /// The same over PostgreSQL, where another replica may have changed something.
 const FRESH_SHARED: i64 = 2 * SECOND;
+
+/// How old what is noted of the last use may grow.
+const NOTED: i64 = 60 * SECOND;
+
+/// What a caller came with.
+#[derive(Debug, Clone, Copy)]
+enum Used {
+    Session(i64),
+    /// A personal token.
+    Token(i64),
+}
 
 /// Callers by the digest of their token.
 #[derive(Clone)]
@@ -103,17 +114,22 @@ impl Accounts {
         let held = if token.starts_with(token::PERSONAL_PREFIX) {
             let digest = digest.to_owned();
             let held = self.db.read(move |tx| store::personal_by_digest(tx, &digest, now)).await?;
-            if let Some(held) = &held {
-                self.touch(held.id, now);
-            }
-            held.map(|held| (held.user, None, held.expires_at))
+            held.map(|held| (Used::Token(held.id), held))
         } else if let Some(session) = self.tokens.session(token) {
             let held = self.db.read(move |tx| store::live_session(tx, session, now)).await?;
-            held.map(|held| (held.user, Some(session), held.expires_at))
+            held.map(|held| (Used::Session(session), held))
         } else {
             None
         };
-        let Some((id, session, expires)) = held else { return Ok(None) };
+        let Some((used, held)) = held else { return Ok(None) };
+        if held.last_used_at.is_none_or(|last| last.plus(NOTED) <= now) {
+            self.note(used, now);
+        }
+        let session = match used {
+            Used::Session(id) => Some(id),
+            Used::Token(_) => None,
+        };
+        let (id, expires) = (held.user, held.expires_at);
         let user = self.db.read(move |tx| store::user(tx, id)).await?;
         let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
         let until = now.plus(self.cache.fresh);
@@ -121,12 +137,16 @@ impl Accounts {
         Ok(Some(Known { actor: user.actor(), user: id, session, grants: Arc::new(user.grants()), until }))
     }
 
-    /// Notes a personal token's use in the background; losing one note at a crash harms nobody.
-    fn touch(&self, token: i64, now: Time) {
+    /// Notes a use in the background; losing one note at a crash harms nobody.
+    fn note(&self, used: Used, now: Time) {
         let db = self.db.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = db.write(move |tx| store::touch_personal(tx, token, now)).await {
-                tracing::warn!(token, "The last use of a personal token was not noted: {error}");
+            let noted = db.write(move |tx| match used {
+                Used::Token(id) => store::touch_personal(tx, id, now),
+                Used::Session(id) => sessions::store::touch(tx, id, now),
+            });
+            if let Err(error) = noted.await {
+                tracing::warn!(?used, "That a token was used was not noted: {error}");
             }
         });
     }

@@ -4,8 +4,11 @@
 //! roles say at that moment, so every change of a role, account, session or token empties the cache of callers.
 
 pub mod authenticate;
+mod confirm;
 pub mod grants;
+pub mod passwords;
 pub mod routes;
+pub mod sessions;
 pub mod store;
 pub mod throttle;
 pub mod token;
@@ -19,15 +22,13 @@ use utoipa::ToSchema;
 pub use grants::RoleGrant;
 
 use crate::access::{Actor, ActorKind, Caller, Grants, Origin, UserId};
+use crate::audit::{AuditAction, Event};
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::{self, Key};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Db;
 
-/// The specification's rule.
-pub const PASSWORD_MIN: usize = 16;
-const PASSWORD_MAX: usize = 1024;
 const USERNAME_MAX: usize = 50;
 /// How many passwords are hashed at once: each takes a core and 19 MiB for tens of milliseconds.
 const HASHERS: usize = 2;
@@ -103,15 +104,6 @@ impl Accounts {
         }))
     }
 
-    /// Hashes a password off the request threads.
-    ///
-    /// # Errors
-    /// `password_too_short` and `password_too_long`; `sign_in_busy`.
-    pub async fn hash(&self, password: String) -> Result<String> {
-        check_password(&password)?;
-        self.hasher(move || crypto::hash_password(&password)).await
-    }
-
     /// Verifies a password off the request threads; without a hash it does the same work and fails.
     pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         self.hasher(move || {
@@ -153,21 +145,6 @@ fn decoy_hash() -> Result<String> {
     Ok(DECOY.get_or_init(|| hash).clone())
 }
 
-/// # Errors
-/// `password_too_short`, `password_too_long`.
-pub fn check_password(password: &str) -> Result<()> {
-    let length = password.chars().count();
-    if length < PASSWORD_MIN {
-        let message = format!("The password has {length} characters; it needs at least {PASSWORD_MIN}.");
-        return Err(Error::invalid("password_too_short", message).field("password"));
-    }
-    if password.len() > PASSWORD_MAX {
-        let message = format!("The password is longer than {PASSWORD_MAX} bytes.");
-        return Err(Error::invalid("password_too_long", message).field("password"));
-    }
-    Ok(())
-}
-
 /// ASCII letters, digits, dot, dash and underscore, so that no two names look alike.
 ///
 /// # Errors
@@ -183,6 +160,11 @@ pub fn check_username(name: &str) -> Result<()> {
         .field("username"));
     }
     Ok(())
+}
+
+/// An audit event about somebody's account.
+pub(crate) fn event(action: AuditAction, user: &User, text: impl Into<String>) -> Event {
+    Event::new(action, "user", text).id(user.id).person(UserId(user.id))
 }
 
 /// The answer to any sign-in that fails, whatever the reason.

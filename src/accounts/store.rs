@@ -20,6 +20,8 @@ pub struct Held {
     pub id: i64,
     pub user: UserId,
     pub expires_at: Option<Time>,
+    /// When it was last used, as far as it was noted.
+    pub last_used_at: Option<Time>,
 }
 
 /// Names and addresses are compared without regard to case.
@@ -104,20 +106,6 @@ pub fn password_hash(tx: &mut Tx<'_>, id: UserId) -> Result<Option<String>> {
     Ok(tx.query_row("SELECT password_hash FROM users WHERE id = $1", &params![id.0], |row| row.get(0))?)
 }
 
-/// # Errors
-/// When the database fails.
-pub fn set_password(
-    tx: &mut Tx<'_>,
-    accounts: &Accounts,
-    _: &Permit<UserManage>,
-    id: UserId,
-    password_hash: &str,
-) -> Result<()> {
-    accounts.forget_callers(tx);
-    tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &params![id.0, password_hash])?;
-    Ok(())
-}
-
 /// People who share an organisation or a team with the permit's holder; over the site, everybody.
 ///
 /// # Errors
@@ -161,14 +149,14 @@ pub fn insert_session(
 /// When the database fails.
 pub fn live_session(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<Option<Held>> {
     Ok(tx.query_row(
-        "SELECT id, user_id, expires_at FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        "SELECT id, user_id, expires_at, last_seen_at FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
         &params![id, now],
         read_held,
     )?)
 }
 
 fn read_held(row: &Row<'_>) -> Result<Held, DbError> {
-    Ok(Held { id: row.get(0)?, user: UserId(row.get(1)?), expires_at: row.get(2)? })
+    Ok(Held { id: row.get(0)?, user: UserId(row.get(1)?), expires_at: row.get(2)?, last_used_at: row.get(3)? })
 }
 
 /// # Errors
@@ -176,16 +164,6 @@ fn read_held(row: &Row<'_>) -> Result<Held, DbError> {
 pub fn revoke_session(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, now: Time) -> Result<()> {
     accounts.forget_callers(tx);
     tx.execute("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", &params![id, now])?;
-    Ok(())
-}
-
-/// Ends every session of a person.
-///
-/// # Errors
-/// When the database fails.
-pub fn revoke_sessions(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, now: Time) -> Result<()> {
-    accounts.forget_callers(tx);
-    tx.execute("UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", &params![user.0, now])?;
     Ok(())
 }
 
@@ -229,7 +207,8 @@ pub fn count_personal(tx: &mut Tx<'_>, user: UserId) -> Result<i64> {
 /// When the database fails.
 pub fn personal_by_digest(tx: &mut Tx<'_>, digest: &str, now: Time) -> Result<Option<Held>> {
     Ok(tx.query_row(
-        "SELECT id, user_id, expires_at FROM personal_tokens WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
+        "SELECT id, user_id, expires_at, last_used_at FROM personal_tokens \
+         WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
         &params![digest, now],
         read_held,
     )?)

@@ -20,6 +20,21 @@ pub fn password(from_stdin: bool, prompt: &str, twice: bool) -> Result<String> {
     Ok(password)
 }
 
+/// Two secrets that belong together, the second one new: the first two lines of stdin when asked for, else hidden prompts.
+pub fn secret_and_password(from_stdin: bool, first: &str, second: &str) -> Result<(String, String)> {
+    let (one, two) = if from_stdin {
+        let text = read_text(io::stdin(), "stdin")?;
+        let mut lines = text.lines().map(str::to_owned);
+        (lines.next().unwrap_or_default(), lines.next().unwrap_or_default())
+    } else {
+        (hidden(first, false, "--password-stdin")?, hidden(second, true, "--password-stdin")?)
+    };
+    if one.is_empty() || two.is_empty() {
+        return Err(Failure::usage(format!("Give {first} and {second}, each on a line of its own.")));
+    }
+    Ok((one, two))
+}
+
 /// A key or token: from stdin when it is not a terminal, else from a hidden prompt.
 pub fn secret(prompt: &str) -> Result<String> {
     let secret = if io::stdin().is_terminal() { hidden(prompt, false, "a pipe")? } else { secret_line()? };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Result;
 use crate::cli::output::{cell, clean};
-use crate::cli::{Context, ListArgs, input, lookup, privacy};
+use crate::cli::{Context, ListArgs, deleted, input, lookup, privacy};
 
 /// The built-in roles; `admin` is super_admin.
 pub const ROLES: [&str; 6] = ["admin", "super_admin", "org_admin", "team_admin", "developer", "viewer"];
@@ -36,6 +36,39 @@ pub enum UserCommand {
         /// Read the password from the first line of stdin.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Make a one-time code with which somebody sets a new password themselves. It is shown once.
+    ResetPassword {
+        /// The name they sign in with.
+        username: String,
+        /// Hours until the code ends.
+        #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=168))]
+        expires_in_hours: u32,
+    },
+    /// Set a new password of your own with a code that an administrator gave you.
+    UseCode {
+        /// Read the code and the new password from the first two lines of stdin.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Change your own password. Your sessions end; your personal tokens stay.
+    ChangePassword {
+        /// Read the present and the new password from the first two lines of stdin.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Show where you are signed in, or where somebody else is; or end it.
+    Sessions {
+        /// The name they sign in with; yours when absent.
+        username: Option<String>,
+        /// End one of your sessions, by its number in the list.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["username", "end_all"])]
+        end: Option<i64>,
+        /// End all of them.
+        #[arg(long)]
+        end_all: bool,
+        #[command(flatten)]
+        list: ListArgs,
     },
 }
 
@@ -71,6 +104,33 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
             context.client.put(&format!("/api/users/{}/password", user["id"]), &json!({"password": password})).await?;
             context.out.done(&user, &format!("{username} has a new password; their sessions ended."))
         }
+        UserCommand::ResetPassword { username, expires_in_hours } => {
+            let user = lookup::user(context, username).await?;
+            let path = format!("/api/users/{}/password-reset", user["id"]);
+            let made = context.client.post(&path, &json!({"expires_in_hours": expires_in_hours})).await?;
+            if context.out.is_json() {
+                return context.out.value(&made);
+            }
+            context.out.note(&format!(
+                "Until {} {username} sets a new password with it: on the sign-in page, or with `resoftai user use-code`. \
+                 This is the only time it is shown:",
+                cell(&made, "expires_at")
+            ))?;
+            context.out.line(made["code"].as_str().unwrap_or_default())
+        }
+        UserCommand::UseCode { password_stdin } => {
+            let (code, password) = input::secret_and_password(*password_stdin, "Code", "New password")?;
+            context.client.post("/api/auth/reset", &json!({"code": code, "password": password})).await?;
+            context.out.done(&json!({"changed": true}), "Your password is changed. Sign in with it.")
+        }
+        UserCommand::ChangePassword { password_stdin } => {
+            let (current, new) = input::secret_and_password(*password_stdin, "Present password", "New password")?;
+            context.client.put("/api/auth/password", &json!({"current": current, "new": new})).await?;
+            context.out.done(&json!({"changed": true}), "Your password is changed; your sessions ended.")
+        }
+        UserCommand::Sessions { username, end, end_all, list } => {
+            sessions(context, username.as_deref(), *end, *end_all, *list).await
+        }
         UserCommand::List(list) => {
             let mut page = context.client.list("/api/users", &[], list.most()).await?;
             if !context.out.is_json() {
@@ -88,6 +148,37 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
             context.out.list(&page, &columns, "There are no accounts you can see.")
         }
     }
+}
+
+async fn sessions(
+    context: &Context,
+    username: Option<&str>,
+    end: Option<i64>,
+    end_all: bool,
+    list: ListArgs,
+) -> Result<()> {
+    if let Some(id) = end {
+        context.client.delete(&format!("/api/sessions/{id}")).await?;
+        return context.out.done(&deleted(id), &format!("Ended session {id}."));
+    }
+    let (path, whose) = match username {
+        Some(name) => (format!("/api/users/{}/sessions", lookup::user(context, name).await?["id"]), name),
+        None => ("/api/sessions".to_owned(), "you"),
+    };
+    if end_all {
+        context.client.delete(&path).await?;
+        return context.out.done(&json!({"ended": true}), &format!("Ended the sessions of {whose}."));
+    }
+    let page = context.client.list(&path, &[], list.most()).await?;
+    let columns = [
+        ("id", "id"),
+        ("address", "ip_address"),
+        ("program", "user_agent"),
+        ("opened", "created_at"),
+        ("last seen", "last_seen_at"),
+        ("this one", "current"),
+    ];
+    context.out.list(&page, &columns, "There are no sessions.")
 }
 
 fn roles(user: &Value) -> Vec<String> {

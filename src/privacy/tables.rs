@@ -91,7 +91,27 @@ pub static TABLES: &[Table] = &[
         groups: &[
             plain("id"),
             about("user_id", Class::Number, &SIGN_IN),
-            about("created_at expires_at revoked_at ip_address user_agent", Class::Personal, &SIGN_IN),
+            about("created_at expires_at revoked_at last_seen_at ip_address user_agent", Class::Personal, &SIGN_IN),
+        ],
+    },
+    Table {
+        name: "old_passwords",
+        holds: "A password somebody had before",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[plain("id"), about("user_id", Class::Number, &PROOF), about("password_hash", Class::Secret, &PROOF)],
+    },
+    Table {
+        name: "password_resets",
+        holds: "A code that sets another password",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["user_id"],
+        groups: &[
+            about("user_id", Class::Number, &PROOF),
+            about("code_hash", Class::Secret, &PROOF),
+            about("expires_at", Class::Personal, &PROOF),
         ],
     },
     Table {

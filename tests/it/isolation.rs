@@ -37,6 +37,8 @@ enum Whose {
     Draw,
     /// The site administrators': forbidden to everybody else.
     Site,
+    /// Of whoever brings the secret it asks for, signed in or not; a made-up one is refused.
+    Bearer,
 }
 
 /// What a request names.
@@ -53,6 +55,11 @@ struct Names {
     user: i64,
     notice: i64,
     entry: i64,
+    session: i64,
+    /// Sets a new password for one of ours, once.
+    code: String,
+    /// The owner's.
+    password: String,
 }
 
 impl Names {
@@ -70,12 +77,15 @@ impl Names {
             user: 900_000_007,
             notice: 900_000_008,
             entry: 900_000_009,
+            session: 900_000_010,
+            code: "made-up".to_owned(),
+            password: "made-up".to_owned(),
         }
     }
 
     fn words(&self) -> Vec<String> {
-        let Self { slug, username, org, project, file, run, provider, token, user, notice, entry } = self;
-        let ids = [org, project, file, run, provider, token, user, notice, entry];
+        let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
+        let ids = [org, project, file, run, provider, token, user, notice, entry, session];
         [slug.clone(), username.clone()].into_iter().chain(ids.map(ToString::to_string)).collect()
     }
 }
@@ -151,6 +161,9 @@ impl Site {
             user,
             notice: notice(&app, org),
             entry: 0,
+            session: session(&app, "nightingale-owner", &owner).await,
+            code: code(&app, &root, "nightingale-forgetful").await,
+            password: PASSWORD.to_owned(),
         };
         let mut site = Self { app, root, owner, viewer, stranger, elsewhere, names, _models: models };
         site.names.file = site.file().await;
@@ -198,8 +211,9 @@ impl Site {
     /// Every operation, in an order in which those who may can do one after the other.
     #[allow(clippy::too_many_lines, reason = "it is a table")]
     fn cases(&self, names: &Names) -> Vec<Case> {
-        use Whose::{Draw, List, Own, Personal, Public, Read, Site, Write};
-        let Names { slug, username, org, project, file, run, provider, token, user, notice, entry } = names;
+        use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
+        let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
+        let Names { session, code, password, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -229,6 +243,8 @@ impl Site {
             plain("GET /api/system", Public),
             plain("POST /api/auth/login", Public).json(&login),
             plain("GET /api/auth/me", Own),
+            plain("POST /api/auth/reset", Bearer).json(&json!({"code": code, "password": "a third bright morning"})),
+            plain("GET /api/sessions", Own),
             plain("GET /api/tokens", Own),
             plain("POST /api/tokens", Own).json(&json!({"name": "mine"})),
             plain("GET /api/notices", Own),
@@ -289,6 +305,9 @@ impl Site {
             plain("POST /api/llm/providers", Write).json(&another),
             plain("POST /api/users", Write).json(&newcomer),
             of("PUT /api/users/{id}/password", Write, user).json(&json!({"password": "another long password"})),
+            of("POST /api/users/{id}/password-reset", Write, user).json(&json!({})),
+            of("GET /api/users/{id}/sessions", Write, user),
+            of("DELETE /api/users/{id}/sessions", Write, user),
             of("POST /api/organizations/{id}/members", Write, org).json(&member),
             of("POST /api/organizations/{id}/members", Draw, &elsewhere).json(&member),
             case(
@@ -315,6 +334,10 @@ impl Site {
             ),
             of("DELETE /api/llm/providers/{id}", Write, provider),
             of("DELETE /api/tokens/{id}", Personal, token),
+            of("DELETE /api/sessions/{id}", Personal, session),
+            plain("DELETE /api/sessions", Own),
+            plain("PUT /api/auth/password", Bearer)
+                .json(&json!({"current": password, "new": "a fourth bright morning"})),
             of("DELETE /api/files/{id}", Write, file),
             of("DELETE /api/projects/{id}", Write, project),
             plain("POST /api/auth/logout", Own),
@@ -388,12 +411,32 @@ async fn personal(app: &App, name: &str, role: &str, org: &str) -> String {
     made(app, &session, "/api/tokens", &json!({"name": "walk"})).await["secret"].as_str().unwrap().to_owned()
 }
 
+/// Another session of somebody's own; its id.
+async fn session(app: &App, name: &str, token: &str) -> i64 {
+    let login = json!({"username": name, "password": PASSWORD});
+    assert_eq!(app.call("POST", "/api/auth/login", None, Some(login)).await.status, 200);
+    let sessions = app.call("GET", "/api/sessions", Some(token), None).await.body;
+    find_where(&sessions, "current", &json!(false))["id"].as_i64().unwrap()
+}
+
+/// A code with which one of ours sets a new password.
+async fn code(app: &App, root: &str, name: &str) -> String {
+    app.person(name, "viewer", Some(OURS)).await;
+    let users = app.call("GET", "/api/users", Some(root), None).await.body;
+    let address = format!("/api/users/{}/password-reset", find(&users, "username", name)["id"]);
+    made(app, root, &address, &json!({})).await["code"].as_str().unwrap().to_owned()
+}
+
 fn id(thing: &Value) -> i64 {
     thing["id"].as_i64().unwrap()
 }
 
 fn find<'a>(list: &'a Value, field: &str, value: &str) -> &'a Value {
-    list["items"].as_array().unwrap().iter().find(|item| item[field] == value).unwrap()
+    find_where(list, field, &json!(value))
+}
+
+fn find_where<'a>(list: &'a Value, field: &str, value: &Value) -> &'a Value {
+    list["items"].as_array().unwrap().iter().find(|item| item[field] == *value).unwrap()
 }
 
 /// What was answered, without what differs from one request to the next.
@@ -435,6 +478,10 @@ async fn what_is_ours_is_there_for_nobody_else() {
     let (ours, nowhere) = (site.cases(&site.names), site.cases(&Names::absent()));
     assert_ne!(before.iter().filter(|thing| thing.to_string().contains(OURS)).count(), 0);
     for (case, absent) in ours.iter().zip(&nowhere) {
+        if case.whose == Whose::Bearer {
+            with_a_made_up_secret(&site, absent).await;
+            continue;
+        }
         as_nobody(&site, case).await;
         as_stranger(&site, case, absent).await;
         as_viewer(&site, case).await;
@@ -449,6 +496,14 @@ async fn what_is_ours_is_there_for_nobody_else() {
     }
 }
 
+async fn with_a_made_up_secret(site: &Site, absent: &Case) {
+    for token in [None, Some(&site.stranger), Some(&site.viewer), Some(&site.owner)] {
+        let reply = site.call(absent, token.map(String::as_str)).await;
+        let told = format!("{} with a made-up secret: {} {}", absent.operation, reply.status, reply.body);
+        assert!((400..=403).contains(&reply.status), "{told}");
+    }
+}
+
 async fn as_nobody(site: &Site, case: &Case) {
     let reply = site.call(case, None).await;
     let wanted = if case.whose == Whose::Public { 200 } else { 401 };
@@ -459,7 +514,7 @@ async fn as_stranger(site: &Site, case: &Case, absent: &Case) {
     let reply = site.call(case, Some(&site.stranger)).await;
     let told = format!("{} {} as a stranger: {} {}", case.operation, case.address, reply.status, reply.body);
     match case.whose {
-        Whose::Public => {}
+        Whose::Public | Whose::Bearer => {}
         Whose::Own | Whose::List { .. } => {
             assert!((200..300).contains(&reply.status), "{told}");
             assert!(!reply.body.to_string().to_lowercase().contains(OURS), "{told}");
@@ -481,7 +536,7 @@ async fn as_viewer(site: &Site, case: &Case) {
     let reply = site.call(case, Some(&site.viewer)).await;
     let told = format!("{} {} as a viewer: {} {}", case.operation, case.address, reply.status, reply.body);
     match case.whose {
-        Whose::Public | Whose::Own => assert!((200..300).contains(&reply.status), "{told}"),
+        Whose::Public | Whose::Own | Whose::Bearer => assert!((200..300).contains(&reply.status), "{told}"),
         Whose::Read | Whose::List { viewer: true } => assert_eq!(reply.status, 200, "{told}"),
         Whose::Personal => assert_eq!(reply.status, 404, "{told}"),
         Whose::Write | Whose::Draw | Whose::Site | Whose::List { viewer: false } => {

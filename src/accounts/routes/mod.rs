@@ -2,6 +2,8 @@
 
 mod members;
 mod organizations;
+mod passwords;
+mod sessions;
 mod sign_in;
 mod tokens;
 mod users;
@@ -24,7 +26,13 @@ impl Accounts {
             .routes(routes!(sign_in::logout))
             .routes(routes!(sign_in::me))
             .routes(routes!(users::list, users::create))
-            .routes(routes!(users::set_password))
+            .routes(routes!(passwords::change))
+            .routes(routes!(passwords::set))
+            .routes(routes!(passwords::make_code))
+            .routes(routes!(passwords::use_code))
+            .routes(routes!(sessions::list, sessions::end_others))
+            .routes(routes!(sessions::end))
+            .routes(routes!(sessions::list_of, sessions::end_all_of))
             .routes(routes!(members::list, members::add))
             .routes(routes!(members::remove))
             .routes(routes!(tokens::list, tokens::create))

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::{Caller, UserId};
+use crate::accounts::confirm::person;
 use crate::accounts::store::Token;
 use crate::accounts::{Accounts, store, token};
 use crate::audit::{self, AuditAction, Event};
@@ -18,15 +18,6 @@ use crate::web::{Created, Json, Path, Problem, Query, SignedIn};
 const MOST: i64 = 100;
 const LONGEST_DAYS: i64 = 3650;
 
-fn owner(caller: &Caller) -> Result<UserId> {
-    caller.user.ok_or_else(|| {
-        Error::invalid(
-            "no_account",
-            "Personal tokens belong to a person. Sign in with an account; the local operator has none.",
-        )
-    })
-}
-
 /// The caller's tokens, newest first.
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", params(PageQuery),
     responses((status = 200, body = List<Token>), (status = "default", response = Problem)))]
@@ -35,7 +26,7 @@ pub async fn list(
     SignedIn(caller): SignedIn,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<List<Token>>> {
-    let (user, page) = (owner(&caller)?, query.check()?);
+    let (user, page) = (person(&caller)?, query.check()?);
     let tokens = accounts.db.read(move |tx| store::list_personal(tx, user, page)).await?;
     Ok(Json(page.list(tokens, |token| token.id)))
 }
@@ -64,7 +55,7 @@ pub async fn create(
     SignedIn(caller): SignedIn,
     Json(body): Json<NewTokenRequest>,
 ) -> Result<Created<NewToken>> {
-    let user = owner(&caller)?;
+    let user = person(&caller)?;
     let length = body.name.trim().chars().count();
     if !(1..=100).contains(&length) || body.name.chars().any(char::is_control) {
         let message =
@@ -102,7 +93,7 @@ pub async fn delete(
     SignedIn(caller): SignedIn,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
-    let user = owner(&caller)?;
+    let user = person(&caller)?;
     let now = accounts.clock.now();
     let room = accounts.clone();
     accounts

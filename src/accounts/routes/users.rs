@@ -1,12 +1,11 @@
 //! People: list and create.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::access::actions::{UserManage, UserRead};
-use crate::access::{OrgId, Permit, Place, Role, UserId};
+use crate::access::{OrgId, Permit, Place, Role};
 use crate::accounts::grants::{self, FoundRole, check_grant};
 use crate::accounts::store::NewUser;
 use crate::accounts::{Accounts, RoleGrant, User, check_username, store};
@@ -16,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
 use crate::orgs;
-use crate::web::{Created, Json, Path, Problem, Query};
+use crate::web::{Created, Json, Problem, Query};
 
 /// People who share an organisation with the caller; for site administrators, everybody.
 #[utoipa::path(get, path = "/api/users", tag = "users", params(PageQuery),
@@ -36,7 +35,7 @@ pub async fn list(
 pub struct NewUserRequest {
     username: String,
     email: String,
-    /// At least 16 characters.
+    /// At least 16 characters, not easily guessed.
     password: String,
     /// super_admin (or `admin`), org_admin, team_admin, developer, viewer, or a role of the organisation's own.
     role: Option<String>,
@@ -58,8 +57,9 @@ pub async fn create(
         // A person without a role belongs to no organisation, so only the site can have them.
         permit.require_site()?;
     }
-    let new =
-        NewUser { username: body.username, email: body.email, password_hash: accounts.hash(body.password).await? };
+    let known = [&body.username, &body.email].into_iter().chain(&body.organization).cloned().collect();
+    let password_hash = accounts.hash(body.password, known).await?;
+    let new = NewUser { username: body.username, email: body.email, password_hash };
     let now = accounts.clock.now();
     let room = accounts.clone();
     let user = accounts
@@ -85,39 +85,6 @@ pub async fn create(
     Ok(Created(user))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewPassword {
-    /// At least 16 characters.
-    password: String,
-}
-
-/// Set another password for a person who lost theirs. Their sessions end; their personal tokens stay.
-#[utoipa::path(put, path = "/api/users/{id}/password", tag = "users", params(("id" = i64, Path)),
-    request_body = NewPassword, responses((status = 204), (status = "default", response = Problem)))]
-pub async fn set_password(
-    State(accounts): State<Accounts>,
-    permit: Permit<UserManage>,
-    Path(id): Path<i64>,
-    Json(body): Json<NewPassword>,
-) -> Result<StatusCode> {
-    let hash = accounts.hash(body.password).await?;
-    let (id, now) = (UserId(id), accounts.clock.now());
-    let room = accounts.clone();
-    accounts
-        .db
-        .write(move |tx| {
-            let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
-            check_reach(&permit, &user)?;
-            store::set_password(tx, &room, &permit, id, &hash)?;
-            store::revoke_sessions(tx, &room, id, now)?;
-            let event = Event::new(AuditAction::Update, "user", format!("Set a new password for {}", user.username));
-            audit::record(tx, now, permit.caller(), &event.id(user.id).person(id))
-        })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// Whether somebody is there for the permit's holder: over the site everybody, else who is in an organisation it covers.
 pub fn sees(permit: &Permit<UserManage>, user: &User) -> bool {
     let shared = |grant: &RoleGrant| grant.organization_id.is_some_and(|org| permit.covers(OrgId(org)));
@@ -125,7 +92,10 @@ pub fn sees(permit: &Permit<UserManage>, user: &User) -> bool {
 }
 
 /// Who signs in as somebody can do what they can, so a password is set by those who hold all of that themselves.
-fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
+///
+/// # Errors
+/// `not_found` for who is not there for the caller, `role_above_yours`.
+pub fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
     if !sees(permit, user) {
         return Err(Error::not_found("user"));
     }

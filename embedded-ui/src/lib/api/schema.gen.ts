@@ -191,6 +191,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change the caller's own password. Their other sessions end; their personal tokens stay. */
+        put: operations["put_api_auth_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a new password with a one-time code. All sessions end. A password that is refused leaves the code as it was. */
+        post: operations["post_api_auth_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/{id}": {
         parameters: {
             query?: never;
@@ -926,6 +960,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the caller is signed in, newest first. */
+        get: operations["get_api_sessions"];
+        put?: never;
+        post?: never;
+        /** End all of the caller's sessions but the one that asks. */
+        delete: operations["delete_api_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of the caller's sessions; its token counts for nothing at once. */
+        delete: operations["delete_api_sessions_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/system": {
         parameters: {
             query?: never;
@@ -1045,6 +1114,44 @@ export interface paths {
         put: operations["put_api_users_id_password"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a one-time code with which a person sets a new password themselves. It takes the place of one made before; until it
+         *     is used, their password stays as it is.
+         */
+        post: operations["post_api_users_id_password_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where somebody the caller manages is signed in, newest first. That it was looked at is in the audit trail. */
+        get: operations["get_api_users_id_sessions"];
+        put?: never;
+        post?: never;
+        /** End all sessions of somebody the caller manages. */
+        delete: operations["delete_api_users_id_sessions"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1686,6 +1793,23 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_Session: {
+            items: {
+                created_at: components["schemas"]["Time"];
+                /** @description Whether it is the one that asks. */
+                current: boolean;
+                expires_at: components["schemas"]["Time"];
+                /** Format: int64 */
+                id: number;
+                ip_address?: string | null;
+                last_seen_at?: components["schemas"]["Time"] | null;
+                /** @description What the browser or program called itself. */
+                user_agent?: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Token: {
             items: {
                 created_at: components["schemas"]["Time"];
@@ -1796,7 +1920,7 @@ export interface components {
             tier?: string;
         };
         NewPassword: {
-            /** @description At least 16 characters. */
+            /** @description At least 16 characters, not easily guessed, none of the person's last five. */
             password: string;
         };
         NewProjectRequest: {
@@ -1870,7 +1994,7 @@ export interface components {
             email: string;
             /** @description The slug of the organisation the role is held in; absent for super_admin. */
             organization?: string | null;
-            /** @description At least 16 characters. */
+            /** @description At least 16 characters, not easily guessed. */
             password: string;
             /** @description super_admin (or `admin`), org_admin, team_admin, developer, viewer, or a role of the organisation's own. */
             role?: string | null;
@@ -1916,6 +2040,12 @@ export interface components {
             slug: string;
             /** @description free, starter, professional or enterprise. */
             tier: string;
+        };
+        PasswordChange: {
+            /** @description The present password. */
+            current: string;
+            /** @description At least 16 characters, not easily guessed, none of the last five. */
+            new: string;
         };
         /** @description A plugin as it is shown. */
         Plugin: {
@@ -2096,6 +2226,27 @@ export interface components {
             /** @description `ready` or `not ready`. */
             status: string;
         };
+        /** @description A code to hand to a person who lost their password. */
+        ResetCode: {
+            /** @description Sets a new password once, with `POST /api/auth/reset`. It is not kept and cannot be shown again. */
+            code: string;
+            expires_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            user_id: number;
+            username: string;
+        };
+        ResetRequest: {
+            /**
+             * Format: int64
+             * @description Hours until the code ends, 1 to 168; 24 when absent.
+             */
+            expires_in_hours?: number | null;
+        };
+        ResetUse: {
+            code: string;
+            /** @description At least 16 characters, not easily guessed, none of the person's last five. */
+            password: string;
+        };
         /**
          * @description What is limited.
          * @enum {string}
@@ -2227,6 +2378,19 @@ export interface components {
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "paused" | "completed" | "failed" | "canceled";
+        /** @description Somebody signed in somewhere. */
+        Session: {
+            created_at: components["schemas"]["Time"];
+            /** @description Whether it is the one that asks. */
+            current: boolean;
+            expires_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            ip_address?: string | null;
+            last_seen_at?: components["schemas"]["Time"] | null;
+            /** @description What the browser or program called itself. */
+            user_agent?: string | null;
+        };
         SetQuota: {
             /**
              * Format: int64
@@ -2611,6 +2775,50 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Me"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_auth_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_auth_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetUse"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -3868,6 +4076,69 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_sessions: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_sessions_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_system: {
         parameters: {
             query?: never;
@@ -4061,6 +4332,79 @@ export interface operations {
                 "application/json": components["schemas"]["NewPassword"];
             };
         };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_users_id_password_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResetCode"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_users_id_sessions: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_users_id_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             204: {
                 headers: {

@@ -1,0 +1,44 @@
+//! The password again, before somebody's own account is changed: a session left open or stolen is not its owner.
+//!
+//! Invariant: it is counted and slowed down like a sign-in, so that a session is no way to try passwords faster.
+
+use super::{Accounts, User, event, store};
+use crate::access::{Caller, UserId};
+use crate::audit::{self, AuditAction};
+use crate::base::error::{Error, Result};
+
+/// The person whose account the caller uses.
+///
+/// # Errors
+/// `no_account` for the local operator and the product itself.
+pub fn person(caller: &Caller) -> Result<UserId> {
+    caller.user.ok_or_else(|| {
+        let message = "This is about a person's own account. Sign in with one; the local operator has none.";
+        Error::invalid("no_account", message)
+    })
+}
+
+impl Accounts {
+    /// Whose account the caller uses, when `password` is that person's; `field` is where it was typed.
+    ///
+    /// # Errors
+    /// `no_account`; `password_wrong`, which is audited; `login_throttled`; `sign_in_busy`.
+    pub(crate) async fn confirm(&self, caller: &Caller, password: String, field: &'static str) -> Result<User> {
+        let id = person(caller)?;
+        let found = self.db.read(move |tx| Ok((store::user(tx, id)?, store::password_hash(tx, id)?))).await?;
+        let (Some(user), Some(hash)) = found else { return Err(Error::not_found("user")) };
+        let now = self.clock.now();
+        let address = caller.origin.ip_address.as_deref().unwrap_or("local");
+        let attempt = self.throttle.attempt(now, &store::key(&user.username), address)?;
+        if self.verify(password, Some(hash)).await? {
+            attempt.succeeded();
+            return Ok(user);
+        }
+        attempt.failed();
+        let caller = caller.clone();
+        let told = format!("{} gave a wrong password for a change of their own account", user.username);
+        let event = event(AuditAction::Update, &user, told).failed();
+        self.db.write(move |tx| audit::record(tx, now, &caller, &event)).await?;
+        Err(Error::forbidden("password_wrong", "The password is wrong. Nothing was changed.").field(field))
+    }
+}
