@@ -11,6 +11,8 @@ const PAGES = [
   '/plugins',
   '/privacy',
   '/account',
+  '/account/security',
+  '/account/sessions',
   '/account/tokens',
   '/nowhere',
 ];

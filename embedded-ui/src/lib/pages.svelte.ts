@@ -3,18 +3,20 @@
 import { asApiError, type ApiError } from './api/problem';
 import type { List } from './api/types';
 
-export class Paged<T> {
+export class Paged<T, Page extends List<T> = List<T>> {
   /** Null until the first page is there. */
   items = $state.raw<T[] | null>(null);
   error = $state<ApiError | null>(null);
   moreError = $state<ApiError | null>(null);
   busy = $state(true);
+  /** The page that was read last, for what a list says beside its items. */
+  last = $state.raw<Page | null>(null);
   #cursor = $state.raw<string | null>(null);
   #turn = 0;
 
   /** `atLeast`: how many items are read before the list is shown, for lists that are sorted here. */
   constructor(
-    private readonly read: (cursor: string | undefined) => Promise<List<T>>,
+    private readonly read: (cursor: string | undefined) => Promise<Page>,
     private readonly atLeast = 1,
   ) {}
 
@@ -32,6 +34,7 @@ export class Paged<T> {
       do {
         const page = await this.read(cursor);
         if (turn !== this.#turn) return;
+        this.last = page;
         items.push(...page.items);
         cursor = page.next_cursor ?? undefined;
       } while (cursor !== undefined && items.length < this.atLeast);
@@ -53,6 +56,7 @@ export class Paged<T> {
     try {
       const page = await this.read(this.#cursor);
       if (turn !== this.#turn) return;
+      this.last = page;
       this.items = [...(this.items ?? []), ...page.items];
       this.#cursor = page.next_cursor ?? null;
       this.moreError = null;

@@ -2,7 +2,7 @@
 
 const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings'] as const;
 const ORGANIZATION_TABS = ['overview', 'people', 'usage', 'audit'] as const;
-const ACCOUNT_TABS = ['account', 'tokens'] as const;
+const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number];
 export type AccountTab = (typeof ACCOUNT_TABS)[number];
@@ -14,6 +14,7 @@ export type Route =
   | { page: 'notices' }
   | { page: 'privacy' }
   | { page: 'plugins' }
+  | { page: 'reset' }
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
   | { page: 'organizations' }
@@ -40,6 +41,7 @@ const PLAIN: Record<string, Route> = {
   notices: { page: 'notices' },
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
+  reset: { page: 'reset' },
   models: { page: 'models' },
   organizations: { page: 'organizations' },
 };

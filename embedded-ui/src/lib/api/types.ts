@@ -44,6 +44,7 @@ export type AuditAction = Full<Schemas['AuditAction']>;
 export type AuditEntry = Full<Schemas['AuditEntry']>;
 export type Notice = Full<Schemas['Notice']>;
 export type InventoryTable = Full<Schemas['InventoryTable']>;
+export type Session = Full<Schemas['Session']>;
 export type SystemInfo = Full<Schemas['SystemInfo']>;
 /** The code of a role: a built-in one, or one that an organisation made. */
 export type RoleName = string;
