@@ -93,6 +93,14 @@ pub fn user_by_name(tx: &mut Tx<'_>, username: &str) -> Result<Option<User>> {
     with_roles(tx, user)
 }
 
+/// The id of who has the name.
+///
+/// # Errors
+/// When the database fails.
+pub fn id_of_name(tx: &mut Tx<'_>, username: &str) -> Result<Option<i64>> {
+    Ok(tx.query_row("SELECT id FROM users WHERE username_key = $1", &params![key(username)], |row| row.get(0))?)
+}
+
 /// # Errors
 /// When the database fails.
 pub fn user_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>> {

@@ -3,9 +3,11 @@
 //! Invariants: an entry is written in the transaction of the action it tells of, so neither exists without the other; the
 //! database refuses to change or delete it (migration 2). What it holds of a person is sealed with that person's key.
 
+pub mod export;
 pub mod keys;
 pub mod routes;
 mod seal;
+pub mod search;
 pub mod store;
 pub mod tree;
 

@@ -3,13 +3,12 @@
 
 use super::keys::{self, Ring};
 use super::seal::{Column, Field, Opener, Owners, Sealer};
+use super::search::{self, Branch, Filter, Found, LOOKS, Place, Scanned, Text};
 use super::{AuditAction, AuditEntry, Event};
-use crate::access::actions::AuditRead;
-use crate::access::{Actor, ActorKind, Origin, Permit, UserId};
+use crate::access::{Actor, ActorKind, Origin, Scope, UserId};
 use crate::base::clock::Time;
 use crate::base::crypto::Key;
 use crate::base::error::Result;
-use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
 
 pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: &Event) -> Result<()> {
@@ -79,42 +78,88 @@ pub fn destroy_key(tx: &mut Tx<'_>, person: UserId, at: Time) -> Result<bool, Db
 /// Stands where a sealed value does not open with its key: the stored entry is not what was written.
 const BROKEN: &str = "unreadable: the stored entry was changed";
 
-/// What a listing may be narrowed to; absent means any.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub organization_id: Option<i64>,
-    pub action: Option<AuditAction>,
-    pub resource_type: Option<String>,
-    pub resource_id: Option<String>,
-    pub actor: Option<String>,
+const COLUMNS: &str = "id, at, organization_id, actor_kind, actor_id, actor_name, action, resource_type, resource_id, \
+     description, success, before_json, after_json, ip_address, user_agent, request_id, person_id, sealed";
+/// Entries read at once where not every one of them may fit.
+const BATCH: usize = 500;
+
+/// One entry, wherever it is.
+pub fn find(tx: &mut Tx<'_>, id: i64) -> Result<Option<AuditEntry>, DbError> {
+    let stored = tx.query_row(&format!("SELECT {COLUMNS} FROM audit_entries WHERE id = $1"), &params![id], read)?;
+    stored.map(|row| Ok(row.open(tx, &mut Ring::default())?.shown())).transpose()
 }
 
-/// Newest first, over the organisations the permit covers.
-pub fn list(tx: &mut Tx<'_>, permit: &Permit<AuditRead>, filter: &Filter, page: Page) -> Result<Vec<AuditEntry>> {
-    let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
-    let mut conditions = vec!["id < $1".to_owned(), permit.sql("organization_id", &mut params)];
-    let wanted: [(&str, Option<Val>); 5] = [
-        ("organization_id", filter.organization_id.map(Val::I64)),
-        ("action", filter.action.map(|action| Val::from(action.code()))),
-        ("resource_type", filter.resource_type.clone().map(Val::Text)),
-        ("resource_id", filter.resource_id.clone().map(Val::Text)),
-        ("actor_name", filter.actor.clone().map(Val::Text)),
-    ];
-    for (column, value) in wanted {
+/// At most `limit` entries behind `place`, newest first, of what `scope` covers. Looks at a bounded number of entries, so
+/// there may be less than asked for and still a place to go on from.
+pub fn search(tx: &mut Tx<'_>, scope: &Scope, filter: &Filter, place: Place, limit: usize) -> Result<Found, DbError> {
+    let branches = Branch::all(scope, filter);
+    let mut ring = Ring::default();
+    let looks = (LOOKS / branches.len().max(1)).max(limit + 1);
+    let scanned: Result<Vec<_>, DbError> =
+        branches.iter().map(|branch| scan(tx, &mut ring, branch, filter, place, limit, looks)).collect();
+    Ok(search::merge(scanned?, limit))
+}
+
+/// Goes down one index until one entry more than `limit` fits, `looks` entries were looked at, or there are no more.
+fn scan(
+    tx: &mut Tx<'_>,
+    ring: &mut Ring,
+    branch: &Branch,
+    filter: &Filter,
+    mut place: Place,
+    limit: usize,
+    looks: usize,
+) -> Result<Scanned, DbError> {
+    let (mut found, mut looked) = (Vec::new(), 0);
+    // First as many as could do, then more at once.
+    let mut batch = (limit + 1).min(looks);
+    while looked < looks {
+        let rows = descend(tx, branch, filter, place, batch)?;
+        let last = rows.len() < batch;
+        looked += rows.len();
+        for row in rows {
+            place = Place::of(&row.entry);
+            if !branch.fits(filter, &row.entry) {
+                continue;
+            }
+            let row = row.open(tx, ring)?;
+            if branch.names(&row.entry) && filter.text.as_ref().is_none_or(|text| row.has(text)) {
+                found.push(row.shown());
+            }
+            if found.len() > limit {
+                return Ok(Scanned { found, reached: Some(place) });
+            }
+        }
+        if last {
+            return Ok(Scanned { found, reached: None });
+        }
+        batch = BATCH.max(limit + 1).min(looks.saturating_sub(looked).max(1));
+    }
+    Ok(Scanned { found, reached: Some(place) })
+}
+
+/// The next rows of one index.
+fn descend(
+    tx: &mut Tx<'_>,
+    branch: &Branch,
+    filter: &Filter,
+    place: Place,
+    most: usize,
+) -> Result<Vec<Stored>, DbError> {
+    let mut params = params![place.at, place.id, i64::try_from(most).unwrap_or(i64::MAX)].to_vec();
+    let mut sql = format!("SELECT {COLUMNS} FROM audit_entries WHERE (at, id) < ($1, $2)");
+    let times = [("at >=", filter.from), ("at <", filter.to)].map(|(condition, at)| at.map(|at| (condition, at)));
+    let times = times.into_iter().flatten().map(|(condition, at)| (condition, Some(Val::from(at))));
+    for (condition, value) in branch.conditions().into_iter().chain(times) {
+        sql.push_str(" AND ");
+        sql.push_str(condition);
         if let Some(value) = value {
             params.push(value);
-            conditions.push(format!("{column} = ${}", params.len()));
+            sql.push_str(&format!(" ${}", params.len()));
         }
     }
-    let sql = format!(
-        "SELECT id, at, organization_id, actor_kind, actor_id, actor_name, action, resource_type, resource_id, \
-         description, success, before_json, after_json, ip_address, user_agent, request_id, person_id, sealed \
-         FROM audit_entries WHERE {} ORDER BY id DESC LIMIT $2",
-        conditions.join(" AND ")
-    );
-    let stored = tx.query_map(&sql, &params, read)?;
-    let mut ring = Ring::default();
-    Ok(stored.into_iter().map(|row| row.open(tx, &mut ring)).collect::<Result<_, _>>()?)
+    sql.push_str(" ORDER BY at DESC, id DESC LIMIT $3");
+    tx.query_map(&sql, &params, read)
 }
 
 /// An entry as it lies in the table.
@@ -126,36 +171,49 @@ struct Stored {
 }
 
 impl Stored {
-    /// The entry as it is shown.
-    fn open(self, tx: &mut Tx<'_>, ring: &mut Ring) -> Result<AuditEntry, DbError> {
+    /// The same with everything in it that can be read.
+    fn open(self, tx: &mut Tx<'_>, ring: &mut Ring) -> Result<Self, DbError> {
         let Self { mut entry, before, after, mask } = self;
+        if mask == 0 {
+            return Ok(Self { entry, before, after, mask });
+        }
         let owners = Owners::of(entry.actor.kind, entry.actor.id, entry.person_id.map(UserId));
-        let mut key = |owner: Option<UserId>| match owner.filter(|_| mask != 0) {
-            Some(person) => ring.get(tx, person),
-            None => Ok(None),
-        };
+        let mut key = |owner: Option<UserId>| owner.map_or(Ok(None), |person| ring.get(tx, person));
         let opener = Opener { entry: entry.id, mask, owners, actor: key(owners.actor)?, subject: key(owners.subject)? };
-        let mut erased = false;
         let mut open = |column, text| match opener.open(column, text) {
+            Field::Plain(text) => Ok(text),
+            Field::Broken => Err(None),
             Field::Erased(person) => {
-                erased = true;
+                entry.erased = true;
                 Err(Some(person))
             }
-            Field::Broken => Err(None),
-            Field::Plain(text) => Ok(text),
         };
-        entry.actor.name = open(Column::ActorName, entry.actor.name)
-            .unwrap_or_else(|gone| gone.map_or(BROKEN.to_owned(), |person| format!("erased person {}", person.0)));
+        entry.actor.name = open(Column::ActorName, entry.actor.name).unwrap_or_else(|gone| match gone {
+            Some(person) => format!("erased person {}", person.0),
+            None => BROKEN.to_owned(),
+        });
         entry.description = open(Column::Description, entry.description)
             .unwrap_or_else(|gone| gone.map_or(BROKEN, |_| "erased").to_owned());
         let mut some = |column, text: Option<String>| text.and_then(|text| open(column, text).ok());
         entry.ip_address = some(Column::IpAddress, entry.ip_address);
         entry.user_agent = some(Column::UserAgent, entry.user_agent);
+        let (before, after) = (some(Column::Before, before), some(Column::After, after));
+        Ok(Self { entry, before, after, mask: 0 })
+    }
+
+    fn has(&self, text: &Text) -> bool {
+        let Self { entry, before, after, .. } = self;
+        let some = |field: &Option<String>| field.as_deref().is_some_and(|field| text.is_in(field));
+        text.is_in(&entry.description)
+            || text.is_in(&entry.actor.name)
+            || some(&entry.resource_id)
+            || some(before)
+            || some(after)
+    }
+
+    fn shown(self) -> AuditEntry {
         let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
-        entry.before = json(some(Column::Before, before));
-        entry.after = json(some(Column::After, after));
-        entry.erased = erased;
-        Ok(entry)
+        AuditEntry { before: json(self.before), after: json(self.after), ..self.entry }
     }
 }
 

@@ -161,10 +161,9 @@ impl Client {
             let Value::Array(items) = part["items"].take() else {
                 return Err(Failure::new(Exit::Failed, "no_list", format!("{path} did not answer with a list.")));
             };
-            let empty = items.is_empty();
             page.items.extend(items);
             page.next_cursor = part["next_cursor"].as_str().map(str::to_owned);
-            if page.items.len() >= most || page.next_cursor.is_none() || empty {
+            if page.items.len() >= most || page.next_cursor.is_none() {
                 break;
             }
         }

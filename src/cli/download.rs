@@ -5,15 +5,22 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use indicatif::ProgressBar;
+
 use crate::cli::client::Reply;
 use crate::cli::failure::Result;
 
 /// Writes the reply under a temporary name beside `output`, then renames: a broken download leaves nothing.
 /// Of `mode` the umask takes away what it must.
 pub async fn save(reply: &mut Reply, output: &Path, mode: u32) -> Result<u64> {
+    save_showing(reply, output, mode, &ProgressBar::hidden()).await
+}
+
+/// [`save`] with a bar that moves as it goes.
+pub async fn save_showing(reply: &mut Reply, output: &Path, mode: u32, bar: &ProgressBar) -> Result<u64> {
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
-    let written = copy(reply, &mut file).await?;
+    let written = copy(reply, &mut bar.wrap_write(&mut file)).await?;
     file.as_file().sync_all()?;
     file.persist(output).map_err(|cause| cause.error)?;
     Ok(written)

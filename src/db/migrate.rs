@@ -45,6 +45,7 @@ pub const BUILTIN: &[Migration] = &[
         include_str!("../../migrations/0080_audit_logs.postgres.sql"),
     ),
     Migration::new(85, "audit_sealing", include_str!("../../migrations/0085_audit_sealing.sql")),
+    Migration::new(86, "audit_search", include_str!("../../migrations/0086_audit_search.sql")),
 ];
 
 /// One step of the schema.

@@ -29,7 +29,7 @@ impl Privacy {
         let found = self.db.write(move |tx| {
             let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
             let words = format!("Exported all data about {}", user.username);
-            audit::record(tx, now, &caller, &Event::new(AuditAction::Export, "user", words).id(user.id))?;
+            audit::record(tx, now, &caller, &Event::new(AuditAction::Export, "user", words).id(user.id).person(id))?;
             Ok(Person::of(&user))
         });
         let person = found.await?;

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{health, middleware, pages, system};
-use crate::accounts::Accounts;
+use crate::accounts::{self, Accounts};
 use crate::audit::routes::Audit;
 use crate::audit::tree::Logs;
 use crate::base::clock::Clock;
@@ -67,7 +67,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.plugins.clone().routes())
         .merge(Privacy::new(app.db.clone(), app.clock.clone()).routes())
         .merge(system::System { llm: app.llm.clone() }.routes())
-        .merge(Audit { db: app.db.clone() }.routes())
+        .merge(Audit::new(app.db.clone(), app.clock.clone(), accounts::store::id_of_name).routes())
         .merge(app.audit_logs.clone().routes())
         .merge(
             health::Health { db: app.db.clone(), plugins: app.plugins.clone(), data_dir: app.data_dir.clone() }

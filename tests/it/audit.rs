@@ -75,3 +75,146 @@ async fn what_the_trail_holds_of_a_person_is_readable_until_their_key_is_destroy
     let newest = &entries(&app)[0];
     assert_eq!((&newest["resource_type"], &newest["description"]), (&"personal_token".into(), &"erased".into()));
 }
+
+/// What a search over HTTP finds: the ids, and the page.
+async fn search(app: &App, token: &str, query: &str) -> (Vec<i64>, Value) {
+    let reply = app.call("GET", &format!("/api/audit?{query}"), Some(token), None).await;
+    assert_eq!(reply.status, 200, "{query}: {}", reply.body);
+    let ids = reply.body["items"].as_array().unwrap().iter().map(|entry| entry["id"].as_i64().unwrap()).collect();
+    (ids, reply.body)
+}
+
+#[tokio::test]
+async fn the_trail_is_searched_by_every_field() {
+    let app = App::start();
+    let org = app.org("acme");
+    app.org("other");
+    let root = app.person("root", "admin", None).await;
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    app.person("bob", "org_admin", Some("other")).await;
+    let project = serde_json::json!({"name": "Näherei", "requirements": "Weave algebraical patterns."});
+    let made = app.call("POST", "/api/projects", Some(&ada), Some(project)).await;
+    let request = made.headers["x-request-id"].to_str().unwrap().to_owned();
+    let project = made.body["id"].as_i64().unwrap();
+    let wrong = serde_json::json!({"username": "ada", "password": "not her password"});
+    app.call("POST", "/api/auth/login", None, Some(wrong)).await;
+
+    let (all, body) = search(&app, &root, "limit=100").await;
+    assert_eq!((&body["next_cursor"], &body["searched_to"]), (&Value::Null, &Value::Null));
+    let mut newest_first = all.clone();
+    newest_first.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+    assert_eq!(all, newest_first);
+    let of = |query: String| search(&app, &root, Box::leak(query.into_boxed_str()));
+    let (made, page) = of(format!("resource_type=project&resource_id={project}")).await;
+    assert_eq!(made.len(), 1);
+    let at = page["items"][0]["at"].as_str().unwrap().to_owned();
+    let ada_id = page["items"][0]["actor"]["id"].as_i64().unwrap();
+    for query in [
+        format!("request_id={request}"),
+        format!("organization_id={org}&resource_type=project"),
+        format!("action=create&actor_id={ada_id}"),
+        format!("organization_id={org}&actor=ada&action=create&success=true"),
+        format!("from={at}&resource_id={project}"),
+        "q=n%C3%84HEREI".to_owned(),
+        "q=ALGEBRA&resource_type=project".to_owned(),
+    ] {
+        assert_eq!(of(query.clone()).await.0, made, "{query}");
+    }
+    let (failed, page) = of("success=false".to_owned()).await;
+    assert_eq!((failed.len(), &page["items"][0]["actor"]["name"]), (1, &"ada".into()));
+    // Who tried to sign in as her goes by her name, but is not her.
+    assert_eq!(of("actor=ada&success=false".to_owned()).await.0, failed);
+    assert!(of(format!("actor_id={ada_id}&success=false")).await.0.is_empty());
+    assert_eq!(of(format!("to={at}")).await.0, all.iter().copied().filter(|id| *id < made[0]).collect::<Vec<_>>());
+    // A page at a time gives the same, whatever it is narrowed to.
+    for filter in ["limit=1", "limit=1&actor=ada", "limit=1&q=a"] {
+        let whole = of(filter.replace("limit=1", "limit=100")).await.0;
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (ids, page) = of(format!("{filter}{cursor}")).await;
+            seen.extend(ids);
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, whole, "{filter}");
+    }
+
+    // Her own organisation is all she finds, whatever she asks for.
+    let (hers, _) = search(&app, &ada, "limit=100").await;
+    assert!(hers.len() < all.len() && hers.contains(&made[0]));
+    for query in ["actor=bob", "resource_type=organization&q=other", "success=false", "organization_id=1"] {
+        let (found, _) = search(&app, &ada, query).await;
+        assert!(found.iter().all(|id| hers.contains(id)), "{query}");
+    }
+    for (wrong, code) in [("cursor=5", "invalid_cursor"), ("q=", "invalid_search"), ("from=then", "invalid_query")] {
+        let reply = app.call("GET", &format!("/api/audit?{wrong}"), Some(&root), None).await;
+        assert_eq!((reply.status, &reply.body["code"]), (400, &code.into()), "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_search_looks_at_so_many_entries_and_says_how_far_it_came() {
+    let app = App::start();
+    let org = app.org("acme");
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    let columns = "id, at, organization_id, actor_kind, actor_name, action, resource_type, description, success";
+    app.sql(&format!(
+        "INSERT INTO audit_entries ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) \
+         SELECT -i, i, {org}, 'system', 'resoftai', 'execute', 'model', CASE i WHEN 2 THEN 'a needle' ELSE 'hay' END, TRUE \
+         FROM n"
+    ));
+    let (mut pages, mut cursor) = (0, String::new());
+    let found = loop {
+        let (ids, page) = search(&app, &ada, &format!("q=Needle{cursor}")).await;
+        pages += 1;
+        let next = page["next_cursor"].as_str().map(str::to_owned);
+        assert_eq!(page["searched_to"].is_null(), next.is_none());
+        if !ids.is_empty() {
+            break ids;
+        }
+        cursor = format!("&cursor={}", next.unwrap());
+    };
+    assert_eq!((found, pages), (vec![-2], 3));
+    // The command goes on by itself.
+    let found = app.cli_json(&["audit", "search", "NEEDLE", "--org", "acme"], "");
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+
+    // An export goes through all of it, and is an entry itself.
+    let file = app.dir.path().join("trail.csv");
+    let path = file.to_str().unwrap();
+    let written = app.cli_json(&["audit", "export", "--org", "acme", "--format", "csv", "--out", path], "");
+    assert_eq!(written["bytes"], std::fs::metadata(&file).unwrap().len());
+    let mut rows = csv::Reader::from_path(&file).unwrap();
+    assert_eq!(&rows.headers().unwrap()[10], "description");
+    let descriptions: Vec<String> = rows.records().map(|row| row.unwrap()[10].to_owned()).collect();
+    assert_eq!(descriptions.iter().filter(|text| *text == "hay").count(), 11_999);
+    assert_eq!(descriptions.iter().filter(|text| *text == "a needle").count(), 1);
+    let (_, page) = search(&app, &ada, "action=export").await;
+    assert_eq!(page["items"][0]["after"]["organization_id"], org);
+    let lines =
+        app.cli(&["audit", "export", "--org", "acme", "--text", "needle", "--from", "1970-01-01T00:00:00Z"], "");
+    let lines = String::from_utf8(lines.stdout).unwrap();
+    let entry: Value = serde_json::from_str(lines.trim_end()).unwrap();
+    assert_eq!(entry["description"], "a needle");
+}
+
+#[tokio::test]
+async fn an_entry_is_shown_with_what_changed_and_that_it_was_read_is_recorded() {
+    let app = App::start();
+    app.org("acme");
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    let project = serde_json::json!({"name": "=1+1", "requirements": "Weave."});
+    let project = app.call("POST", "/api/projects", Some(&ada), Some(project)).await.body["id"].clone();
+    let change = serde_json::json!({"requirements": "Weave more."});
+    app.call("PUT", &format!("/api/projects/{project}"), Some(&ada), Some(change)).await;
+    let (ids, _) = search(&app, &ada, "resource_type=project&action=update").await;
+    let shown = app.cli(&["audit", "show", &ids[0].to_string()], "");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("- requirements: \"Weave.\"\n+ requirements: \"Weave more.\"\n"), "{shown}");
+    assert!(shown.contains("  name: \"=1+1\"\n"), "{shown}");
+    let (_, page) = search(&app, &ada, "action=read").await;
+    assert_eq!(page["items"][0]["resource_id"], ids[0].to_string());
+    assert_eq!(page["items"][0]["resource_type"], "audit_entry");
+    let text = app.call("GET", "/api/audit/export?format=csv&resource_type=project", Some(&ada), None).await.body;
+    assert!(text.as_str().unwrap().contains(",Created project =1+1,"), "{text}");
+}

@@ -11,8 +11,31 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The audit trail, newest first. */
+        /**
+         * The audit trail, newest first. A page looks at 5,000 entries at most. When few of them fit it may hold less than
+         *     `limit`, or nothing: go on with `next_cursor`; `searched_to` says how far back the search has come.
+         */
         get: operations["get_api_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Everything of the trail that fits, newest first, as JSON lines or CSV, streamed. That it was taken is recorded before
+         *     the first line goes out. A connection that ends early has not carried everything.
+         */
+        get: operations["get_api_audit_export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -115,6 +138,23 @@ export interface paths {
         };
         /** The audit logs of the caller's organisations, newest organisation first; for site administrators all, the site's own last. */
         get: operations["get_api_audit_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One entry of the trail. That it was read is recorded. */
+        get: operations["get_api_audit_id"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1286,6 +1326,13 @@ export interface components {
             success: boolean;
             user_agent?: string | null;
         };
+        /** @description A part of the trail, newest first. */
+        AuditList: {
+            items: components["schemas"]["AuditEntry"][];
+            /** @description Pass as `cursor` to go on, also when there are fewer items than asked for; null when nothing older is left. */
+            next_cursor?: string | null;
+            searched_to?: components["schemas"]["Time"] | null;
+        };
         /** @description A log and its latest checkpoint. */
         AuditLog: {
             /** @description C2SP tlog-checkpoint. */
@@ -1489,39 +1536,6 @@ export interface components {
          * @enum {string}
          */
         Level: "info" | "warning" | "error";
-        /** @description One page of a list. */
-        List_AuditEntry: {
-            items: {
-                action: components["schemas"]["AuditAction"];
-                actor: components["schemas"]["Actor"];
-                /** @description The resource after the action; null where there is none, or where it was erased. */
-                after?: unknown;
-                at: components["schemas"]["Time"];
-                /** @description The resource before the action; null where there was none, or where it was erased. */
-                before?: unknown;
-                /** @description What happened, in words; `erased` when it was about somebody whose data was erased. */
-                description: string;
-                /** @description Whether something of this entry can no longer be read, because the person it belonged to was erased. */
-                erased: boolean;
-                /** Format: int64 */
-                id: number;
-                ip_address?: string | null;
-                /** Format: int64 */
-                organization_id?: number | null;
-                /**
-                 * Format: int64
-                 * @description The person the entry is about; null when it is about no person.
-                 */
-                person_id?: number | null;
-                request_id?: string | null;
-                resource_id?: string | null;
-                resource_type: string;
-                success: boolean;
-                user_agent?: string | null;
-            }[];
-            /** @description Pass as `cursor` for the next page; null at the end. */
-            next_cursor?: string | null;
-        };
         /** @description One page of a list. */
         List_AuditLog: {
             items: {
@@ -2538,9 +2552,22 @@ export interface operations {
                 /** @description Such as `project` or `run`. */
                 resource_type?: string;
                 resource_id?: string;
-                /** @description The actor's exact name. */
+                /** @description The id of the account that acted. */
+                actor_id?: number;
+                /** @description Whoever has this user name now, and actors without an account under exactly this name. */
                 actor?: string;
+                /** @description Whether it was done, or refused or failed. */
+                success?: boolean;
+                request_id?: string;
+                /** @description From this moment on (RFC 3339). */
+                from?: string;
+                /** @description Before this moment (RFC 3339). */
+                to?: string;
+                /** @description A text in the description, the states before and after, the actor's name or the resource's id; at most 200 bytes. */
+                q?: string;
+                /** @description How many entries, 1 to 100; 20 when absent. */
                 limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
             };
             header?: never;
@@ -2554,7 +2581,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_AuditEntry"];
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_export: {
+        parameters: {
+            query?: {
+                /** @description `json` (lines) when absent. */
+                format?: "json" | "csv";
+                organization_id?: number;
+                /** @description create, read, update, delete, login, logout, permission_change, export or execute. */
+                action?: string;
+                resource_type?: string;
+                resource_id?: string;
+                /** @description The id of the account that acted. */
+                actor_id?: number;
+                /** @description Whoever has this user name now, and actors without an account under exactly this name. */
+                actor?: string;
+                success?: boolean;
+                request_id?: string;
+                /** @description From this moment on (RFC 3339). */
+                from?: string;
+                /** @description Before this moment (RFC 3339). */
+                to?: string;
+                /** @description A text in the description, the states before and after, the actor's name or the resource's id; at most 200 bytes. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2690,6 +2757,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_AuditLog"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,246 @@
+//! The trail as a file, of any length: JSON lines or CSV.
+//!
+//! Invariants: one batch of entries is held at a time and the next is read when the last has gone out, each in a
+//! transaction of its own. No cell of a CSV file is taken for a formula by a spreadsheet. Every export is an entry itself.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::routes::Audit;
+use super::search::{Filter, Place, Text};
+use super::{AuditAction, AuditEntry, Event, record, store};
+use crate::access::actions::AuditExport;
+use crate::access::{self, OrgId, Permit};
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::web::archive::attachment;
+use crate::web::{Problem, Query};
+
+/// Exports under way at a time.
+pub const AT_WORK: usize = 4;
+/// Entries read, encoded and sent at a time.
+const BATCH: usize = 500;
+
+const COLUMNS: [&str; 18] = [
+    "id",
+    "at",
+    "organization_id",
+    "actor_kind",
+    "actor_id",
+    "actor_name",
+    "person_id",
+    "action",
+    "resource_type",
+    "resource_id",
+    "description",
+    "success",
+    "before",
+    "after",
+    "ip_address",
+    "user_agent",
+    "request_id",
+    "erased",
+];
+
+/// How entries are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A JSON object a line, as the list shows it.
+    #[default]
+    Json,
+    /// RFC 4180 with a header line, UTF-8. A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    Csv,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ExportQuery {
+    /// `json` (lines) when absent.
+    #[serde(default)]
+    #[param(inline)]
+    format: Format,
+    organization_id: Option<i64>,
+    /// create, read, update, delete, login, logout, permission_change, export or execute.
+    action: Option<String>,
+    resource_type: Option<String>,
+    resource_id: Option<String>,
+    /// The id of the account that acted.
+    actor_id: Option<i64>,
+    /// Whoever has this user name now, and actors without an account under exactly this name.
+    actor: Option<String>,
+    success: Option<bool>,
+    request_id: Option<String>,
+    /// From this moment on (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Time>,
+    /// Before this moment (RFC 3339).
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Time>,
+    /// A text in the description, the states before and after, the actor's name or the resource's id; at most 200 bytes.
+    q: Option<String>,
+}
+
+/// Everything of the trail that fits, newest first, as JSON lines or CSV, streamed. That it was taken is recorded before
+/// the first line goes out. A connection that ends early has not carried everything.
+#[utoipa::path(get, path = "/api/audit/export", tag = "audit", params(ExportQuery),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = "default", response = Problem)))]
+pub async fn export(
+    State(audit): State<Audit>,
+    permit: Permit<AuditExport>,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response> {
+    let turn = Arc::clone(&audit.exports).try_acquire_owned().map_err(|_| {
+        let sentence = "Several exports of the audit trail are under way already. Try again shortly.";
+        Error::unavailable("too_many_exports", sentence).retry_after(5)
+    })?;
+    let format = query.format;
+    let filter = filter(&audit, query).await?;
+    if let Some(org) = filter.organization_id {
+        permit.require(OrgId(org), "such organization")?;
+    }
+    let (scope, now, asked) = (permit.scope(), audit.clock.now(), filter.clone());
+    let told = audit.db.write(move |tx| {
+        let mut event =
+            Event::new(AuditAction::Export, "audit", format!("Exported the audit trail as {}", format.name()));
+        event.org = match permit.only_place() {
+            Some(access::Place::Org(org)) => Some(org),
+            _ => asked.organization_id.map(OrgId),
+        };
+        record(tx, now, permit.caller(), &event.after(&asked))
+    });
+    told.await?;
+    let body = async_stream::try_stream! {
+        // Held until the last byte is out.
+        let _turn = turn;
+        if format == Format::Csv {
+            yield csv_lines([COLUMNS.map(str::to_owned)].into_iter())?;
+        }
+        let mut next = Some(Place::TOP);
+        while let Some(place) = next {
+            let (scope, filter) = (scope.clone(), filter.clone());
+            let found = audit.db.read(move |tx| Ok(store::search(tx, &scope, &filter, place, BATCH)?)).await;
+            let found = found.map_err(io::Error::other)?;
+            next = found.next;
+            yield format.lines(&found.entries)?;
+        }
+    };
+    let ending = if format == Format::Csv { "csv" } else { "jsonl" };
+    Ok(attachment(format.media(), &format!("audit.{ending}"), body))
+}
+
+async fn filter(audit: &Audit, query: ExportQuery) -> Result<Filter> {
+    Ok(Filter {
+        organization_id: query.organization_id,
+        action: query.action.as_deref().map(AuditAction::parse).transpose()?,
+        resource_type: query.resource_type,
+        resource_id: query.resource_id,
+        actor_id: query.actor_id,
+        actor: audit.actor(query.actor).await?,
+        success: query.success,
+        request_id: query.request_id,
+        from: query.from,
+        to: query.to,
+        text: query.q.as_deref().map(Text::new).transpose()?,
+    })
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON lines",
+            Self::Csv => "CSV",
+        }
+    }
+
+    fn media(self) -> &'static str {
+        match self {
+            Self::Json => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+        }
+    }
+
+    fn lines(self, entries: &[AuditEntry]) -> io::Result<Bytes> {
+        match self {
+            Self::Csv => csv_lines(entries.iter().map(cells)),
+            Self::Json => {
+                let mut lines = Vec::new();
+                for entry in entries {
+                    serde_json::to_writer(&mut lines, entry)?;
+                    lines.push(b'\n');
+                }
+                Ok(lines.into())
+            }
+        }
+    }
+}
+
+fn csv_lines(rows: impl Iterator<Item = [String; 18]>) -> io::Result<Bytes> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row)?;
+    }
+    writer.into_inner().map(Bytes::from).map_err(|cause| io::Error::other(cause.to_string()))
+}
+
+/// An entry in the order of [`COLUMNS`].
+fn cells(entry: &AuditEntry) -> [String; 18] {
+    let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let text = |value: &Option<String>| value.as_deref().map(harmless).unwrap_or_default();
+    let json = |value: &Option<serde_json::Value>| value.as_ref().map(|value| harmless(&value.to_string()));
+    [
+        entry.id.to_string(),
+        entry.at.to_string(),
+        number(entry.organization_id),
+        entry.actor.kind.code().to_owned(),
+        number(entry.actor.id),
+        harmless(&entry.actor.name),
+        number(entry.person_id),
+        entry.action.code().to_owned(),
+        harmless(&entry.resource_type),
+        text(&entry.resource_id),
+        harmless(&entry.description),
+        entry.success.to_string(),
+        json(&entry.before).unwrap_or_default(),
+        json(&entry.after).unwrap_or_default(),
+        text(&entry.ip_address),
+        text(&entry.user_agent),
+        text(&entry.request_id),
+        entry.erased.to_string(),
+    ]
+}
+
+/// The text as a spreadsheet takes it for text: what begins like a formula gets an apostrophe before it (OWASP, CSV
+/// injection).
+fn harmless(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    if formula { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_taken_for_a_formula_and_every_cell_reads_back() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "=a,\"b\"\r\nc"] {
+            let written = csv_lines([[(); 18].map(|()| harmless(text))].into_iter()).unwrap();
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
+            let row = reader.records().next().unwrap().unwrap();
+            assert_eq!(row.len(), 18);
+            assert!(row.iter().all(|cell| cell == format!("'{text}")), "{row:?}");
+        }
+        for text in ["", "plain", "a=b", "{\"a\":1}", "'quoted'", "1-2"] {
+            assert_eq!(harmless(text), text);
+        }
+    }
+}
