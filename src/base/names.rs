@@ -8,23 +8,30 @@ use unicode_security::{MixedScript, skeleton};
 
 use crate::base::error::{Error, Result};
 
-/// The longest name, in characters.
+/// The longest name, in characters, where nothing else is said.
 pub const MAX: usize = 100;
-/// What may be sent at all, in bytes: a stranger's megabytes are not worked on.
-const MAX_BYTES: usize = MAX * 8;
 
 /// The name in Unicode's composed form (NFC), without spaces around it.
 ///
 /// # Errors
 /// `invalid_name`, saying which rule; the field is `name`.
 pub fn check(given: &str) -> Result<String> {
-    let refuse = |why: String| Err(Error::invalid("invalid_name", why).field("name"));
-    let length = format!("A name has 1 to {MAX} characters in one line. Choose another name.");
-    if given.len() > MAX_BYTES {
+    check_field(given, "name", MAX)
+}
+
+/// [`check`] for a field of another name or length, in characters.
+///
+/// # Errors
+/// `invalid_name`, naming `field`.
+pub fn check_field(given: &str, field: &str, most: usize) -> Result<String> {
+    let refuse = |why: String| Err(Error::invalid("invalid_name", why).field(field));
+    let length = format!("A name has 1 to {most} characters in one line. Choose another name.");
+    // A stranger's megabytes are not worked on.
+    if given.len() > most.saturating_mul(8) {
         return refuse(length);
     }
     let name: String = given.trim_matches(' ').nfc().collect();
-    if name.is_empty() || name.chars().count() > MAX {
+    if name.is_empty() || name.chars().count() > most {
         return refuse(length);
     }
     if let Some(bad) = name.chars().find(|char| !shows(*char)) {

@@ -189,6 +189,13 @@ impl Client {
         self.json(path, reply).await
     }
 
+    /// A PUT of bytes, with an answer that is JSON.
+    pub async fn put_bytes(&self, path: &str, body: Vec<u8>) -> Result<Value> {
+        let body = Some(("application/octet-stream", Bytes::from(body)));
+        let reply = self.send(Method::PUT, path, body, "application/json", None).await?;
+        self.json(path, reply).await
+    }
+
     async fn json(&self, path: &str, reply: Reply) -> Result<Value> {
         let bytes = reply.whole().await?;
         if bytes.is_empty() {

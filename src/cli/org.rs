@@ -1,19 +1,44 @@
 //! `resoftai org`: organisations.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::cli::failure::Result;
+use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell};
-use crate::cli::{Context, ListArgs, lookup};
+use crate::cli::{Context, ListArgs, input, lookup};
 
-const COLUMNS: [Column; 5] =
-    [("id", "id"), ("slug", "slug"), ("name", "name"), ("tier", "tier"), ("contact", "contact_email")];
+const COLUMNS: [Column; 6] = [
+    ("id", "id"),
+    ("slug", "slug"),
+    ("name", "name"),
+    ("tier", "tier"),
+    ("status", "status"),
+    ("contact", "contact_email"),
+];
+/// More is no logo of ours.
+const LOGO_LIMIT: u64 = 256 * 1024;
+const TIERS: [&str; 4] = ["free", "starter", "professional", "enterprise"];
 
 #[derive(Debug, Subcommand)]
 pub enum OrgCommand {
     /// List the organisations you can see.
-    List(ListArgs),
+    List {
+        /// Only those of this state.
+        #[arg(long, value_parser = ["active", "suspended", "deleting"])]
+        status: Option<String>,
+        /// Only those of this tier.
+        #[arg(long, value_parser = TIERS)]
+        tier: Option<String>,
+        /// Only those whose name or slug holds this.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
     /// Show one.
     Show {
         /// Its name in commands and addresses.
@@ -27,6 +52,24 @@ pub enum OrgCommand {
         #[arg(long, value_name = "EMAIL")]
         contact_email: Option<String>,
     },
+    /// Change one; what is not named stays.
+    Update {
+        /// Its name in commands and addresses.
+        slug: String,
+        #[command(flatten)]
+        change: OrgChange,
+    },
+    /// Show what an organisation has set, or change it.
+    Settings {
+        /// Its name in commands and addresses.
+        slug: String,
+        /// Set a key; a value that is JSON is taken as that, any other as text.
+        #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
+        set: Vec<(String, Value)>,
+        /// Set a key no longer.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -38,22 +81,57 @@ pub struct NewOrg {
     #[arg(long)]
     slug: String,
     /// Decides the quotas it starts with.
-    #[arg(long, default_value = "free", value_parser = ["free", "starter", "professional", "enterprise"])]
+    #[arg(long, default_value = "free", value_parser = TIERS)]
     tier: String,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct OrgChange {
+    /// Another name, given by the site.
+    #[arg(long)]
+    name: Option<String>,
+    /// Another tier, given by the site; limits follow, except those that were set by hand.
+    #[arg(long, value_parser = TIERS)]
+    tier: Option<String>,
+    /// Whom to write to; empty: nobody.
+    #[arg(long, value_name = "EMAIL")]
+    contact_email: Option<String>,
+    /// What it calls itself to its own people; empty: its name.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    /// A PNG, JPEG or WebP picture of at most 256 KiB.
+    #[arg(long, value_name = "FILE")]
+    logo: Option<PathBuf>,
+    /// Have no logo any more.
+    #[arg(long, conflicts_with = "logo")]
+    no_logo: bool,
 }
 
 pub async fn run(command: &OrgCommand, context: &Context) -> Result<()> {
     match command {
-        OrgCommand::List(list) => {
-            let page = context.client.list("/api/organizations", &[], list.most()).await?;
-            context.out.list(&page, &COLUMNS, "There are no organisations. Create one: resoftai org create")
+        OrgCommand::List { status, tier, search, list } => {
+            let filters = [("status", status.clone()), ("tier", tier.clone()), ("q", search.clone())];
+            let page = context.client.list("/api/organizations", &filters, list.most()).await?;
+            context.out.list(&page, &COLUMNS, "There are no such organisations. Create one: resoftai org create")
         }
-        OrgCommand::Show { slug } => {
-            let org = lookup::organization(context, slug).await?;
-            context.out.item(&org, &[&COLUMNS[..], &[("created", "created_at")]].concat())
-        }
+        OrgCommand::Show { slug } => show(&lookup::organization(context, slug).await?, context),
         OrgCommand::Create { org, contact_email } => create(org, contact_email.as_deref(), None, context).await,
+        OrgCommand::Update { slug, change } => update(slug, change, context).await,
+        OrgCommand::Settings { slug, set, unset } => settings(slug, set, unset, context).await,
     }
+}
+
+fn show(org: &Value, context: &Context) -> Result<()> {
+    let more = [
+        ("shown as", "display_name"),
+        ("logo", "logo"),
+        ("suspended", "suspension.since"),
+        ("because", "suspension.reason"),
+        ("deleted after", "deletion_due"),
+        ("created", "created_at"),
+    ];
+    context.out.item(org, &[&COLUMNS[..], &more].concat())
 }
 
 /// Creates an organisation whose administrator, if an account has the address, is `admin_email`; says so.
@@ -81,4 +159,65 @@ pub async fn create(
         "Nobody holds a role in it yet.{why} Give somebody one: resoftai member add {slug} USERNAME --role org_admin, \
          or, without an account: resoftai user create --username NAME --email ADDRESS --org {slug} --role org_admin"
     ))
+}
+
+async fn update(slug: &str, change: &OrgChange, context: &Context) -> Result<()> {
+    let address = format!("/api/organizations/{}", lookup::organization_id(context, slug).await?);
+    let mut body = Map::new();
+    for (key, value) in [("name", &change.name), ("tier", &change.tier)] {
+        if let Some(value) = value {
+            body.insert(key.to_owned(), json!(value));
+        }
+    }
+    for (key, value) in [("contact_email", &change.contact_email), ("display_name", &change.display_name)] {
+        if let Some(value) = value {
+            body.insert(key.to_owned(), if value.is_empty() { Value::Null } else { json!(value) });
+        }
+    }
+    // An empty change tells how it stands.
+    let mut org = context.client.put(&address, &Value::Object(body)).await?;
+    if let Some(file) = &change.logo {
+        let bytes = picture(file)?;
+        org = context.client.put_bytes(&format!("{address}/logo"), bytes).await?;
+    }
+    if change.no_logo {
+        context.client.delete(&format!("{address}/logo")).await?;
+        org["logo"] = Value::Null;
+    }
+    context.out.done(&org, &format!("Changed {slug}."))
+}
+
+fn picture(file: &Path) -> Result<Vec<u8>> {
+    let unreadable = |why: String| Failure::usage(format!("The logo {} cannot be read: {why}.", file.display()));
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(|cause| unreadable(cause.to_string()))?;
+    opened.take(LOGO_LIMIT + 1).read_to_end(&mut bytes).map_err(|cause| unreadable(cause.to_string()))?;
+    if bytes.len() as u64 > LOGO_LIMIT {
+        return Err(unreadable(format!("it has more than {LOGO_LIMIT} bytes")));
+    }
+    Ok(bytes)
+}
+
+async fn settings(slug: &str, set: &[(String, Value)], unset: &[String], context: &Context) -> Result<()> {
+    let address = format!("/api/organizations/{}/settings", lookup::organization_id(context, slug).await?);
+    let mut shown = context.client.get(&address).await?;
+    if !set.is_empty() || !unset.is_empty() {
+        let settings = shown["settings"].as_object_mut().ok_or_else(|| {
+            Failure::new(Exit::Failed, "no_settings", "The server's answer has no settings. Is it of the same version?")
+        })?;
+        for key in unset {
+            settings.remove(key);
+        }
+        settings.extend(input::object(set)?);
+        shown = context.client.put(&address, &json!({"settings": settings})).await?;
+    }
+    if context.out.is_json() {
+        return context.out.value(&shown);
+    }
+    let known = shown["schema"]["properties"].as_object().cloned().unwrap_or_default();
+    let rows: Vec<Value> = known
+        .iter()
+        .map(|(key, rule)| json!({"key": key, "value": shown["settings"][key], "means": rule["description"]}))
+        .collect();
+    context.out.table(&rows, &[("setting", "key"), ("value", "value"), ("meaning", "means")])
 }

@@ -39,6 +39,7 @@ pub const BUILTIN: &[Migration] = &[
         include_str!("../../migrations/0050_teams_and_roles.postgres.sql"),
     ),
     Migration::new(55, "notices", include_str!("../../migrations/0055_notices.sql")),
+    Migration::new(56, "organizations", include_str!("../../migrations/0056_organizations.sql")),
     Migration::new(60, "sessions_and_passwords", include_str!("../../migrations/0060_sessions_and_passwords.sql")),
     Migration::new(80, "audit_logs", "").dialects(
         include_str!("../../migrations/0080_audit_logs.sqlite.sql"),

@@ -38,6 +38,7 @@ use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Db;
 use crate::net::Client;
+use crate::orgs;
 use crate::quotas::Quotas;
 use catalogue::{Catalogue, Provider, Route, Slugs};
 pub use tally::Owed;
@@ -219,8 +220,13 @@ impl Llm {
         })
     }
 
+    /// Where the model `name` is; without a name, the one the organisation has set, else the first.
     async fn route(&self, org: OrgId, name: Option<&str>) -> Result<Route> {
-        self.inner.catalogue.route(org, name).await
+        if name.is_some() {
+            return self.inner.catalogue.route(org, name).await;
+        }
+        let set = self.inner.db.read(move |tx| orgs::settings::of(tx, org)).await?.default_model;
+        self.inner.catalogue.route(org, set.as_deref()).await
     }
 }
 

@@ -1,7 +1,10 @@
 //! All SQL of organisations.
 
-use super::{NewOrganization, Organization};
-use crate::access::actions::{OrganizationCreate, OrganizationRead};
+use serde_json::{Map, Value};
+
+use super::routes::OrganizationFilter;
+use super::{NewOrganization, OrgStatus, Organization, Suspension};
+use crate::access::actions::{OrganizationCreate, OrganizationManage, OrganizationRead};
 use crate::access::{Grants, OrgId, Permission, Permit};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -9,15 +12,33 @@ use crate::base::names;
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
 
-const ORGANIZATION: &str = "SELECT id, name, slug, tier, contact_email, created_at FROM organizations";
+const ORGANIZATION: &str = "SELECT id, name, slug, tier, contact_email, created_at, display_name, suspended_at, \
+    suspended_reason, deletion_due, \
+    (SELECT sha256 FROM organization_logos l WHERE l.organization_id = organizations.id) FROM organizations";
 
 fn read(row: &Row<'_>) -> Result<Organization, DbError> {
+    let id: i64 = row.get(0)?;
+    let since: Option<Time> = row.get(7)?;
+    let reason: Option<String> = row.get(8)?;
+    let deletion_due: Option<Time> = row.get(9)?;
+    let sha256: Option<String> = row.get(10)?;
+    let status = match (deletion_due, since) {
+        (Some(_), _) => OrgStatus::Deleting,
+        (None, Some(_)) => OrgStatus::Suspended,
+        (None, None) => OrgStatus::Active,
+    };
     Ok(Organization {
-        id: row.get(0)?,
+        id,
         name: row.get(1)?,
         slug: row.get(2)?,
         tier: row.get(3)?,
         contact_email: row.get(4)?,
+        display_name: row.get(6)?,
+        // Another picture has another address.
+        logo: sha256.map(|sha256| format!("/api/organizations/{id}/logo?v={}", &sha256[..sha256.len().min(12)])),
+        status,
+        suspension: since.map(|since| Suspension { since, reason: reason.unwrap_or_default() }),
+        deletion_due,
         created_at: row.get(5)?,
     })
 }
@@ -32,8 +53,17 @@ pub fn insert(
 ) -> Result<Organization> {
     let id = tx.next_id()?;
     tx.execute(
-        "INSERT INTO organizations (id, name, slug, tier, contact_email, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-        &params![id, new.name.as_str(), new.slug.as_str(), new.tier.as_str(), new.contact_email.clone(), now],
+        "INSERT INTO organizations (id, name, name_key, slug, tier, contact_email, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &params![
+            id,
+            new.name.as_str(),
+            names::key(&new.name),
+            new.slug.as_str(),
+            new.tier.as_str(),
+            new.contact_email.clone(),
+            now
+        ],
     )
     .map_err(|cause| match cause {
         DbError::Unique(name) if name == "uq_organizations_slug" => {
@@ -42,14 +72,12 @@ pub fn insert(
         }
         other => other.into(),
     })?;
-    Ok(Organization {
-        id,
-        name: new.name.clone(),
-        slug: new.slug.clone(),
-        tier: new.tier.clone(),
-        contact_email: new.contact_email.clone(),
-        created_at: now,
-    })
+    by_id(tx, OrgId(id))
+}
+
+fn by_id(tx: &mut Tx<'_>, id: OrgId) -> Result<Organization> {
+    tx.query_row(&format!("{ORGANIZATION} WHERE id = $1"), &params![id.0], read)?
+        .ok_or_else(|| Error::not_found("such organization"))
 }
 
 /// The team everybody with a role in the whole organisation belongs to. Made here, because there is no organisation
@@ -71,17 +99,98 @@ pub fn insert_default_team(tx: &mut Tx<'_>, _: &Permit<OrganizationCreate>, now:
 /// `not_found` when absent or not covered.
 pub fn get(tx: &mut Tx<'_>, permit: &Permit<OrganizationRead>, id: OrgId) -> Result<Organization> {
     permit.require(id, "such organization")?;
-    tx.query_row(&format!("{ORGANIZATION} WHERE id = $1"), &params![id.0], read)?
-        .ok_or_else(|| Error::not_found("such organization"))
+    by_id(tx, id)
+}
+
+/// [`get`] for those who are going to change it.
+///
+/// # Errors
+/// `not_found` when absent or not covered.
+pub fn managed(tx: &mut Tx<'_>, permit: &Permit<OrganizationManage>, id: OrgId) -> Result<Organization> {
+    permit.require(id, "such organization")?;
+    by_id(tx, id)
+}
+
+/// Writes what may change by hand: name, tier, contact and display name.
+///
+/// # Errors
+/// When the database fails.
+pub fn update(tx: &mut Tx<'_>, _: &Permit<OrganizationManage>, org: &Organization) -> Result<()> {
+    tx.execute(
+        "UPDATE organizations SET name = $2, name_key = $3, tier = $4, contact_email = $5, display_name = $6 \
+         WHERE id = $1",
+        &params![
+            org.id,
+            org.name.as_str(),
+            names::key(&org.name),
+            org.tier.as_str(),
+            org.contact_email.clone(),
+            org.display_name.clone()
+        ],
+    )?;
+    Ok(())
+}
+
+/// The name of an organisation, other than `except`, that has this key.
+///
+/// # Errors
+/// When the database fails.
+pub fn alike(tx: &mut Tx<'_>, key: &str, except: Option<OrgId>) -> Result<Option<String>> {
+    Ok(tx.query_row(
+        "SELECT name FROM organizations WHERE name_key = $1 AND id <> $2 ORDER BY id LIMIT 1",
+        &params![key, except.map_or(-1, |org| org.0)],
+        |row| row.get(0),
+    )?)
+}
+
+/// Fills in how names compare where an earlier version wrote them; how many, at most 500 a call.
+///
+/// # Errors
+/// When the database fails.
+pub fn key_names(tx: &mut Tx<'_>) -> Result<usize> {
+    let without: Vec<(i64, String)> = tx.query_map(
+        "SELECT id, name FROM organizations WHERE name_key IS NULL ORDER BY id LIMIT 500",
+        &params![],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for (id, name) in &without {
+        tx.execute("UPDATE organizations SET name_key = $2 WHERE id = $1", &params![*id, names::key(name)])?;
+    }
+    Ok(without.len())
 }
 
 /// # Errors
 /// When the database fails.
-pub fn list(tx: &mut Tx<'_>, permit: &Permit<OrganizationRead>, page: Page) -> Result<Vec<Organization>> {
+pub fn list(
+    tx: &mut Tx<'_>,
+    permit: &Permit<OrganizationRead>,
+    filter: &OrganizationFilter,
+    page: Page,
+) -> Result<Vec<Organization>> {
     let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
-    let scope = permit.sql("id", &mut params);
-    let sql = format!("{ORGANIZATION} WHERE id < $1 AND {scope} ORDER BY id DESC LIMIT $2");
+    let mut rules = vec![permit.sql("id", &mut params)];
+    match filter.status {
+        Some(OrgStatus::Active) => rules.push("suspended_at IS NULL AND deletion_due IS NULL".to_owned()),
+        Some(OrgStatus::Suspended) => rules.push("suspended_at IS NOT NULL AND deletion_due IS NULL".to_owned()),
+        Some(OrgStatus::Deleting) => rules.push("deletion_due IS NOT NULL".to_owned()),
+        None => {}
+    }
+    if let Some(tier) = &filter.tier {
+        params.push(Val::from(tier));
+        rules.push(format!("tier = ${}", params.len()));
+    }
+    if let Some(text) = &filter.q {
+        params.extend(params![within(&names::key(text)), within(&text.to_lowercase())]);
+        let at = params.len();
+        rules.push(format!("(name_key LIKE ${} ESCAPE '!' OR slug LIKE ${at} ESCAPE '!')", at - 1));
+    }
+    let sql = format!("{ORGANIZATION} WHERE id < $1 AND {} ORDER BY id DESC LIMIT $2", rules.join(" AND "));
     Ok(tx.query_map(&sql, &params, read)?)
+}
+
+/// A pattern of LIKE for texts that hold `text`.
+fn within(text: &str) -> String {
+    format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }
 
 /// How many organisations there are.
@@ -115,4 +224,66 @@ pub fn reached_by(tx: &mut Tx<'_>, grants: &Grants) -> Result<Vec<(i64, String, 
 /// When the database fails.
 pub fn id_of_slug(tx: &mut Tx<'_>, slug: &str) -> Result<Option<OrgId>> {
     Ok(tx.query_row("SELECT id FROM organizations WHERE slug = $1", &params![slug], |row| row.get(0).map(OrgId))?)
+}
+
+/// The settings as they are stored; None when there is no such organisation.
+///
+/// # Errors
+/// When the database fails.
+pub fn settings(tx: &mut Tx<'_>, id: OrgId) -> Result<Option<Map<String, Value>>> {
+    let stored: Option<String> =
+        tx.query_row("SELECT settings FROM organizations WHERE id = $1", &params![id.0], |row| row.get(0))?;
+    stored.map(|text| serde_json::from_str(&text).map_err(Error::internal)).transpose()
+}
+
+/// # Errors
+/// When the database fails.
+pub fn set_settings(
+    tx: &mut Tx<'_>,
+    _: &Permit<OrganizationManage>,
+    id: OrgId,
+    settings: &Map<String, Value>,
+) -> Result<()> {
+    let text = serde_json::to_string(settings).map_err(Error::internal)?;
+    tx.execute("UPDATE organizations SET settings = $2 WHERE id = $1", &params![id.0, text])?;
+    Ok(())
+}
+
+/// A logo as it is stored.
+#[derive(Debug, Clone)]
+pub struct Logo {
+    pub media_type: String,
+    /// Of the bytes, in hexadecimal.
+    pub sha256: String,
+    pub bytes: Vec<u8>,
+}
+
+/// # Errors
+/// `not_found` when the organisation is not covered, absent, or has none.
+pub fn logo(tx: &mut Tx<'_>, permit: &Permit<OrganizationRead>, id: OrgId) -> Result<Logo> {
+    permit.require(id, "such logo")?;
+    let sql = "SELECT media_type, sha256, bytes FROM organization_logos WHERE organization_id = $1";
+    tx.query_row(sql, &params![id.0], |row| {
+        Ok(Logo { media_type: row.get(0)?, sha256: row.get(1)?, bytes: row.get(2)? })
+    })?
+    .ok_or_else(|| Error::not_found("such logo"))
+}
+
+/// # Errors
+/// When the database fails.
+pub fn set_logo(tx: &mut Tx<'_>, _: &Permit<OrganizationManage>, id: OrgId, logo: &Logo) -> Result<()> {
+    tx.execute(
+        "INSERT INTO organization_logos (organization_id, media_type, sha256, bytes) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (organization_id) DO UPDATE SET media_type = $2, sha256 = $3, bytes = $4",
+        &params![id.0, logo.media_type.as_str(), logo.sha256.as_str(), logo.bytes.as_slice()],
+    )?;
+    Ok(())
+}
+
+/// Whether there was one.
+///
+/// # Errors
+/// When the database fails.
+pub fn remove_logo(tx: &mut Tx<'_>, _: &Permit<OrganizationManage>, id: OrgId) -> Result<bool> {
+    Ok(tx.execute("DELETE FROM organization_logos WHERE organization_id = $1", &params![id.0])? > 0)
 }

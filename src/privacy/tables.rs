@@ -244,7 +244,16 @@ pub static TABLES: &[Table] = &[
     nobody(
         "organizations",
         "An organisation",
-        &[plain("id name slug tier created_at"), about("contact_email", Class::Personal, &CONTACT)],
+        &[
+            plain("id name name_key slug tier created_at display_name settings"),
+            plain("suspended_at suspended_reason deletion_due deletion_job purging_at"),
+            about("contact_email", Class::Personal, &CONTACT),
+        ],
+    ),
+    nobody(
+        "organization_logos",
+        "How an organisation looks",
+        &[plain("organization_id media_type sha256"), work("bytes")],
     ),
     nobody(
         "teams",

@@ -103,7 +103,7 @@ impl Quotas {
     }
 
     /// Gives back what this process holds for `org` beyond calls under way: after a limit was lowered.
-    pub(super) fn shed(&self, org: OrgId) {
+    pub fn shed(&self, org: OrgId) {
         let meter = self.meter.clone();
         self.meter.tasks.spawn(async move { meter.give_back_idle(&meter.account(org), Duration::ZERO).await });
     }

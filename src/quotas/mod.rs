@@ -109,6 +109,15 @@ pub fn open(tx: &mut Tx<'_>, org: OrgId, tier: &str) -> Result<()> {
     limits(tier).into_iter().try_for_each(|(resource, limit)| store::insert(tx, org, resource, limit))
 }
 
+/// Moves an organisation's limits from those of one tier to those of another; a limit set by hand stays.
+///
+/// # Errors
+/// When the database fails.
+pub fn follow_tier(tx: &mut Tx<'_>, org: OrgId, from: &str, to: &str) -> Result<()> {
+    let pairs = limits(from).into_iter().zip(limits(to));
+    pairs.into_iter().try_for_each(|((resource, old), (_, new))| Ok(store::replace(tx, org, resource, old, new)?))
+}
+
 /// Counts `amount` as used, in the caller's transaction.
 ///
 /// # Errors

@@ -64,6 +64,22 @@ pub(super) fn set_limit(
     Ok((before, after))
 }
 
+/// Sets a limit where it is `old`.
+pub(super) fn replace(
+    tx: &mut Tx<'_>,
+    org: OrgId,
+    resource: Resource,
+    old: Option<i64>,
+    new: Option<i64>,
+) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE quotas SET limit_value = $4 \
+         WHERE organization_id = $1 AND resource = $2 AND limit_value IS NOT DISTINCT FROM $3",
+        &params![org.0, resource.code(), old, new],
+    )?;
+    Ok(())
+}
+
 /// False when the limit does not allow it.
 pub(super) fn take(tx: &mut Tx<'_>, org: OrgId, resource: Resource, amount: i64) -> Result<bool, DbError> {
     let changed = tx.execute(

@@ -21,6 +21,7 @@ use crate::access::actions::{ProjectRead, RunExecute};
 use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
+use crate::orgs;
 use crate::projects::{self, ProjectId};
 use crate::web::{Created, Json, Path, Problem, Query};
 
@@ -60,13 +61,14 @@ async fn list(
 struct NewRunRequest {
     /// What is to be built; the project's requirements when absent.
     requirement: Option<String>,
-    /// The first model of the site when absent; see `GET /api/models`.
+    /// When absent, the one the organisation has set, else the first; see `GET /api/models`.
     model: Option<String>,
     #[serde(default)]
     skip_ui_design: bool,
     /// How often development may be begun, 1 to 10; 3 when absent.
     max_iterations: Option<i64>,
-    /// The most tokens of prompts and answers, at least 2000; only the organisation's quota counts when absent.
+    /// The most tokens of prompts and answers, at least 2000; when absent, what the organisation has set for a run, else only
+    /// its quota counts.
     token_budget: Option<i64>,
 }
 
@@ -90,7 +92,13 @@ async fn create(
     }
     let asked = permit.clone();
     let rooms = &runs.inner.rooms;
-    let project = rooms.db.read(move |tx| projects::store::find(tx, &asked, ProjectId(id))).await?;
+    let read = rooms.db.read(move |tx| {
+        let project = projects::store::find(tx, &asked, ProjectId(id))?;
+        let settings = orgs::settings::of(tx, OrgId(project.organization_id))?;
+        Ok((project, settings))
+    });
+    let (project, settings) = read.await?;
+    let token_budget = budget(body.token_budget, settings.run_token_budget)?;
     let requirement = check_requirement(body.requirement.unwrap_or(project.requirements))?;
     let org = OrgId(project.organization_id);
     let model = rooms.llm.model(permit.caller(), org, body.model.as_deref()).await?.id;
@@ -101,9 +109,22 @@ async fn create(
         model,
         skip_ui_design: body.skip_ui_design,
         max_iterations,
-        token_budget: body.token_budget,
+        token_budget,
     };
     runs.start(permit, new).await.map(Created)
+}
+
+/// What a run may use: what was asked for, within what the organisation allows a run.
+fn budget(asked: Option<i64>, most: Option<i64>) -> Result<Option<i64>> {
+    match (asked, most) {
+        (Some(asked), Some(most)) if asked > most => {
+            let rule = format!(
+                "token_budget is {asked}; the organisation allows a run {most}. Ask its administrators to raise the setting run_token_budget."
+            );
+            Err(Error::invalid("invalid_budget", rule).field("token_budget"))
+        }
+        (asked, most) => Ok(asked.or(most)),
+    }
 }
 
 fn check_requirement(text: String) -> Result<String> {

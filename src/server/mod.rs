@@ -32,6 +32,7 @@ use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::net;
+use crate::orgs::Orgs;
 use crate::plugins::{self, Limits, Plugins};
 use crate::projects::Projects;
 use crate::quotas::Quotas;
@@ -116,6 +117,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone()).await?;
+    let orgs = Orgs::start(db.clone(), clock.clone(), quotas.clone(), config.enterprise_mode).await?;
     let llm = start_llm(config, dns, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
@@ -140,10 +142,10 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         audit_logs,
         plugins,
         quotas,
+        orgs,
         llm,
         projects,
         runs,
-        many_organizations: config.enterprise_mode,
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;

@@ -46,19 +46,18 @@ pub struct App {
     pub audit_logs: Logs,
     pub plugins: Plugins,
     pub quotas: Quotas,
+    pub orgs: Orgs,
     pub llm: Llm,
     pub projects: Projects,
     pub runs: Runs,
-    pub many_organizations: bool,
     pub data_dir: PathBuf,
 }
 
 /// Every route with its description; nothing is served yet.
 fn rooms(app: &App) -> OpenApiRouter {
-    let orgs = Orgs::new(app.db.clone(), app.clock.clone(), app.many_organizations);
     OpenApiRouter::with_openapi(Description::openapi())
-        .merge(app.accounts.clone().routes(orgs.clone()))
-        .merge(orgs.routes())
+        .merge(app.accounts.clone().routes(app.orgs.clone()))
+        .merge(app.orgs.clone().routes())
         .merge(Notices::new(app.db.clone(), app.clock.clone()).routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::app::{App, PASSWORD, Reply};
 use crate::model_server::{Answer, MODEL, ModelServer, PLAIN};
-use crate::plugins;
+use crate::{orgs, plugins};
 
 /// Everything of the owner's carries this word, which nobody else uses.
 const OURS: &str = "nightingale";
@@ -144,6 +144,10 @@ impl Site {
         });
         let provider = json!({"name": OURS, "base_url": models.url(), "organization_id": org});
         let provider = made(&app, &root, "/api/llm/providers", &provider).await;
+        let logo = ("authorization", format!("Bearer {owner}"));
+        let logo =
+            app.send("PUT", &format!("/api/organizations/{org}/logo"), &[logo], Bytes::from_static(orgs::LOGO)).await;
+        assert_eq!(logo.status, 200, "{}", logo.body);
         let token = made(&app, &owner, "/api/tokens", &json!({"name": OURS})).await;
         let project = json!({"name": OURS, "requirements": "A nightingale."});
         let project = made(&app, &owner, "/api/projects", &project).await;
@@ -280,6 +284,8 @@ impl Site {
             of("GET /api/audit/log/consistency", Site, org),
             plain("GET /api/audit/log/check", Site),
             of("GET /api/organizations/{id}", Read, org),
+            of("GET /api/organizations/{id}/settings", Read, org),
+            of("GET /api/organizations/{id}/logo", Read, org),
             of("GET /api/organizations/{id}/members", Read, org),
             of("GET /api/organizations/{id}/quotas", Read, org),
             of("GET /api/projects/{id}", Read, project),
@@ -311,6 +317,11 @@ impl Site {
             of("POST /api/users/{id}/password-reset", Write, user).json(&json!({})),
             of("GET /api/users/{id}/sessions", Write, user),
             of("DELETE /api/users/{id}/sessions", Write, user),
+            of("PUT /api/organizations/{id}", Write, org).json(&json!({"contact_email": "us@example.org"})),
+            of("PUT /api/organizations/{id}/settings", Write, org)
+                .json(&json!({"settings": {"run_token_budget": 9000}})),
+            Case { body: Bytes::from_static(orgs::LOGO), ..of("PUT /api/organizations/{id}/logo", Write, org) },
+            of("DELETE /api/organizations/{id}/logo", Write, org),
             of("POST /api/organizations/{id}/members", Write, org).json(&member),
             of("POST /api/organizations/{id}/members", Draw, &elsewhere).json(&member),
             case(

@@ -23,6 +23,7 @@ mod models;
 mod models_elsewhere;
 mod notices;
 mod openapi;
+mod orgs;
 mod pages;
 mod patience;
 mod plugins;

@@ -29,7 +29,7 @@ pub struct MadeOrganization {
 pub async fn create(
     State((accounts, orgs)): State<(Accounts, Orgs)>,
     permit: Permit<OrganizationCreate>,
-    Json(new): Json<NewOrganization>,
+    Json(mut new): Json<NewOrganization>,
 ) -> Result<Created<MadeOrganization>> {
     permit.require_site()?;
     new.check()?;

@@ -482,7 +482,11 @@ export interface paths {
         };
         /** One organisation. */
         get: operations["get_api_organizations_id"];
-        put?: never;
+        /**
+         * Change an organisation. Its administrators change whom to write to and how it calls itself; the site changes its name
+         *     and tier.
+         */
+        put: operations["put_api_organizations_id"];
         post?: never;
         delete?: never;
         options?: never;
@@ -575,6 +579,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/logo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The logo of an organisation. Its address changes with the picture, so it may be kept. */
+        get: operations["get_api_organizations_id_logo"];
+        /** Set the logo of an organisation: a PNG, JPEG or WebP picture of at most 256 KiB and 2048 by 2048 pixels. */
+        put: operations["put_api_organizations_id_logo"];
+        post?: never;
+        /** Remove the logo of an organisation. */
+        delete: operations["delete_api_organizations_id_logo"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/members": {
         parameters: {
             query?: never;
@@ -640,6 +663,24 @@ export interface paths {
         get?: never;
         /** Sets a limit. A lower one than what is used stops further use and takes nothing away. */
         put: operations["put_api_organizations_id_quotas_resource"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The settings of an organisation, with their schema. */
+        get: operations["get_api_organizations_id_settings"];
+        /** Replace the settings of an organisation. They count from the next call or run on. */
+        put: operations["put_api_organizations_id_settings"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1556,6 +1597,58 @@ export interface components {
                 tree_size: number;
                 /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
                 verifier_key: string;
+        List_AuditEntry: {
+            items: {
+                action: components["schemas"]["AuditAction"];
+                actor: components["schemas"]["Actor"];
+                /** @description The resource after the action; null where there is none, or where it was erased. */
+                after?: unknown;
+                at: components["schemas"]["Time"];
+                /** @description The resource before the action; null where there was none, or where it was erased. */
+                before?: unknown;
+                /** @description What happened, in words; `erased` when it was about somebody whose data was erased. */
+                description: string;
+                /** @description Whether something of this entry can no longer be read, because the person it belonged to was erased. */
+                erased: boolean;
+                /** Format: int64 */
+                id: number;
+                ip_address?: string | null;
+                /** Format: int64 */
+                organization_id?: number | null;
+                /**
+                 * Format: int64
+                 * @description The person the entry is about; null when it is about no person.
+                 */
+                person_id?: number | null;
+                request_id?: string | null;
+                resource_id?: string | null;
+                resource_type: string;
+                success: boolean;
+                user_agent?: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_AuditLog: {
+            items: {
+                /** @description C2SP tlog-checkpoint. */
+                checkpoint: string;
+                checkpoint_at: components["schemas"]["Time"];
+                /**
+                 * Format: int64
+                 * @description Null for the site's own entries.
+                 */
+                organization_id?: number | null;
+                /** @description The log's name, the same for ever. */
+                origin: string;
+                /**
+                 * Format: int64
+                 * @description How many entries have a place.
+                 */
+                tree_size: number;
+                /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
+                verifier_key: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -1640,11 +1733,19 @@ export interface components {
             items: {
                 contact_email?: string | null;
                 created_at: components["schemas"]["Time"];
+                deletion_due?: components["schemas"]["Time"] | null;
+                /** @description What it calls itself to its own people; null: its name. */
+                display_name?: string | null;
                 /** Format: int64 */
                 id: number;
+                /** @description Where its logo is, as a path of this site; null: it has none. */
+                logo?: string | null;
+                /** @description What the site calls it; no other has one that can be taken for it. */
                 name: string;
-                /** @description Unique, for addresses and commands. */
+                /** @description Unique, for addresses and commands; never changes. */
                 slug: string;
+                status: components["schemas"]["OrgStatus"];
+                suspension?: components["schemas"]["Suspension"] | null;
                 /** @description free, starter, professional or enterprise. */
                 tier: string;
             }[];
@@ -1979,16 +2080,21 @@ export interface components {
              * @description How often development may be begun, 1 to 10; 3 when absent.
              */
             max_iterations?: number | null;
-            /** @description The first model of the site when absent; see `GET /api/models`. */
+            /** @description When absent, the one the organisation has set, else the first; see `GET /api/models`. */
             model?: string | null;
             /** @description What is to be built; the project's requirements when absent. */
             requirement?: string | null;
             skip_ui_design?: boolean;
             /**
              * Format: int64
-             * @description The most tokens of prompts and answers, at least 2000; only the organisation's quota counts when absent.
+             * @description The most tokens of prompts and answers, at least 2000; when absent, what the organisation has set for a run, else only
+             *     its quota counts.
              */
             token_budget?: number | null;
+        };
+        NewSettings: {
+            /** @description All that is to be set from now on: a key that is absent is set no longer. */
+            settings: Record<string, never>;
         };
         NewToken: {
             /** @description The token itself. It is not kept and cannot be shown again. */
@@ -2044,16 +2150,47 @@ export interface components {
              */
             unread: number;
         };
+        /**
+         * @description How an organisation stands.
+         * @enum {string}
+         */
+        OrgStatus: "active" | "suspended" | "deleting";
         Organization: {
             contact_email?: string | null;
             created_at: components["schemas"]["Time"];
+            deletion_due?: components["schemas"]["Time"] | null;
+            /** @description What it calls itself to its own people; null: its name. */
+            display_name?: string | null;
             /** Format: int64 */
             id: number;
+            /** @description Where its logo is, as a path of this site; null: it has none. */
+            logo?: string | null;
+            /** @description What the site calls it; no other has one that can be taken for it. */
             name: string;
-            /** @description Unique, for addresses and commands. */
+            /** @description Unique, for addresses and commands; never changes. */
             slug: string;
+            status: components["schemas"]["OrgStatus"];
+            suspension?: components["schemas"]["Suspension"] | null;
             /** @description free, starter, professional or enterprise. */
             tier: string;
+        };
+        /** @description What is to be changed of an organisation; what is absent stays. */
+        OrganizationChange: {
+            /** @description Null: nobody. */
+            contact_email?: string | null;
+            /** @description Null: its name. */
+            display_name?: string | null;
+            /** @description Needs `organization.manage` over the site. */
+            name?: string | null;
+            /** @description Needs `organization.manage` over the site. Limits follow, except those that were set by hand. */
+            tier?: string | null;
+        };
+        /** @description What is set, and what could be. */
+        OrganizationSettings: {
+            /** @description The JSON Schema that settings fit, with a title and a description of each key. */
+            schema: Record<string, never>;
+            /** @description What is set; a key that is not has its rule's default. */
+            settings: Record<string, never>;
         };
         PasswordChange: {
             /** @description The present password. */
@@ -2464,6 +2601,11 @@ export interface components {
          * @enum {string}
          */
         Status: "ready" | "starting" | "unreachable" | "unknown";
+        /** @description Why and since when an organisation is suspended. */
+        Suspension: {
+            reason: string;
+            since: components["schemas"]["Time"];
+        };
         SystemInfo: {
             /** @description Whether some model answers. */
             models_ready: boolean;
@@ -2779,6 +2921,163 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditEntry"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_id_proof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntryProof"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_check: {
+        parameters: {
+            query?: {
+                /** @description Where the part before this one ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_consistency: {
+        parameters: {
+            query: {
+                /** @description Leaves of the earlier tree. */
+                from: number;
+                /** @description Leaves of the later tree; all when absent. */
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Consistency"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_log_tile_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_audit_logs: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AuditLog"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -3241,6 +3540,11 @@ export interface operations {
                 limit?: number;
                 /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
+                status?: components["schemas"]["OrgStatus"];
+                /** @description free, starter, professional or enterprise. */
+                tier?: string;
+                /** @description A part of the name or the slug, whatever its case; at most 100 characters. */
+                q?: string;
             };
             header?: never;
             path?: never;
@@ -3293,6 +3597,32 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrganizationChange"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -3424,6 +3754,74 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_organizations_id_logo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id_logo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_logo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_organizations_id_members: {
         parameters: {
             query?: {
@@ -3543,6 +3941,54 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quota"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrganizationSettings"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSettings"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrganizationSettings"];
                 };
             };
             default: components["responses"]["Problem"];
