@@ -80,11 +80,9 @@ for (const [what, tamper, claim] of [
 }
 
 test('an entry that the page does not show as it was logged is found out', async ({ signedIn: page }) => {
-  await page.route('**/api/audit?*', async (route) => {
+  await page.route(/\/api\/audit\/\d+$/, async (route) => {
     const response = await route.fetch();
-    const list = await response.json();
-    const items = list.items.map((entry: object) => ({ ...entry, action: 'read' }));
-    await route.fulfill({ response, json: { ...list, items } });
+    await route.fulfill({ response, json: { ...(await response.json()), action: 'read' } });
   });
   await openEntry(page);
   await verify(page).click();
@@ -99,4 +97,35 @@ test('a proof that does not come can be asked for again', async ({ signedIn: pag
   await page.unroute('**/api/audit/*/proof');
   await page.getByRole('button', { name: 'Try again' }).click();
   await expect(page.getByRole('status').filter({ hasText: 'Verified' })).toBeVisible();
+});
+
+test('the log is searched, the search is an address, and an entry has one of its own', async ({
+  signedIn: page,
+}) => {
+  const id = (await ask(page, 'GET', '/api/organizations')).items[0].id;
+  const log = `/organizations/${id}/audit`;
+  await page.goto(log);
+  await page.getByLabel('Text').fill('URL shortener');
+  await page.getByLabel('Action').selectOption('Create');
+  await expect(page).toHaveURL(/q=URL\+shortener&action=create/);
+  const found = page.getByRole('row').filter({ hasText: 'Created project URL shortener' });
+  await expect(found).toHaveCount(1);
+  await page.getByRole('button', { name: 'More filters' }).click();
+  await page.getByLabel('To', { exact: true }).fill('2001-01-01');
+  await expect(page.getByRole('heading', { name: 'No entry fits the filter' })).toBeVisible();
+  await page.getByLabel('To', { exact: true }).fill('');
+  await expect(found).toHaveCount(1);
+  await readable(page);
+  await page.getByRole('button', { name: /Created project URL shortener/ }).click();
+  await expect(page).toHaveURL(/entry=\d+/);
+  const entry = page.getByRole('dialog', { name: /Created project URL shortener/ });
+  await expect(entry.getByRole('row').filter({ hasText: 'requirements' })).toBeVisible();
+  await page.reload();
+  await expect(entry).toBeVisible();
+  await page.goBack();
+  await expect(entry).toHaveCount(0);
+  await expect(page).toHaveURL(/q=URL\+shortener/);
+  const saved = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'CSV' }).click();
+  expect((await saved).suggestedFilename()).toBe('audit.csv');
 });

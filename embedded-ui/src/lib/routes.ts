@@ -1,7 +1,7 @@
 // Which page an address names. Pure, so that every address has a test.
 
 const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings'] as const;
-const ORGANIZATION_TABS = ['overview', 'people', 'usage', 'audit'] as const;
+const ORGANIZATION_TABS = ['overview', 'people', 'usage', 'audit', 'settings'] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number];

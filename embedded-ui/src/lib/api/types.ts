@@ -45,6 +45,7 @@ export type AuditEntry = Full<Schemas['AuditEntry']>;
 export type Notice = Full<Schemas['Notice']>;
 export type InventoryTable = Full<Schemas['InventoryTable']>;
 export type Session = Full<Schemas['Session']>;
+export type AuditList = Full<Schemas['AuditList']>;
 export type SystemInfo = Full<Schemas['SystemInfo']>;
 /** The code of a role: a built-in one, or one that an organisation made. */
 export type RoleName = string;
