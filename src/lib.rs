@@ -20,6 +20,7 @@ pub mod web;
 
 // Rooms: a folder a noun.
 pub mod accounts;
+pub mod invitations;
 pub mod llm;
 pub mod orgs;
 pub mod plugins;

@@ -5,6 +5,7 @@
 
 use super::policy::{LIFTED, Permission, PermissionSet, Role};
 use super::{OrgId, TeamId};
+use crate::base::error::Error;
 
 /// Where a role is held, or a thing belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +52,18 @@ pub struct Grants {
     pub teams: Vec<(TeamId, OrgId, PermissionSet)>,
     /// What is held somewhere.
     anywhere: PermissionSet,
+    /// Organisations in which roles are held that do not count now.
+    pub closed: Vec<Closed>,
+}
+
+/// An organisation that is suspended or to be deleted: what is held in it does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    pub org: OrgId,
+    /// What would count otherwise.
+    pub permissions: PermissionSet,
+    /// A sentence: why, and whom to ask.
+    pub why: String,
 }
 
 impl Grants {
@@ -100,6 +113,26 @@ impl Grants {
                 _ => over(org),
             },
         }
+    }
+
+    /// Adds what is held in an organisation that is closed.
+    pub fn close(&mut self, org: OrgId, permissions: PermissionSet, why: &str) {
+        match self.closed.iter_mut().find(|closed| closed.org == org) {
+            Some(closed) => closed.permissions = closed.permissions.union(permissions),
+            None => self.closed.push(Closed { org, permissions, why: why.to_owned() }),
+        }
+    }
+
+    /// Why nothing counts in an organisation in which roles are held; None where they count, or none are held.
+    pub fn why_closed(&self, org: OrgId) -> Option<Error> {
+        let closed = self.closed.iter().find(|closed| closed.org == org)?;
+        Some(Error::forbidden("organization_suspended", closed.why.clone()))
+    }
+
+    /// Why a permission does not count that would in an organisation at work.
+    pub fn why_not(&self, permission: Permission) -> Option<Error> {
+        let closed = self.closed.iter().find(|closed| closed.permissions.has(permission))?;
+        Some(Error::forbidden("organization_suspended", closed.why.clone()))
     }
 
     /// Whether the permission is held at all, wherever.

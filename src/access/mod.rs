@@ -121,6 +121,9 @@ impl Caller {
         if self.grants.anywhere(A::PERMISSION) {
             return Ok(Permit { caller: self.clone(), action: PhantomData });
         }
+        if let Some(closed) = self.grants.why_not(A::PERMISSION) {
+            return Err(closed);
+        }
         Err(Error::forbidden(
             "forbidden",
             format!(
@@ -195,7 +198,12 @@ impl<A: Action> Permit<A> {
     /// # Errors
     /// `not_found` when the permit is not over `place`: what you may not see is not there.
     pub fn require_place(&self, place: Place, what: &str) -> Result<()> {
-        if self.covers_place(place) { Ok(()) } else { Err(Error::not_found(what)) }
+        if self.covers_place(place) {
+            return Ok(());
+        }
+        // One's own organisation is no secret, also while it is closed.
+        let closed = place.org().and_then(|org| self.caller.grants.why_closed(org));
+        Err(closed.unwrap_or_else(|| Error::not_found(what)))
     }
 
     /// # Errors

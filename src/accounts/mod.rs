@@ -4,7 +4,7 @@
 //! roles say at that moment, so every change of a role, account, session or token empties the cache of callers.
 
 pub mod authenticate;
-mod confirm;
+pub mod confirm;
 pub mod grants;
 pub mod passwords;
 pub mod routes;
@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 pub use grants::RoleGrant;
 
-use crate::access::{Actor, ActorKind, Caller, Grants, Origin, UserId};
+use crate::access::{Actor, ActorKind, Caller, Grants, OrgId, Origin, UserId};
 use crate::audit::{AuditAction, Event};
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::{self, Key};
@@ -62,7 +62,14 @@ pub struct User {
 
 impl User {
     pub fn grants(&self) -> Grants {
-        Grants::of(self.roles.iter().map(|grant| (grant.permissions, grant.place())))
+        let open = self.roles.iter().filter(|grant| grant.closed.is_none());
+        let mut grants = Grants::of(open.map(|grant| (grant.permissions, grant.place())));
+        for grant in &self.roles {
+            if let (Some(why), Some(org)) = (&grant.closed, grant.organization_id) {
+                grants.close(OrgId(org), grant.permissions, why);
+            }
+        }
+        grants
     }
 
     pub fn actor(&self) -> Actor {

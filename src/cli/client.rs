@@ -150,6 +150,11 @@ impl Client {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// A DELETE that says something besides, such as a word of confirmation.
+    pub async fn delete_with(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::DELETE, path, Some(body)).await
+    }
+
     /// The first `most` items of a list, over as many pages as that takes.
     pub async fn list(&self, path: &str, filters: &[(&str, Option<String>)], most: usize) -> Result<Page> {
         let mut page = Page::default();

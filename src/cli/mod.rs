@@ -22,6 +22,7 @@ mod demo;
 mod download;
 mod file;
 mod follow;
+mod invitation;
 mod login;
 mod lookup;
 mod member;
@@ -204,6 +205,9 @@ pub enum Command {
     /// Who belongs to an organisation.
     #[command(subcommand)]
     Member(member::MemberCommand),
+    /// Invitations into organisations and teams.
+    #[command(subcommand)]
+    Invitation(invitation::InvitationCommand),
     /// Your personal tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -321,6 +325,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Org(command) => org::run(&command, context).await,
         Command::User(command) => user::run(&command, context).await,
         Command::Member(command) => member::run(&command, context).await,
+        Command::Invitation(command) => invitation::run(&command, context).await,
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Notice(command) => notice::run(&command, context).await,

@@ -59,6 +59,32 @@ pub enum OrgCommand {
         #[command(flatten)]
         change: OrgChange,
     },
+    /// Keep the people of an organisation out.
+    Suspend {
+        /// Its name in commands and addresses.
+        slug: String,
+        /// Why, in one line; those who are kept out read it.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let the people of a suspended organisation in again.
+    Resume {
+        /// Its name in commands and addresses.
+        slug: String,
+    },
+    /// Have an organisation deleted after the site's days of grace; until then it can be restored.
+    Delete {
+        /// Its name in commands and addresses.
+        slug: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take the deletion of an organisation back.
+    Restore {
+        /// Its name in commands and addresses.
+        slug: String,
+    },
     /// Show what an organisation has set, or change it.
     Settings {
         /// Its name in commands and addresses.
@@ -118,6 +144,20 @@ pub async fn run(command: &OrgCommand, context: &Context) -> Result<()> {
         OrgCommand::Show { slug } => show(&lookup::organization(context, slug).await?, context),
         OrgCommand::Create { org, contact_email } => create(org, contact_email.as_deref(), None, context).await,
         OrgCommand::Update { slug, change } => update(slug, change, context).await,
+        OrgCommand::Suspend { slug, reason } => {
+            let address = address(slug, context).await?;
+            let org = context.client.post(&format!("{address}/suspend"), &json!({"reason": reason})).await?;
+            context.out.done(&org, &format!("{slug} is suspended: its people are kept out, its runs are stopped."))
+        }
+        OrgCommand::Resume { slug } => {
+            let org = context.client.act(&format!("{}/resume", address(slug, context).await?)).await?;
+            context.out.done(&org, &format!("{slug} is at work again."))
+        }
+        OrgCommand::Delete { slug, yes } => delete(slug, *yes, context).await,
+        OrgCommand::Restore { slug } => {
+            let org = context.client.act(&format!("{}/restore", address(slug, context).await?)).await?;
+            context.out.done(&org, &format!("{slug} will not be deleted; it is {}.", cell(&org, "status")))
+        }
         OrgCommand::Settings { slug, set, unset } => settings(slug, set, unset, context).await,
     }
 }
@@ -185,6 +225,19 @@ async fn update(slug: &str, change: &OrgChange, context: &Context) -> Result<()>
         org["logo"] = Value::Null;
     }
     context.out.done(&org, &format!("Changed {slug}."))
+}
+
+async fn address(slug: &str, context: &Context) -> Result<String> {
+    Ok(format!("/api/organizations/{}", lookup::organization_id(context, slug).await?))
+}
+
+async fn delete(slug: &str, yes: bool, context: &Context) -> Result<()> {
+    let address = address(slug, context).await?;
+    input::confirm(&format!("Delete {slug} with its projects, files, teams and roles?"), yes)?;
+    let org = context.client.delete_with(&address, &json!({"confirm": slug})).await?;
+    let due = cell(&org, "deletion_due");
+    let sentence = format!("{slug} will be deleted after {due}. Until then: resoftai org restore {slug}");
+    context.out.done(&org, &sentence)
 }
 
 fn picture(file: &Path) -> Result<Vec<u8>> {

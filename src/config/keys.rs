@@ -116,6 +116,13 @@ pub const KEYS: &[Setting] = &[
         show: |config| shown(config.license_key.as_ref()),
     },
     Setting {
+        name: "organizations.deletion_days",
+        alias: None,
+        help: "Days during which an organisation that is to be deleted can be restored, 0 to 3650; absent: 30",
+        set: |config, value| number(value, 0..=3650).map(|days| config.deletion_days = days),
+        show: |config| config.deletion_days.to_string(),
+    },
+    Setting {
         name: "llm.model_path",
         alias: None,
         help: "GGUF file of the built-in model; absent: the only one in the data directory's models folder",

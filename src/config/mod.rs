@@ -33,6 +33,8 @@ pub struct Config {
     pub jwt_secret_key: Option<Secret>,
     pub enterprise_mode: bool,
     pub license_key: Option<Secret>,
+    /// Days between the word that an organisation is to be deleted and its deletion.
+    pub deletion_days: u32,
     pub llm: LlmConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
     pub ca_file: Option<PathBuf>,
@@ -81,6 +83,7 @@ impl Default for Config {
             jwt_secret_key: None,
             enterprise_mode: true,
             license_key: None,
+            deletion_days: 30,
             llm: LlmConfig::default(),
             ca_file: None,
         }

@@ -137,10 +137,10 @@ impl Llm {
             let mut own = caller.grants.orgs.iter().filter(|(_, set)| set.has(Permission::ModelUse));
             return match (own.next(), own.next()) {
                 (Some((org, _)), None) => Ok(*org),
-                (None, _) if !caller.grants.site.has(Permission::ModelUse) => Err(Error::forbidden(
+                (None, _) if !caller.grants.site.has(Permission::ModelUse) => Err(caller.grants.why_not(Permission::ModelUse).unwrap_or_else(|| Error::forbidden(
                     "forbidden",
                     "This needs the permission model.use in an organisation. An administrator can grant a role that has it.",
-                )),
+                ))),
                 _ => Err(invalid(
                     "Name the organisation this call is counted for in the header X-Organization-Id, by id or slug.",
                 )),

@@ -238,6 +238,9 @@ fn may_use(caller: &Caller, org: OrgId) -> Result<()> {
     if grants.site.has(Permission::ModelUse) || here.is_some_and(|set| set.has(Permission::ModelUse)) {
         return Ok(());
     }
+    if let Some(closed) = grants.why_closed(org) {
+        return Err(closed);
+    }
     // One's own organisation is no secret.
     Err(here.map_or_else(
         || Error::not_found("such organization"),

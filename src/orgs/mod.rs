@@ -4,14 +4,18 @@
 //! for each other; its slug never changes. Who belongs to it is `accounts`', which therefore answers the call that makes
 //! one. The name tells tenants apart, so the site gives it; how it looks to its own people is its own affair.
 
+pub mod lifecycle;
 pub mod logo;
 pub mod routes;
 pub mod settings;
 pub mod store;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+pub use lifecycle::closed;
 pub use settings::Settings;
 
 use crate::access::actions::{OrganizationCreate, OrganizationManage};
@@ -29,6 +33,9 @@ pub const TIERS: [&str; 4] = ["free", "starter", "professional", "enterprise"];
 const NAME_MAX: usize = 200;
 const SLUG_MAX: usize = 100;
 
+/// Empties the cache of callers once the present write is durable; who callers are is `accounts`' business.
+pub type Forget = Arc<dyn Fn(&mut Tx<'_>) + Send + Sync>;
+
 /// The room of organisations.
 #[derive(Clone)]
 pub struct Orgs {
@@ -37,6 +44,18 @@ pub struct Orgs {
     pub(crate) quotas: Quotas,
     /// `ENTERPRISE_MODE=false` keeps the site to one organisation.
     pub(crate) many: bool,
+    /// Days between the word that an organisation is to be deleted and its deletion.
+    deletion_days: i64,
+    forget: Forget,
+}
+
+/// What the site says of all organisations.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// `ENTERPRISE_MODE=false` keeps the site to one organisation.
+    pub many: bool,
+    /// Days of grace before an organisation is deleted.
+    pub deletion_days: u32,
 }
 
 impl Orgs {
@@ -44,9 +63,10 @@ impl Orgs {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(db: Db, clock: Clock, quotas: Quotas, many: bool) -> Result<Self> {
+    pub async fn start(db: Db, clock: Clock, quotas: Quotas, options: Options, forget: Forget) -> Result<Self> {
         while db.write(store::key_names).await? > 0 {}
-        Ok(Self { db, clock, quotas, many })
+        let Options { many, deletion_days } = options;
+        Ok(Self { db, clock, quotas, many, deletion_days: deletion_days.into(), forget })
     }
 
     /// Makes an organisation with its tier's quotas and its default team, and audits it. `new` was checked.
@@ -86,7 +106,7 @@ impl Orgs {
         id: OrgId,
         change: &OrganizationChange,
     ) -> Result<Organization> {
-        let before = store::managed(tx, permit, id)?;
+        let before = store::covered(tx, permit, id)?;
         if change.name.is_some() || change.tier.is_some() {
             permit.require_site()?;
         }

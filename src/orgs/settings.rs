@@ -23,6 +23,10 @@ const SCHEMA: &str = include_str!("settings.schema.json");
 pub struct Settings {
     /// The model of runs and calls that name none.
     pub default_model: Option<String>,
+    /// The most days an invitation counts.
+    pub invitation_days: Option<i64>,
+    /// The domains whose addresses may be invited; empty: all.
+    pub invitation_domains: Vec<String>,
     /// The most tokens a run may use, and what one gets that names no budget.
     pub run_token_budget: Option<i64>,
 }

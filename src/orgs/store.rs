@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::routes::OrganizationFilter;
 use super::{NewOrganization, OrgStatus, Organization, Suspension};
-use crate::access::actions::{OrganizationCreate, OrganizationManage, OrganizationRead};
-use crate::access::{Grants, OrgId, Permission, Permit};
+use crate::access::actions::{OrganizationCreate, OrganizationManage, OrganizationRead, OrganizationSuspend};
+use crate::access::{Action, Grants, OrgId, Permission, Permit};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::names;
@@ -75,7 +75,11 @@ pub fn insert(
     by_id(tx, OrgId(id))
 }
 
-fn by_id(tx: &mut Tx<'_>, id: OrgId) -> Result<Organization> {
+/// An organisation, whoever asks.
+///
+/// # Errors
+/// `not_found`.
+pub fn by_id(tx: &mut Tx<'_>, id: OrgId) -> Result<Organization> {
     tx.query_row(&format!("{ORGANIZATION} WHERE id = $1"), &params![id.0], read)?
         .ok_or_else(|| Error::not_found("such organization"))
 }
@@ -98,17 +102,98 @@ pub fn insert_default_team(tx: &mut Tx<'_>, _: &Permit<OrganizationCreate>, now:
 /// # Errors
 /// `not_found` when absent or not covered.
 pub fn get(tx: &mut Tx<'_>, permit: &Permit<OrganizationRead>, id: OrgId) -> Result<Organization> {
+    covered(tx, permit, id)
+}
+
+/// [`by_id`] for those who may do `A` to it.
+///
+/// # Errors
+/// `not_found` when absent or not covered.
+pub fn covered<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, id: OrgId) -> Result<Organization> {
     permit.require(id, "such organization")?;
     by_id(tx, id)
 }
 
-/// [`get`] for those who are going to change it.
+/// Sets since when and why it is suspended; None: it is not.
 ///
 /// # Errors
-/// `not_found` when absent or not covered.
-pub fn managed(tx: &mut Tx<'_>, permit: &Permit<OrganizationManage>, id: OrgId) -> Result<Organization> {
-    permit.require(id, "such organization")?;
-    by_id(tx, id)
+/// When the database fails.
+pub fn suspend(tx: &mut Tx<'_>, _: &Permit<OrganizationSuspend>, id: OrgId, since: Option<(Time, &str)>) -> Result<()> {
+    tx.execute(
+        "UPDATE organizations SET suspended_at = $2, suspended_reason = $3 WHERE id = $1",
+        &params![id.0, since.map(|(at, _)| at), since.map(|(_, reason)| reason)],
+    )?;
+    Ok(())
+}
+
+/// Sets when it is to be deleted and the job that will; None: it is not.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_deletion(tx: &mut Tx<'_>, id: OrgId, due: Option<(Time, i64)>) -> Result<()> {
+    tx.execute(
+        "UPDATE organizations SET deletion_due = $2, deletion_job = $3 WHERE id = $1",
+        &params![id.0, due.map(|(at, _)| at), due.map(|(_, job)| job)],
+    )?;
+    Ok(())
+}
+
+/// The job that will delete it; None once it has begun to.
+///
+/// # Errors
+/// When the database fails.
+pub fn deletion_job(tx: &mut Tx<'_>, id: OrgId) -> Result<Option<i64>> {
+    let sql = "SELECT deletion_job FROM organizations WHERE id = $1 AND purging_at IS NULL";
+    Ok(tx.query_row(sql, &params![id.0], |row| row.get::<Option<i64>>(0))?.flatten())
+}
+
+/// When it is to be deleted, by this job and no other.
+///
+/// # Errors
+/// When the database fails.
+pub fn due(tx: &mut Tx<'_>, id: OrgId, job: i64) -> Result<Option<Time>> {
+    let sql = "SELECT deletion_due FROM organizations WHERE id = $1 AND deletion_job = $2";
+    Ok(tx.query_row(sql, &params![id.0, job], |row| row.get::<Option<Time>>(0))?.flatten())
+}
+
+/// Names the job that comes next.
+///
+/// # Errors
+/// When the database fails.
+pub fn next_tick(tx: &mut Tx<'_>, id: OrgId, job: i64) -> Result<()> {
+    tx.execute("UPDATE organizations SET deletion_job = $2 WHERE id = $1", &params![id.0, job])?;
+    Ok(())
+}
+
+/// From here on nothing is restored.
+///
+/// # Errors
+/// When the database fails.
+pub fn begin_purge(tx: &mut Tx<'_>, id: OrgId, now: Time) -> Result<()> {
+    let sql = "UPDATE organizations SET purging_at = COALESCE(purging_at, $2) WHERE id = $1";
+    tx.execute(sql, &params![id.0, now])?;
+    Ok(())
+}
+
+/// Deletes at most `projects` projects with all that is in them, and a thousand records of use; false when none are left.
+///
+/// # Errors
+/// When the database fails.
+pub fn purge_some(tx: &mut Tx<'_>, id: OrgId, projects: i64) -> Result<bool> {
+    let some = "SELECT id FROM projects WHERE organization_id = $1 ORDER BY id LIMIT $2";
+    let deleted = tx.execute(&format!("DELETE FROM projects WHERE id IN ({some})"), &params![id.0, projects])?;
+    let some = "SELECT id FROM usage_records WHERE organization_id = $1 ORDER BY id LIMIT 1000";
+    let used = tx.execute(&format!("DELETE FROM usage_records WHERE id IN ({some})"), &params![id.0])?;
+    Ok(deleted + used > 0)
+}
+
+/// Deletes it; roles, teams, quotas, model servers, invitations and notices go with it.
+///
+/// # Errors
+/// When the database fails.
+pub fn purge(tx: &mut Tx<'_>, id: OrgId) -> Result<()> {
+    tx.execute("DELETE FROM organizations WHERE id = $1", &params![id.0])?;
+    Ok(())
 }
 
 /// Writes what may change by hand: name, tier, contact and display name.
@@ -201,23 +286,34 @@ pub fn count(tx: &mut Tx<'_>) -> Result<i64> {
     Ok(tx.query_row("SELECT COUNT(*) FROM organizations", &params![], |row| row.get(0))?.unwrap_or(0))
 }
 
-/// Id, name and slug of the organisations the grants reach, at most 100; over the site, the newest.
+/// The organisations the grants reach, also those that are suspended, at most 100; over the site, the newest.
 ///
 /// # Errors
 /// When the database fails.
-pub fn reached_by(tx: &mut Tx<'_>, grants: &Grants) -> Result<Vec<(i64, String, String)>> {
+pub fn reached_by(tx: &mut Tx<'_>, grants: &Grants) -> Result<Vec<Organization>> {
     let mut params: Vec<Val> = Vec::new();
     let reach = if grants.site.has(Permission::OrganizationRead) {
         "TRUE".to_owned()
-    } else if grants.orgs.is_empty() {
-        return Ok(Vec::new());
     } else {
-        params.extend(grants.orgs.iter().map(|(org, _)| Val::I64(org.0)));
+        let open = grants.orgs.iter().map(|(org, _)| org.0);
+        params.extend(open.chain(grants.closed.iter().map(|closed| closed.org.0)).map(Val::I64));
+        if params.is_empty() {
+            return Ok(Vec::new());
+        }
         let places: Vec<String> = (1..=params.len()).map(|at| format!("${at}")).collect();
         format!("id IN ({})", places.join(", "))
     };
-    let sql = format!("SELECT id, name, slug FROM organizations WHERE {reach} ORDER BY id DESC LIMIT 100");
-    Ok(tx.query_map(&sql, &params, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+    let sql = format!("{ORGANIZATION} WHERE {reach} ORDER BY id DESC LIMIT 100");
+    Ok(tx.query_map(&sql, &params, read)?)
+}
+
+/// Why nobody works in an organisation that is suspended or to be deleted; None: somebody does.
+///
+/// # Errors
+/// When the database fails.
+pub fn why_closed(tx: &mut Tx<'_>, id: OrgId) -> Result<Option<String>> {
+    let sql = format!("{ORGANIZATION} WHERE id = $1 AND (suspended_at IS NOT NULL OR deletion_due IS NOT NULL)");
+    Ok(tx.query_row(&sql, &params![id.0], read)?.and_then(|org| super::closed(&org)))
 }
 
 /// # Errors

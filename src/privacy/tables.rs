@@ -55,6 +55,11 @@ const NOTICE: Purpose = Purpose {
     why: "So that people learn what concerns them",
     kept: "The newest 200 of each person",
 };
+const INVITED: Purpose = Purpose {
+    what: "Whom somebody invited where, and whether they came",
+    why: "So that people come in without an account being made for them",
+    kept: "The newest 20,000 of an organisation",
+};
 const CONTACT: Purpose = Purpose {
     what: "Whom to write to about an organisation",
     why: "Contract and support",
@@ -138,6 +143,19 @@ pub static TABLES: &[Table] = &[
             about("user_id", Class::Number, &NOTICE),
             about("kind link created_at read_at", Class::Personal, &NOTICE),
             about("text", Class::Mention, &NOTICE),
+        ],
+    },
+    Table {
+        name: "invitations",
+        holds: "An invitation; whoever accepted it",
+        rows: Rows::Number("accepted_by"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id organization_id team_id"),
+            about("invited_by accepted_by", Class::Number, &INVITED),
+            about("email email_key role created_at expires_at accepted_at revoked_at", Class::Personal, &INVITED),
+            about("code_hash", Class::Secret, &PROOF),
         ],
     },
     Table {

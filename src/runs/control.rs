@@ -3,17 +3,20 @@
 //! Invariant: each is one transaction that locks the run, checks that the run's state allows it, and leaves the new state,
 //! the audit entry, the events and at most one job that may move the run on.
 
+use std::sync::Arc;
+
 use super::events::{Hub, RunEvent};
 use super::store::{self, NewRun};
 use super::workflow::Step;
 use super::{Record, Run, RunStatus, Runs, Stage, StageStatus, step};
 use crate::access::actions::RunExecute;
-use crate::access::{OrgId, Permit};
+use crate::access::{Caller, OrgId, Permit};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
-use crate::jobs;
+use crate::jobs::{self, Job};
+use crate::orgs;
 use crate::projects::{self, ProjectId, ProjectStatus};
 
 /// What may be done to a run that exists.
@@ -57,6 +60,29 @@ impl Runs {
                 finish(tx, &hub, record)
             })
             .await
+    }
+
+    /// Cancels what goes on in an organisation that was closed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn stop(self, job: Job) -> Result<()> {
+        let org = OrgId(job.parse::<orgs::lifecycle::Stop>()?.organization);
+        let site = Arc::new(Caller::system()).permit::<RunExecute>()?;
+        let db = &self.inner.rooms.db;
+        loop {
+            let going = db.read(move |tx| store::going_on(tx, org)).await?;
+            if going.is_empty() {
+                return db.write(move |tx| jobs::finish(tx, job.id)).await;
+            }
+            for run in going {
+                match self.act(site.clone(), run, Act::Cancel).await {
+                    // It ended by itself, or its project is gone.
+                    Err(error) if matches!(error.code(), "run_state" | "not_found") => {}
+                    other => other.map(drop)?,
+                }
+            }
+        }
     }
 
     /// Does `act` to a run.

@@ -38,6 +38,7 @@ use crate::base::tasks::Tasks;
 use crate::db::Db;
 use crate::jobs::Jobs;
 use crate::llm::Llm;
+use crate::orgs;
 use crate::plugins::Plugins;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
@@ -274,6 +275,8 @@ impl Runs {
         jobs.handle(step::KIND, AT_WORK, move |job| runs.clone().step(job));
         let runs = self.clone();
         jobs.on_dead(step::KIND, move |job, error| runs.clone().give_up(job, error));
+        let runs = self.clone();
+        jobs.handle(orgs::lifecycle::STOP, 1, move |job| runs.clone().stop(job));
     }
 }
 

@@ -111,6 +111,13 @@ pub fn lock(tx: &mut Tx<'_>, id: i64) -> Result<Option<Record>> {
     load(tx, id)
 }
 
+/// Runs of the organisation that have not ended, at most 100.
+pub fn going_on(tx: &mut Tx<'_>, org: OrgId) -> Result<Vec<i64>> {
+    let sql = "SELECT id FROM runs WHERE organization_id = $1 AND status IN ('queued', 'running', 'paused') \
+        ORDER BY id LIMIT 100";
+    Ok(tx.query_map(sql, &params![org.0], |row| row.get(0))?)
+}
+
 /// Whether the run has ended, or is gone.
 pub fn has_ended(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
     let sql = "SELECT 1 FROM runs WHERE id = $1 AND status IN ('queued', 'running', 'paused')";

@@ -32,7 +32,7 @@ use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::net;
-use crate::orgs::Orgs;
+use crate::orgs::{self, Orgs};
 use crate::plugins::{self, Limits, Plugins};
 use crate::projects::Projects;
 use crate::quotas::Quotas;
@@ -117,7 +117,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone()).await?;
-    let orgs = Orgs::start(db.clone(), clock.clone(), quotas.clone(), config.enterprise_mode).await?;
+    let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
     let llm = start_llm(config, dns, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
@@ -134,6 +134,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     projects.register(&mut jobs);
     runs.register(&mut jobs);
+    orgs.register(&mut jobs);
     jobs.start().await?;
     let router = router::build(&router::App {
         db: db.clone(),
@@ -150,6 +151,13 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;
     Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
+}
+
+async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, accounts: &Accounts) -> Result<Orgs> {
+    let options = orgs::Options { many: config.enterprise_mode, deletion_days: config.deletion_days };
+    let accounts = accounts.clone();
+    let forget: orgs::Forget = Arc::new(move |tx| accounts.forget_callers(tx));
+    Orgs::start(db.clone(), clock.clone(), quotas.clone(), options, forget).await
 }
 
 fn ca_files(config: &Config) -> Vec<PathBuf> {

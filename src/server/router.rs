@@ -17,6 +17,7 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::db::Db;
+use crate::invitations::Invitations;
 use crate::llm::Llm;
 use crate::notices::Notices;
 use crate::orgs::Orgs;
@@ -58,6 +59,7 @@ fn rooms(app: &App) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(app.accounts.clone().routes(app.orgs.clone()))
         .merge(app.orgs.clone().routes())
+        .merge(Invitations::new(app.accounts.clone()).routes())
         .merge(Notices::new(app.db.clone(), app.clock.clone()).routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())

@@ -56,6 +56,9 @@ struct Names {
     notice: i64,
     entry: i64,
     session: i64,
+    invitation: i64,
+    /// Codes of invitations: of the owner, and of somebody new.
+    invitations: [String; 2],
     /// Sets a new password for one of ours, once.
     code: String,
     /// The owner's.
@@ -78,14 +81,31 @@ impl Names {
             notice: 900_000_008,
             entry: 900_000_009,
             session: 900_000_010,
+            invitation: 900_000_011,
+            invitations: ["made-up", "made-up"].map(str::to_owned),
             code: "made-up".to_owned(),
             password: "made-up".to_owned(),
         }
     }
 
     fn words(&self) -> Vec<String> {
-        let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
-        let ids = [org, project, file, run, provider, token, user, notice, entry, session];
+        let Self {
+            slug,
+            username,
+            org,
+            project,
+            file,
+            run,
+            provider,
+            token,
+            user,
+            notice,
+            entry,
+            session,
+            invitation,
+            ..
+        } = self;
+        let ids = [org, project, file, run, provider, token, user, notice, entry, session, invitation];
         [slug.clone(), username.clone()].into_iter().chain(ids.map(ToString::to_string)).collect()
     }
 }
@@ -168,6 +188,11 @@ impl Site {
             session: session(&app, "nightingale-owner", &owner).await,
             code: code(&app, &root, "nightingale-forgetful").await,
             password: PASSWORD.to_owned(),
+            invitation: id(&invite(&app, &owner, org, "waits@example.org").await["invitation"]),
+            invitations: [
+                code_of(&invite(&app, &owner, org, "nightingale-owner@example.org").await),
+                code_of(&invite(&app, &owner, org, "new@example.net").await),
+            ],
         };
         let mut site = Self { app, root, owner, viewer, stranger, elsewhere, names, _models: models };
         site.names.file = site.file().await;
@@ -217,7 +242,7 @@ impl Site {
     fn cases(&self, names: &Names) -> Vec<Case> {
         use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
-        let Names { session, code, password, .. } = names;
+        let Names { session, code, password, invitation, invitations, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -225,7 +250,10 @@ impl Site {
         };
         let of = |operation: &'static str, whose: Whose, id: &i64| {
             let address = operation.split_once(' ').unwrap().1.replace("{id}", &id.to_string());
-            let address = address.replace("{version}", "1").replace("{resource}", "projects");
+            let address = address
+                .replace("{version}", "1")
+                .replace("{invitation_id}", &invitation.to_string())
+                .replace("{resource}", "projects");
             let address = address.replace("{path}", "entries/000.p/1").replace("/consistency", "/consistency?from=1");
             let address = address.replace("{stage}", "requirement_analysis");
             Case::new(operation, whose, address)
@@ -284,6 +312,7 @@ impl Site {
             of("GET /api/audit/log/consistency", Site, org),
             plain("GET /api/audit/log/check", Site),
             of("GET /api/organizations/{id}", Read, org),
+            plain("POST /api/invitations/look", Bearer).json(&json!({"code": invitations[0]})),
             of("GET /api/organizations/{id}/settings", Read, org),
             of("GET /api/organizations/{id}/logo", Read, org),
             of("GET /api/organizations/{id}/members", Read, org),
@@ -317,6 +346,14 @@ impl Site {
             of("POST /api/users/{id}/password-reset", Write, user).json(&json!({})),
             of("GET /api/users/{id}/sessions", Write, user),
             of("DELETE /api/users/{id}/sessions", Write, user),
+            of("GET /api/organizations/{id}/invitations", Write, org),
+            of("POST /api/organizations/{id}/invitations", Write, org)
+                .json(&json!({"email": "more@example.org", "role": "viewer"})),
+            of("POST /api/organizations/{id}/invitations/{invitation_id}/resend", Write, org).json(&json!({})),
+            of("DELETE /api/organizations/{id}/invitations/{invitation_id}", Write, org),
+            plain("POST /api/invitations/join", Bearer).json(&json!({"code": invitations[0]})),
+            plain("POST /api/invitations/accept", Bearer)
+                .json(&json!({"code": invitations[1], "username": "invited", "password": "a fifth bright morning"})),
             of("PUT /api/organizations/{id}", Write, org).json(&json!({"contact_email": "us@example.org"})),
             of("PUT /api/organizations/{id}/settings", Write, org)
                 .json(&json!({"settings": {"run_token_budget": 9000}})),
@@ -329,6 +366,8 @@ impl Site {
                 Draw,
                 format!("/api/organizations/{elsewhere}/members/{user}"),
             ),
+            of("POST /api/organizations/{id}/suspend", Site, org).json(&json!({"reason": "Unpaid."})),
+            of("POST /api/organizations/{id}/resume", Site, org),
             plain("POST /api/organizations", Site).json(&json!({"name": "Third", "slug": "third"})),
             of("PUT /api/organizations/{id}/quotas/{resource}", Site, org).json(&json!({"limit_value": 1})),
             plugin("PUT /api/plugins/{slug}/config", Site).json(&json!({"severity_threshold": "low"})),
@@ -354,6 +393,8 @@ impl Site {
                 .json(&json!({"current": password, "new": "a fourth bright morning"})),
             of("DELETE /api/files/{id}", Write, file),
             of("DELETE /api/projects/{id}", Write, project),
+            of("DELETE /api/organizations/{id}", Write, org).json(&json!({"confirm": slug})),
+            of("POST /api/organizations/{id}/restore", Site, org),
             plain("POST /api/auth/logout", Own),
         ]
     }
@@ -417,6 +458,16 @@ fn notice(app: &App, org: i64) -> i64 {
          VALUES (800000001, {owner}, {org}, 'test', '{OURS}', 0)"
     ));
     800_000_001
+}
+
+/// An invitation with its code.
+async fn invite(app: &App, token: &str, org: i64, email: &str) -> Value {
+    let body = json!({"email": email, "role": "viewer"});
+    made(app, token, &format!("/api/organizations/{org}/invitations"), &body).await
+}
+
+fn code_of(invitation: &Value) -> String {
+    invitation["code"].as_str().unwrap().to_owned()
 }
 
 /// A person with a personal token, which outlives signing out.

@@ -17,6 +17,7 @@ mod database;
 mod demo;
 mod files;
 mod full_disk;
+mod invitations;
 mod isolation;
 mod model_server;
 mod models;

@@ -222,3 +222,120 @@ async fn a_logo_is_a_picture_and_runs_nothing() {
         json!(null)
     );
 }
+
+async fn until(what: &str, wanted: impl AsyncFn() -> bool) {
+    let started = std::time::Instant::now();
+    while !wanted().await {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{what} does not come");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_organisation_keeps_its_people_out_at_their_next_request() {
+    let app = App::start();
+    let org = app.org("acme");
+    let other = app.org("other");
+    let root = app.person("root", "admin", None).await;
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let both = app.person("both", "developer", Some("acme")).await;
+    app.cli_json(&["member", "add", "other", "both", "--role", "viewer"], "");
+    let address = format!("/api/organizations/{org}");
+    // A run that waits for a model which never answers.
+    let models = ModelServer::start(|_| Answer::half("").and_silence());
+    app.cli_json(&["provider", "add", "gpu", "--base-url", &models.url(), "--models", "m"], "");
+    let body = json!({"name": "Shop", "requirements": "A shop.", "organization_id": org});
+    let project = app.call("POST", "/api/projects", Some(&boss), Some(body)).await.body["id"].clone();
+    let run = app.call("POST", &format!("/api/projects/{project}/runs"), Some(&boss), Some(json!({}))).await;
+    let run = format!("/api/runs/{}", run.body["id"]);
+    let suspend = async |token: &str, reason: &str| {
+        app.call("POST", &format!("{address}/suspend"), Some(token), Some(json!({"reason": reason}))).await
+    };
+    assert_eq!(suspend(&boss, "No.").await.status, 403);
+    assert_eq!(told(&suspend(&root, " ").await), (400, "invalid_reason", "reason"));
+    let suspended = suspend(&root, "The invoice of May is open").await;
+    assert_eq!((suspended.status, &suspended.body["status"]), (200, &json!("suspended")), "{}", suspended.body);
+    assert_eq!(suspend(&root, "Again.").await.status, 409);
+
+    let chat = json!({"messages": [{"role": "user", "content": "Hello."}]});
+    let (projects, project) = ("/api/projects".to_owned(), format!("/api/projects/{project}"));
+    for (method, path, body) in [
+        ("GET", &projects, None),
+        ("GET", &project, None),
+        ("DELETE", &project, None),
+        ("PUT", &address, Some(json!({"display_name": "x"}))),
+        ("GET", &format!("{address}/members"), None),
+    ] {
+        let refused = app.call(method, path, Some(&boss), body).await;
+        assert_eq!(told(&refused), (403, "organization_suspended", ""), "{method} {path}");
+        assert!(refused.body["detail"].as_str().unwrap().contains("The invoice of May is open"), "{}", refused.body);
+    }
+    let call = app.call("POST", "/v1/chat/completions", Some(&boss), Some(chat)).await;
+    assert_eq!((call.status, &call.body["error"]["code"]), (403, &json!("organization_suspended")), "{}", call.body);
+    // That it is suspended can be read, also by who is elsewhere too; who is not in it learns nothing.
+    for token in [&boss, &both] {
+        assert_eq!(app.call("GET", &address, Some(token), None).await.body["status"], "suspended");
+        let me = app.call("GET", "/api/auth/me", Some(token), None).await.body;
+        let mine = me["organizations"].as_array().unwrap().iter().find(|one| one["id"] == org).unwrap();
+        assert_eq!((&mine["status"], &mine["permissions"]), (&json!("suspended"), &json!([])));
+    }
+    assert_eq!(app.call("GET", &format!("/api/organizations/{other}"), Some(&both), None).await.status, 200);
+    assert_eq!(app.call("GET", &projects, Some(&both), None).await.body["items"], json!([]));
+    until("the end of the run", async || app.call("GET", &run, Some(&root), None).await.body["status"] == "canceled")
+        .await;
+
+    assert_eq!(app.call("POST", &format!("{address}/resume"), Some(&root), None).await.body["status"], "active");
+    assert_eq!(app.call("GET", &project, Some(&boss), None).await.status, 200);
+    let notices = app.call("GET", "/api/notices", Some(&boss), None).await.body;
+    let kinds: Vec<_> = notices["items"].as_array().unwrap().iter().map(|notice| notice["kind"].clone()).collect();
+    assert_eq!(kinds, [json!("organization_resumed"), json!("organization_suspended")]);
+}
+
+#[tokio::test]
+async fn a_deletion_has_days_of_grace_and_leaves_the_trail() {
+    let app = App::start();
+    let org = app.org("acme");
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let address = format!("/api/organizations/{org}");
+    let project = app.call("POST", "/api/projects", Some(&boss), Some(json!({"name": "Shop"}))).await;
+    assert_eq!(project.status, 201, "{}", project.body);
+    let delete =
+        async |confirm: &str| app.call("DELETE", &address, Some(&boss), Some(json!({"confirm": confirm}))).await;
+    assert_eq!(told(&delete("Acme").await), (400, "not_confirmed", "confirm"));
+    let deleting = delete("acme").await;
+    assert_eq!((deleting.status, &deleting.body["status"]), (200, &json!("deleting")), "{}", deleting.body);
+    let due: String = deleting.body["deletion_due"].as_str().unwrap().to_owned();
+    let refused = app.call("GET", "/api/projects", Some(&boss), None).await;
+    assert_eq!(told(&refused), (403, "organization_suspended", ""));
+    assert!(refused.body["detail"].as_str().unwrap().contains(&due[..10]), "{}", refused.body);
+    let restored = app.cli_json(&["org", "restore", "acme"], "");
+    assert_eq!((&restored["status"], &restored["deletion_due"]), (&json!("active"), &json!(null)));
+    assert_eq!(app.call("GET", "/api/projects", Some(&boss), None).await.status, 200);
+    assert_eq!(app.cli(&["org", "restore", "acme"], "").status.code(), Some(5));
+
+    // A clock that jumps years ahead lets a day of grace pass, not all of them.
+    app.cli_json(&["org", "delete", "acme", "--yes"], "");
+    let ticks = "kind = 'organization_purge'";
+    app.sql("UPDATE organizations SET deletion_due = 1");
+    app.sql(&format!("UPDATE jobs SET run_at = 1 WHERE {ticks}"));
+    app.cli_json(&["org", "create", "--name", "Wakes the worker", "--slug", "wakes"], "");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(app.cli_json(&["org", "show", "acme"], "")["status"], "deleting");
+    // The last day.
+    app.sql(&format!("UPDATE jobs SET run_at = 1, payload = '{{\"organization\":{org},\"days\":1}}' WHERE {ticks}"));
+    until("the deletion", async || app.cli(&["org", "show", "acme"], "").status.code() == Some(3)).await;
+    assert_eq!(app.cli_json(&["project", "list"], "")["items"], json!([]));
+    let trail = app.cli_json(&["audit", "list", "--resource", "organization", "--action", "delete"], "");
+    assert_eq!(trail["items"][0]["before"]["slug"], "acme");
+    // Who was in it has an account still, and no organisation.
+    let me = app.call("GET", "/api/auth/me", Some(&boss), None).await.body;
+    assert_eq!(me["organizations"], json!([]));
+}
+
+#[tokio::test]
+async fn without_days_of_grace_an_organisation_is_gone_at_once() {
+    let app = App::start_with_settings(&[("RESOFTAI_ORGANIZATIONS_DELETION_DAYS", "0")]);
+    app.org("acme");
+    app.cli_json(&["org", "delete", "acme", "--yes"], "");
+    until("the deletion", async || app.cli(&["org", "show", "acme"], "").status.code() == Some(3)).await;
+}

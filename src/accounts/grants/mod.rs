@@ -23,6 +23,9 @@ pub struct RoleGrant {
     /// What the role allows at present.
     #[serde(skip)]
     pub permissions: PermissionSet,
+    /// Why it does not count now: its organisation is suspended or to be deleted. None: it counts.
+    #[serde(skip)]
+    pub closed: Option<String>,
 }
 
 impl RoleGrant {

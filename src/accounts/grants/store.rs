@@ -9,6 +9,7 @@ use crate::accounts::Accounts;
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, Val, params};
+use crate::orgs;
 
 /// A role of the program is known by its code; the permissions of others are kept as JSON.
 fn permissions(code: &str, kept: Option<&str>) -> PermissionSet {
@@ -26,7 +27,7 @@ fn permissions(code: &str, kept: Option<&str>) -> PermissionSet {
 fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
     let (role, kept): (String, Option<String>) = (row.get(0)?, row.get(3)?);
     let permissions = permissions(&role, kept.as_deref());
-    Ok(RoleGrant { role, organization_id: row.get(1)?, team_id: row.get(2)?, permissions })
+    Ok(RoleGrant { role, organization_id: row.get(1)?, team_id: row.get(2)?, permissions, closed: None })
 }
 
 /// The roles a person holds, oldest first, with what they allow now.
@@ -34,13 +35,26 @@ fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
 /// # Errors
 /// When the database fails.
 pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
-    Ok(tx.query_map(
+    let mut held = tx.query_map(
         "SELECT g.role, g.organization_id, g.team_id, r.permissions FROM role_grants g \
          LEFT JOIN roles r ON r.organization_id = g.organization_id AND r.code = g.role \
          WHERE g.user_id = $1 ORDER BY g.id",
         &params![user.0],
         read,
-    )?)
+    )?;
+    let closed: Vec<OrgId> = tx.query_map(
+        "SELECT DISTINCT g.organization_id FROM role_grants g JOIN organizations o ON o.id = g.organization_id \
+         WHERE g.user_id = $1 AND (o.suspended_at IS NOT NULL OR o.deletion_due IS NOT NULL)",
+        &params![user.0],
+        |row| row.get(0).map(OrgId),
+    )?;
+    for org in closed {
+        let why = orgs::store::why_closed(tx, org)?;
+        held.iter_mut()
+            .filter(|grant| grant.organization_id == Some(org.0))
+            .for_each(|grant| grant.closed.clone_from(&why));
+    }
+    Ok(held)
 }
 
 /// The role that `code` means at `place`; `admin` over the site is the specification's word for the super admin.

@@ -101,7 +101,7 @@ impl Accounts {
             .read(move |tx| {
                 let orgs = orgs::store::reached_by(tx, &about.grants())?;
                 let mut known = vec![about.username.clone(), about.email.clone()];
-                known.extend(orgs.into_iter().flat_map(|(_, name, slug)| [name, slug]));
+                known.extend(orgs.into_iter().flat_map(|org| [org.name, org.slug]));
                 Ok((store::remembered(tx, UserId(about.id))?, known))
             })
             .await?;

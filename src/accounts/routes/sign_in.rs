@@ -15,7 +15,7 @@ use crate::accounts::{Accounts, User, login_failed, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{SECOND, Time};
 use crate::base::error::Result;
-use crate::orgs;
+use crate::orgs::{self, OrgStatus, Organization};
 use crate::web::{Json, Problem, Public, Secure, SignedIn};
 
 /// A session lasts this long, in seconds.
@@ -168,6 +168,8 @@ pub struct MyOrganization {
     pub id: i64,
     pub name: String,
     pub slug: String,
+    /// While it is not `active`, its people's permissions in it do not count.
+    pub status: OrgStatus,
     pub permissions: Vec<String>,
 }
 
@@ -185,10 +187,10 @@ pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) ->
             };
             let organizations = orgs::store::reached_by(tx, &caller.grants)?
                 .into_iter()
-                .map(|(id, name, slug)| {
+                .map(|Organization { id, name, slug, status, .. }| {
                     let held = caller.grants.orgs.iter().find(|(org, _)| org.0 == id);
                     let set = held.map_or(caller.grants.site, |(_, set)| caller.grants.site.union(*set));
-                    MyOrganization { id, name, slug, permissions: codes(set) }
+                    MyOrganization { id, name, slug, status, permissions: codes(set) }
                 })
                 .collect();
             Ok(Me { user, name: caller.actor.name.clone(), site_permissions: codes(caller.grants.site), organizations })

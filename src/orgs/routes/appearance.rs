@@ -49,13 +49,13 @@ pub async fn set_logo(
     let media_type = logo::check(&bytes)?.to_owned();
     let new = Logo { media_type, sha256: crypto::sha256_hex(&bytes), bytes };
     let org = orgs.db.write(move |tx| {
-        let before = store::managed(tx, &permit, id)?;
+        let before = store::covered(tx, &permit, id)?;
         store::set_logo(tx, &permit, id, &new)?;
         let after = json!({"media_type": new.media_type, "sha256": new.sha256, "bytes": new.bytes.len()});
         let event = Event::new(AuditAction::Update, "organization", "Changed the organisation's logo");
         let event = event.id(id.0).org(id).before(&json!({"logo": before.logo})).after(&after);
         audit::record(tx, now, permit.caller(), &event)?;
-        store::managed(tx, &permit, id)
+        store::covered(tx, &permit, id)
     });
     org.await.map(Json)
 }
@@ -71,7 +71,7 @@ pub async fn remove_logo(
     let (id, now) = (OrgId(id), orgs.clock.now());
     orgs.db
         .write(move |tx| {
-            let before = store::managed(tx, &permit, id)?;
+            let before = store::covered(tx, &permit, id)?;
             if !store::remove_logo(tx, &permit, id)? {
                 return Err(Error::not_found("such logo"));
             }

@@ -1,6 +1,7 @@
 //! Organisations over HTTP. The call that makes one is in `accounts`, for it may name who administers it.
 
 mod appearance;
+mod lifecycle;
 mod settings;
 
 use axum::extract::State;
@@ -14,7 +15,7 @@ use crate::access::actions::{OrganizationManage, OrganizationRead};
 use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
-use crate::web::{Json, Path, Problem, Query};
+use crate::web::{Json, Path, Problem, Query, SignedIn};
 
 /// The most characters that are looked for in names.
 const TEXT_MAX: usize = 100;
@@ -23,7 +24,10 @@ impl Orgs {
     pub fn routes(self) -> OpenApiRouter {
         OpenApiRouter::new()
             .routes(routes!(list))
-            .routes(routes!(get, update))
+            .routes(routes!(get, update, lifecycle::delete))
+            .routes(routes!(lifecycle::suspend))
+            .routes(routes!(lifecycle::resume))
+            .routes(routes!(lifecycle::restore))
             .routes(routes!(settings::get, settings::put))
             .routes(routes!(appearance::logo, appearance::set_logo, appearance::remove_logo))
             .with_state(self)
@@ -67,15 +71,15 @@ async fn list(
     Ok(Json(page.list(found, |org| org.id)))
 }
 
-/// One organisation.
+/// One organisation. Its people read it also while it is suspended or to be deleted.
 #[utoipa::path(get, path = "/api/organizations/{id}", tag = "organizations", params(("id" = i64, Path)),
     responses((status = 200, body = Organization), (status = "default", response = Problem)))]
-async fn get(
-    State(orgs): State<Orgs>,
-    permit: Permit<OrganizationRead>,
-    Path(id): Path<i64>,
-) -> Result<Json<Organization>> {
-    orgs.db.read(move |tx| store::get(tx, &permit, OrgId(id))).await.map(Json)
+async fn get(State(orgs): State<Orgs>, SignedIn(caller): SignedIn, Path(id): Path<i64>) -> Result<Json<Organization>> {
+    let id = OrgId(id);
+    if caller.grants.why_closed(id).is_none() {
+        caller.permit::<OrganizationRead>()?.require(id, "such organization")?;
+    }
+    orgs.db.read(move |tx| store::by_id(tx, id)).await.map(Json)
 }
 
 /// Change an organisation. Its administrators change whom to write to and how it calls itself; the site changes its name

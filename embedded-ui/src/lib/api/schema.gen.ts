@@ -352,6 +352,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept an invitation as somebody new: makes the account, with the invitation's address. Then sign in. */
+        post: operations["post_api_invitations_accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept an invitation with the account one is signed in with; it must have the invitation's address. */
+        post: operations["post_api_invitations_join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a code is for, to whoever has it. It goes in the body, so that no log has it. */
+        post: operations["post_api_invitations_look"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/llm/providers": {
         parameters: {
             query?: never;
@@ -480,7 +531,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One organisation. */
+        /** One organisation. Its people read it also while it is suspended or to be deleted. */
         get: operations["get_api_organizations_id"];
         /**
          * Change an organisation. Its administrators change whom to write to and how it calls itself; the site changes its name
@@ -488,7 +539,11 @@ export interface paths {
          */
         put: operations["put_api_organizations_id"];
         post?: never;
-        delete?: never;
+        /**
+         * Have an organisation deleted after the site's days of grace (`organizations.deletion_days`); until then it behaves as a
+         *     suspended one and the site can restore it. The audit trail stays.
+         */
+        delete: operations["delete_api_organizations_id"];
         options?: never;
         head?: never;
         patch?: never;
@@ -573,6 +628,58 @@ export interface paths {
         get: operations["get_api_organizations_id_audit_log_tile_path"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The invitations of an organisation, newest first; those who invite into teams only see those of their teams. */
+        get: operations["get_api_organizations_id_invitations"];
+        put?: never;
+        /** Invite somebody. They accept with the code, the link or the file of the answer. */
+        post: operations["post_api_organizations_id_invitations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/invitations/{invitation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke an invitation; its code counts no longer. */
+        delete: operations["delete_api_organizations_id_invitations_invitation_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/invitations/{invitation_id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an invitation again, also one that has expired: with another code, the one before counts no longer. */
+        post: operations["post_api_organizations_id_invitations_invitation_id_resend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -670,6 +777,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take the deletion of an organisation back. A suspension that was there before stays. */
+        post: operations["post_api_organizations_id_restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let the people of a suspended organisation in again. Its runs stay as they are. */
+        post: operations["post_api_organizations_id_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/settings": {
         parameters: {
             query?: never;
@@ -682,6 +823,23 @@ export interface paths {
         /** Replace the settings of an organisation. They count from the next call or run on. */
         put: operations["put_api_organizations_id_settings"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep the people of an organisation out: at the next request nothing is theirs to do there, and its runs are stopped. */
+        post: operations["post_api_organizations_id_suspend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1313,6 +1471,23 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Acceptance: {
+            code: string;
+            /** @description At least 16 characters, not easily guessed. */
+            password: string;
+            /** @description The name to sign in with. */
+            username: string;
+        };
+        /** @description The role that came with an invitation. */
+        Accepted: {
+            /** Format: int64 */
+            organization_id: number;
+            role: string;
+            /** Format: int64 */
+            team_id?: number | null;
+            /** Format: int64 */
+            user_id: number;
+        };
         /** @description Who acts, as the audit trail remembers it. */
         Actor: {
             /**
@@ -1426,6 +1601,9 @@ export interface components {
          * @enum {string}
          */
         Class: "none" | "number" | "name" | "personal" | "mention" | "secret" | "work";
+        Code: {
+            code: string;
+        };
         /** @description That a log of `from` leaves is the beginning of the same log with `to` leaves. */
         Consistency: {
             /** Format: int64 */
@@ -1434,6 +1612,10 @@ export interface components {
             hashes: string[];
             /** Format: int64 */
             to: number;
+        };
+        Delete: {
+            /** @description The organisation's slug, typed to confirm. */
+            confirm: string;
         };
         /** @description Something held outside of the database. */
         Elsewhere: {
@@ -1572,6 +1754,48 @@ export interface components {
             holds: string;
             table: string;
         };
+        /** @description An invitation as those who invite see it. */
+        Invitation: {
+            accepted_at?: components["schemas"]["Time"] | null;
+            /** Format: int64 */
+            accepted_by?: number | null;
+            created_at: components["schemas"]["Time"];
+            email: string;
+            expires_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description The person who invited; null: the local operator.
+             */
+            invited_by?: number | null;
+            /** Format: int64 */
+            organization_id: number;
+            /** @description The code of a role. */
+            role: string;
+            status: components["schemas"]["InvitationStatus"];
+            /**
+             * Format: int64
+             * @description Null: into the organisation as a whole.
+             */
+            team_id?: number | null;
+        };
+        /** @description What is written into the file of an invitation. */
+        InvitationFile: {
+            code: string;
+            email: string;
+            expires_at: components["schemas"]["Time"];
+            /** @description `resoftai-invitation-1`. */
+            format: string;
+            link: string;
+            organization: string;
+            role: string;
+        };
+        /**
+         * @description How an invitation stands.
+         * @enum {string}
+         */
+        InvitationStatus: "pending" | "accepted" | "revoked" | "expired";
         /**
          * @description How much a message matters.
          * @enum {string}
@@ -1638,6 +1862,36 @@ export interface components {
                 severity: components["schemas"]["Severity"];
                 /** @description The plugin's own word, such as `sql_injection`. */
                 type: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_Invitation: {
+            items: {
+                accepted_at?: components["schemas"]["Time"] | null;
+                /** Format: int64 */
+                accepted_by?: number | null;
+                created_at: components["schemas"]["Time"];
+                email: string;
+                expires_at: components["schemas"]["Time"];
+                /** Format: int64 */
+                id: number;
+                /**
+                 * Format: int64
+                 * @description The person who invited; null: the local operator.
+                 */
+                invited_by?: number | null;
+                /** Format: int64 */
+                organization_id: number;
+                /** @description The code of a role. */
+                role: string;
+                status: components["schemas"]["InvitationStatus"];
+                /**
+                 * Format: int64
+                 * @description Null: into the organisation as a whole.
+                 */
+                team_id?: number | null;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -1959,12 +2213,29 @@ export interface components {
             name: string;
             permissions: string[];
             slug: string;
+            /** @description While it is not `active`, its people's permissions in it do not count. */
+            status: components["schemas"]["OrgStatus"];
         };
         NewFileRequest: {
             content: string;
             encoding?: components["schemas"]["Encoding"];
             /** @description Relative to the project, with `/`, such as `src/main.py`. */
             path: string;
+        };
+        NewInvitation: {
+            /**
+             * Format: int64
+             * @description Days until it ends, 1 to 90, or as few as the organisation allows; 7 when absent.
+             */
+            days?: number | null;
+            email: string;
+            /** @description The code of a role that holds no more than you do there. */
+            role: string;
+            /**
+             * Format: int64
+             * @description Absent or null: into the organisation as a whole.
+             */
+            team_id?: number | null;
         };
         NewMemberRequest: {
             /** @description org_admin, team_admin, developer, viewer, or a role of the organisation's own. */
@@ -2097,6 +2368,14 @@ export interface components {
              * @description How many are unread, over all pages.
              */
             unread: number;
+        };
+        /** @description What an invitation is for. */
+        Offer: {
+            email: string;
+            expires_at: components["schemas"]["Time"];
+            /** @description The organisation's name. */
+            organization: string;
+            role: string;
         };
         /**
          * @description How an organisation stands.
@@ -2325,6 +2604,13 @@ export interface components {
             /** @description `ready` or `not ready`. */
             status: string;
         };
+        Resend: {
+            /**
+             * Format: int64
+             * @description Days until it ends, from now; 7 when absent.
+             */
+            days?: number | null;
+        };
         /** @description A code to hand to a person who lost their password. */
         ResetCode: {
             /** @description Sets a new password once, with `POST /api/auth/reset`. It is not kept and cannot be shown again. */
@@ -2477,6 +2763,15 @@ export interface components {
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "paused" | "completed" | "failed" | "canceled";
+        /** @description An invitation with what whoever is invited needs. The code is not kept and cannot be shown again. */
+        SentInvitation: {
+            code: string;
+            /** @description To be handed over as a file where there is no mail. */
+            file: components["schemas"]["InvitationFile"];
+            invitation: components["schemas"]["Invitation"];
+            /** @description The page of this site that takes the code; a browser does not send what is behind the `#`. */
+            link: string;
+        };
         /** @description Somebody signed in somewhere. */
         Session: {
             created_at: components["schemas"]["Time"];
@@ -2549,6 +2844,10 @@ export interface components {
          * @enum {string}
          */
         Status: "ready" | "starting" | "unreachable" | "unknown";
+        Suspend: {
+            /** @description Why, in one line; those who are kept out read it. */
+            reason: string;
+        };
         /** @description Why and since when an organisation is suspended. */
         Suspension: {
             reason: string;
@@ -3170,6 +3469,78 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_invitations_accept: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acceptance"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_invitations_join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_invitations_look: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offer"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_llm_providers: {
         parameters: {
             query?: {
@@ -3426,6 +3797,32 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    delete_api_organizations_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Delete"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_organizations_id_audit_log_check: {
         parameters: {
             query?: {
@@ -3540,6 +3937,108 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_invitations: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                status?: components["schemas"]["InvitationStatus"];
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Invitation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_invitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitation"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentInvitation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_invitations_invitation_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                invitation_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_invitations_invitation_id_resend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                invitation_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Resend"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentInvitation"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -3737,6 +4236,50 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_organizations_id_restore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_organizations_id_settings: {
         parameters: {
             query?: never;
@@ -3780,6 +4323,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OrganizationSettings"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_suspend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Suspend"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organization"];
                 };
             };
             default: components["responses"]["Problem"];
