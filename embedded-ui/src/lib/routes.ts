@@ -15,6 +15,7 @@ export type Route =
   | { page: 'privacy' }
   | { page: 'plugins' }
   | { page: 'reset' }
+  | { page: 'invitation' }
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
   | { page: 'organizations' }
@@ -42,6 +43,7 @@ const PLAIN: Record<string, Route> = {
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
   reset: { page: 'reset' },
+  invitation: { page: 'invitation' },
   models: { page: 'models' },
   organizations: { page: 'organizations' },
 };

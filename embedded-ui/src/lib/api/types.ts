@@ -46,6 +46,8 @@ export type Notice = Full<Schemas['Notice']>;
 export type InventoryTable = Full<Schemas['InventoryTable']>;
 export type Session = Full<Schemas['Session']>;
 export type AuditList = Full<Schemas['AuditList']>;
+export type Invitation = Full<Schemas['Invitation']>;
+export type SentInvitation = Full<Schemas['SentInvitation']>;
 export type SystemInfo = Full<Schemas['SystemInfo']>;
 /** The code of a role: a built-in one, or one that an organisation made. */
 export type RoleName = string;
