@@ -162,6 +162,25 @@ fn descend(
     tx.query_map(&sql, &params, read)
 }
 
+/// The entries by a person and about them, oldest first, behind `after`: at most `limit`. For handing a person their data.
+///
+/// # Errors
+/// When the database fails.
+pub fn of_person(tx: &mut Tx<'_>, person: UserId, after: i64, limit: i64) -> Result<Vec<AuditEntry>> {
+    let mut stored = Vec::new();
+    // One after the other, so that each goes by an index.
+    for column in ["actor_id", "person_id"] {
+        let sql = format!("SELECT {COLUMNS} FROM audit_entries WHERE {column} = $1 AND id > $2 ORDER BY id LIMIT $3");
+        stored.extend(tx.query_map(&sql, &params![person.0, after, limit], read)?);
+    }
+    stored.sort_by_key(|row: &Stored| row.entry.id);
+    stored.dedup_by_key(|row| row.entry.id);
+    stored.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut ring = Ring::default();
+    let opened = stored.into_iter().map(|row| Ok(row.open(tx, &mut ring)?.shown()));
+    Ok(opened.collect::<Result<_, DbError>>()?)
+}
+
 /// An entry as it lies in the table.
 struct Stored {
     entry: AuditEntry,

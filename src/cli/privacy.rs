@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::failure::Result;
 use crate::cli::output::size;
-use crate::cli::{Context, download, lookup};
+use crate::cli::{Context, download, input, lookup};
 
 #[derive(Debug, Subcommand)]
 pub enum PrivacyCommand {
@@ -62,4 +62,24 @@ async fn save(path: &str, out: &Path, context: &Context) -> Result<()> {
     let written = download::save(&mut reply, out, 0o600).await?;
     let value = json!({"file": out, "size": written});
     context.out.done(&value, &format!("Wrote {} ({}).", out.display(), size(written)))
+}
+
+/// Erases a person for good; who erases themselves gives their password.
+pub async fn erase(username: &str, confirm: Option<&str>, password_stdin: bool, context: &Context) -> Result<()> {
+    let user = lookup::user(context, username).await?;
+    let me = context.client.get("/api/auth/me").await?;
+    let typed = match confirm {
+        Some(name) => name.to_owned(),
+        None => input::ask(&format!("Nothing brings {username} back. Type the name again"), "--confirm NAME")?,
+    };
+    let mut body = json!({"username": typed});
+    if me["user"]["id"] == user["id"] || password_stdin {
+        body["password"] = json!(input::password(password_stdin, "Your password", false)?);
+    }
+    let erased = context.client.post(&format!("/api/users/{}/erase", user["id"]), &body).await?;
+    context.out.done(&erased, &format!("Erased {username}; what stays names them erased person {}.", user["id"]))?;
+    for sentence in erased["not_erased"].as_array().into_iter().flatten() {
+        context.out.note(sentence.as_str().unwrap_or_default())?;
+    }
+    Ok(())
 }

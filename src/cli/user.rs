@@ -26,6 +26,17 @@ pub enum UserCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Erase somebody for good: account, sessions, tokens, and their name wherever it stands.
+    Erase {
+        /// The name they sign in with.
+        username: String,
+        /// Type the name again instead of being asked for it.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+        /// Erase yourself: read your password from the first line of stdin.
+        #[arg(long)]
+        password_stdin: bool,
+    },
     /// Give somebody who lost their password another one. Their sessions end; their personal tokens stay.
     SetPassword {
         /// The name they sign in with.
@@ -97,6 +108,9 @@ pub struct NewUser {
 pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
     match command {
         UserCommand::Export { username, out } => privacy::export(username.as_deref(), out, context).await,
+        UserCommand::Erase { username, confirm, password_stdin } => {
+            privacy::erase(username, confirm.as_deref(), *password_stdin, context).await
+        }
         UserCommand::Create(args) => create(args, context).await,
         UserCommand::SetPassword { username, password_stdin, .. } => {
             let user = lookup::user(context, username).await?;

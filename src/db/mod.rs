@@ -15,7 +15,7 @@ mod val;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -56,6 +56,7 @@ struct Inner {
 
 /// What there is besides when this process alone has the database.
 struct Here {
+    path: PathBuf,
     quick: sqlite::Quick,
     commits: Arc<AtomicU64>,
 }
@@ -99,10 +100,11 @@ impl Db {
     /// [`Db::open_sqlite`] with another history of the schema.
     pub async fn open_sqlite_with(path: &Path, options: Options, migrations: &[Migration]) -> Result<Self> {
         let (path, migrations) = (path.to_owned(), migrations.to_vec());
+        let own = path.clone();
         let opened = blocking(move || sqlite::open(&path, options.readers.max(1), &migrations));
         let sqlite::Sessions { writer, readers, quick } = opened.await?;
         let (reads, writes) = (bounded(options.queue.max(1)), bounded(options.queue.max(1)));
-        let (runtime, here) = (Handle::current(), Here { quick, commits: writer.commits() });
+        let (runtime, here) = (Handle::current(), Here { path: own, quick, commits: writer.commits() });
         let mut threads = Vec::new();
         for reader in readers {
             threads.push(spawn("db-read", &reads, move |queue| sqlite::read_loop(&reader, queue))?);
@@ -205,6 +207,15 @@ impl Db {
             self.write(|_| Ok(())).await
         };
         tokio::time::timeout(PING_LIMIT, both).await.unwrap_or_else(|_| Err(error::busy()))
+    }
+
+    /// Lets the database's files forget what was deleted and overwritten before: SQLite's log holds it until it is written
+    /// over. PostgreSQL forgets when it vacuums and recycles its log, which is its own business. Errors: `database_busy` when a
+    /// reader kept the log in use for 5 s; it is then forgotten at the next stop.
+    pub async fn forget(&self) -> Result<()> {
+        let Some(here) = &self.inner.here else { return Ok(()) };
+        let path = here.path.clone();
+        blocking(move || sqlite::empty_log(&path)).await
     }
 
     /// Finishes what is queued, refuses what comes later (also through clones), writes the WAL back, ends the threads.

@@ -30,6 +30,8 @@ pub enum Rows {
     Number(&'static str),
     /// The column holds the name of the person or of an agent at work for them.
     Name(&'static str),
+    /// The column refers to a row of another table, by its id, that is the person's.
+    Of { column: &'static str, table: &'static str, person: &'static str },
     /// The audit trail: read through its own door, unreadable once the person's key is destroyed.
     Trail,
 }
@@ -59,10 +61,14 @@ pub enum Class {
     Number,
     /// A person's name.
     Name,
+    /// An address to write to that may be a person's; emptied where it is.
+    Address,
     /// Something else about a person.
     Personal,
     /// A text that may name people: their names in it are replaced wherever it stands.
     Mention,
+    /// What was told of a person's work for an organisation: it belongs to it, the person's name in it is replaced.
+    Told,
     /// Something about a person that is given to nobody, such as the digest of a password.
     Secret,
     /// What people wrote for their organisation, to which it belongs.
@@ -109,8 +115,8 @@ impl Table {
             _ if self.rows == Rows::Trail && class != Class::Number => Fate::Unreadable,
             _ if self.deleted => Fate::Deleted,
             Class::Number => Fate::Kept,
-            Class::Name | Class::Mention => Fate::Replaced,
-            Class::Personal | Class::Secret => Fate::Emptied,
+            Class::Name | Class::Mention | Class::Told => Fate::Replaced,
+            Class::Address | Class::Personal | Class::Secret => Fate::Emptied,
         }
     }
 }

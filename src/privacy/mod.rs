@@ -3,8 +3,10 @@
 //! Invariant: what is given out and what is erased goes by the one inventory of the schema. This room stands above all
 //! others because a person's data is in all of them.
 
+mod erase;
 mod export;
 mod inventory;
+mod list;
 mod page;
 pub mod routes;
 mod store;
@@ -12,17 +14,19 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Grants, UserId};
-use crate::accounts::User;
+use crate::accounts::{Accounts, User};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::db::Db;
-use crate::runs::AgentRole;
+use crate::runs::{AgentRole, Runs};
 
+pub use erase::Erased;
 pub use inventory::Inventory;
 
 /// Archives being made at a time.
@@ -33,12 +37,17 @@ const AT_WORK: usize = 4;
 pub struct Privacy {
     db: Db,
     clock: Clock,
+    accounts: Accounts,
+    runs: Runs,
+    /// The file beside the database that lists who was erased.
+    list: PathBuf,
     turns: Arc<Semaphore>,
 }
 
 impl Privacy {
-    pub fn new(db: Db, clock: Clock) -> Self {
-        Self { db, clock, turns: Arc::new(Semaphore::new(AT_WORK)) }
+    pub fn new(db: Db, clock: Clock, accounts: Accounts, runs: Runs, data_dir: &Path) -> Self {
+        let (list, turns) = (data_dir.join("erasures.jsonl"), Arc::new(Semaphore::new(AT_WORK)));
+        Self { db, clock, accounts, runs, list, turns }
     }
 
     /// A turn at making an archive.
@@ -54,6 +63,7 @@ impl Privacy {
 struct Person {
     id: UserId,
     name: String,
+    email: String,
     /// Their name, and what agents are called that work for them: both stand beside what was made.
     names: Vec<String>,
     grants: Grants,
@@ -65,6 +75,7 @@ impl Person {
         Self {
             id: UserId(user.id),
             name: user.username.clone(),
+            email: user.email.clone(),
             names: std::iter::once(user.username.clone()).chain(agents).collect(),
             grants: user.grants(),
         }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Inventory, Person, Privacy, export, inventory};
+use super::{Erased, Inventory, Person, Privacy, export, inventory};
 use crate::access::actions::{OrganizationManage, UserErase};
 use crate::access::{Caller, Permit, UserId};
 use crate::accounts;
@@ -21,6 +23,7 @@ impl Privacy {
             .routes(routes!(data_inventory))
             .routes(routes!(export_mine))
             .routes(routes!(export_of))
+            .routes(routes!(erase))
             .with_state(self)
     }
 
@@ -63,4 +66,50 @@ async fn export_mine(State(privacy): State<Privacy>, SignedIn(caller): SignedIn)
 async fn export_of(State(privacy): State<Privacy>, permit: Permit<UserErase>, Path(id): Path<i64>) -> Result<Response> {
     permit.require_site()?;
     privacy.export(permit.caller_arc().clone(), UserId(id)).await
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct EraseRequest {
+    /// The person's user name, typed again.
+    username: String,
+    /// Who erases themselves proves it with their password.
+    password: Option<String>,
+}
+
+/// Erase a person for good: their account, sessions, tokens, notices and roles go, their name is taken off what stays, and
+/// what the audit trail holds about them can no longer be read. For administrators of the site, and for oneself with the
+/// password. The last owner of something has to make somebody else owner first.
+#[utoipa::path(post, path = "/api/users/{id}/erase", tag = "privacy", params(("id" = i64, Path)),
+    request_body = EraseRequest, responses((status = 200, body = Erased), (status = "default", response = Problem)))]
+async fn erase(
+    State(privacy): State<Privacy>,
+    SignedIn(caller): SignedIn,
+    Path(id): Path<i64>,
+    Json(body): Json<EraseRequest>,
+) -> Result<Json<Erased>> {
+    let id = UserId(id);
+    if caller.user == Some(id) {
+        let missing =
+            || Error::forbidden("password_missing", "Erasing yourself takes your password.").field("password");
+        privacy.accounts.confirm(&caller, body.password.ok_or_else(missing)?, "password").await?;
+    } else {
+        caller.permit::<UserErase>()?.require_site()?;
+    }
+    let (room, now) = (privacy.clone(), privacy.clock.now());
+    let erased = privacy.db.write(move |tx| {
+        let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+        if user.username != body.username {
+            let message = "To erase a person, give their user name exactly as it is written. Nothing was erased.";
+            return Err(Error::invalid("not_confirmed", message).field("username"));
+        }
+        accounts::grants::store::keep_owners(tx, id, |_| true)?;
+        room.erase_in(tx, &caller, now, &user)
+    });
+    let erased = erased.await?;
+    if let Err(error) = privacy.settle().await {
+        // It is done; the next start or stop repeats what follows.
+        tracing::warn!(person = id.0, "after an erasure: {error}");
+    }
+    Ok(Json(erased))
 }

@@ -60,6 +60,11 @@ const INVITED: Purpose = Purpose {
     why: "So that people come in without an account being made for them",
     kept: "The newest 20,000 of an organisation",
 };
+const ERASURE: Purpose = Purpose {
+    what: "The number of somebody who was erased",
+    why: "To erase them again when a backup brings them back",
+    kept: "As long as the site",
+};
 const CONTACT: Purpose = Purpose {
     what: "Whom to write to about an organisation",
     why: "Contract and support",
@@ -219,6 +224,14 @@ pub static TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "run_events",
+        holds: "Something that a run told, its agents' messages among it",
+        rows: Rows::Of { column: "run_id", table: "runs", person: "started_by" },
+        deleted: false,
+        key: &["run_id", "number"],
+        groups: &[plain("run_id number name"), about("data", Class::Told, &AUTHOR)],
+    },
+    Table {
         name: "usage_records",
         holds: "Something used; kept under the person's number only",
         rows: Rows::Number("user_id"),
@@ -265,7 +278,7 @@ pub static TABLES: &[Table] = &[
         &[
             plain("id name name_key slug tier created_at display_name settings"),
             plain("suspended_at suspended_reason deletion_due deletion_job purging_at"),
-            about("contact_email", Class::Personal, &CONTACT),
+            about("contact_email", Class::Address, &CONTACT),
         ],
     ),
     nobody(
@@ -317,7 +330,11 @@ pub static TABLES: &[Table] = &[
         "A stage of a run",
         &[plain("run_id place stage role status attempts tokens started_at finished_at"), work("summary")],
     ),
-    nobody("run_events", "Something a run told", &[plain("run_id number name"), work("data")]),
+    nobody(
+        "erasures",
+        "Somebody who was erased, by number",
+        &[about("person_id", Class::Number, &ERASURE), plain("account_created_at erased_at")],
+    ),
     nobody("ids", "The counter that numbers come from", &[plain("last")]),
     nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),
     Table {

@@ -54,6 +54,10 @@ async fn what_the_inventory_promises_can_be_done() {
         let finds = match table.rows {
             Rows::Number(column) => Some((column, Class::Number)),
             Rows::Name(column) => Some((column, Class::Name)),
+            Rows::Of { column, table, person } => {
+                assert!(schema[table].contains_key(person) && schema[table].contains_key("id"), "{table}.{person}");
+                Some((column, Class::None))
+            }
             Rows::Nobody | Rows::Trail => None,
         };
         if let Some((column, class)) = finds {

@@ -10,7 +10,7 @@ use super::store::{self, NewRun};
 use super::workflow::Step;
 use super::{Record, Run, RunStatus, Runs, Stage, StageStatus, step};
 use crate::access::actions::RunExecute;
-use crate::access::{Caller, OrgId, Permit};
+use crate::access::{Caller, OrgId, Permit, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -118,6 +118,31 @@ impl Runs {
                 finish(tx, &hub, record)
             })
             .await
+    }
+}
+
+impl Runs {
+    /// Cancels what agents do for a person who is leaving, in the caller's transaction; how many runs that were.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn cancel_of(&self, tx: &mut Tx<'_>, person: UserId) -> Result<usize> {
+        let (hub, now) = (&self.inner.hub, self.inner.rooms.clock.now());
+        let system = Arc::new(Caller::system());
+        let permit = system.permit::<RunExecute>()?;
+        let runs = store::unfinished_of(tx, person)?;
+        for id in &runs {
+            let mut record = store::lock_for(tx, &permit, *id)?;
+            let before = brief(&record.run);
+            cancel(tx, hub, now, &mut record)?;
+            let project = ProjectId(record.run.project_id);
+            projects::store::set_status(tx, &permit, project, ProjectStatus::Canceled, now)?;
+            let words = format!("Canceled run {id}: who started it is leaving");
+            let event = Event::new(AuditAction::Execute, "run", words).id(id).org(OrgId(record.run.organization_id));
+            audit::record(tx, now, &system, &event.before(&before).after(&brief(&record.run)))?;
+            finish(tx, hub, record)?;
+        }
+        Ok(runs.len())
     }
 }
 

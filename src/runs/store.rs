@@ -5,7 +5,7 @@
 use super::workflow::Step;
 use super::{AgentRole, Record, Run, RunError, RunStage, RunStatus, Stage, StageStatus, StageView};
 use crate::access::actions::ProjectRead;
-use crate::access::{Action, OrgId, Origin, Permit};
+use crate::access::{Action, OrgId, Origin, Permit, UserId};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
@@ -116,6 +116,12 @@ pub fn going_on(tx: &mut Tx<'_>, org: OrgId) -> Result<Vec<i64>> {
     let sql = "SELECT id FROM runs WHERE organization_id = $1 AND status IN ('queued', 'running', 'paused') \
         ORDER BY id LIMIT 100";
     Ok(tx.query_map(sql, &params![org.0], |row| row.get(0))?)
+}
+
+/// The runs a person started that have not ended, oldest first.
+pub fn unfinished_of(tx: &mut Tx<'_>, person: UserId) -> Result<Vec<i64>> {
+    let sql = "SELECT id FROM runs WHERE started_by = $1 AND status IN ('queued', 'running', 'paused') ORDER BY id";
+    Ok(tx.query_map(sql, &params![person.0], |row| row.get(0))?)
 }
 
 /// Whether the run has ended, or is gone.

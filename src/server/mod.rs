@@ -34,6 +34,7 @@ use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::net;
 use crate::orgs::{self, Orgs};
 use crate::plugins::{self, Limits, Plugins};
+use crate::privacy::Privacy;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 use crate::runs::{self, Runs};
@@ -131,6 +132,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
+    let privacy = Privacy::new(db.clone(), clock.clone(), accounts.clone(), runs.clone(), &config.data_dir);
+    privacy.repeat().await?;
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     projects.register(&mut jobs);
     runs.register(&mut jobs);
@@ -147,6 +150,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         llm,
         projects,
         runs,
+        privacy,
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;

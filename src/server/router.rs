@@ -51,6 +51,7 @@ pub struct App {
     pub llm: Llm,
     pub projects: Projects,
     pub runs: Runs,
+    pub privacy: Privacy,
     pub data_dir: PathBuf,
 }
 
@@ -66,7 +67,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.projects.clone().routes())
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
-        .merge(Privacy::new(app.db.clone(), app.clock.clone()).routes())
+        .merge(app.privacy.clone().routes())
         .merge(system::System { llm: app.llm.clone() }.routes())
         .merge(Audit::new(app.db.clone(), app.clock.clone(), accounts::store::id_of_name).routes())
         .merge(app.audit_logs.clone().routes())

@@ -395,6 +395,7 @@ impl Site {
             of("DELETE /api/projects/{id}", Write, project),
             of("DELETE /api/organizations/{id}", Write, org).json(&json!({"confirm": slug})),
             of("POST /api/organizations/{id}/restore", Site, org),
+            of("POST /api/users/{id}/erase", Site, user).json(&json!({"username": username})),
             plain("POST /api/auth/logout", Own),
         ]
     }

@@ -51,6 +51,16 @@ fn create(path: &Path) -> Result<()> {
     Ok(file.set_permissions(std::fs::Permissions::from_mode(0o600))?)
 }
 
+/// Writes the log back and empties it, over a connection of its own.
+pub(super) fn empty_log(path: &Path) -> Result<()> {
+    let mut in_use = true;
+    Session::open(path)?.each_row("PRAGMA wal_checkpoint(TRUNCATE)", &[], &mut |row| {
+        in_use = row.get::<bool>(0).unwrap_or(true);
+        true
+    })?;
+    if in_use { Err(busy()) } else { Ok(()) }
+}
+
 fn cannot_open(path: &Path, why: &str) -> Error {
     let sentence = format!(
         "The database file {} could not be opened: {why}. Check the data directory's owner and free space.",

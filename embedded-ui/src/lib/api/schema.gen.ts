@@ -1321,6 +1321,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/{id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase a person for good: their account, sessions, tokens, notices and roles go, their name is taken off what stays, and
+         *     what the audit trail holds about them can no longer be read. For administrators of the site, and for oneself with the
+         *     password. The last owner of something has to make somebody else owner first.
+         */
+        post: operations["post_api_users_id_erase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}/export": {
         parameters: {
             query?: never;
@@ -1657,6 +1678,31 @@ export interface components {
             tree_size: number;
             /** @description The log's key by the server's word; compare it with the one that you were given. */
             verifier_key: string;
+        };
+        EraseRequest: {
+            /** @description Who erases themselves proves it with their password. */
+            password?: string | null;
+            /** @description The person's user name, typed again. */
+            username: string;
+        };
+        /** @description What was done. */
+        Erased: {
+            erased_at: components["schemas"]["Time"];
+            /** @description Sentences for the person who asked. */
+            not_erased: string[];
+            /** Format: int64 */
+            person_id: number;
+            /** @description Only tables in which something was erased. */
+            tables: components["schemas"]["ErasedRows"][];
+        };
+        /** @description What was done to a table. */
+        ErasedRows: {
+            /**
+             * Format: int64
+             * @description Rows deleted, or rows in which something was replaced or emptied.
+             */
+            rows: number;
+            table: string;
         };
         /**
          * @description What erasing a person does to a column.
@@ -5186,6 +5232,32 @@ export interface operations {
                 };
                 content: {
                     "application/zip": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_users_id_erase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EraseRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erased"];
                 };
             };
             default: components["responses"]["Problem"];
