@@ -1,10 +1,11 @@
 //! The trail: who did what to which resource, when and from where, with the state before and after.
 //!
 //! Invariants: an entry is written in the transaction of the action it tells of, so neither exists without the other; the
-//! database refuses to change or delete it (migration 2). What it holds of a person is sealed with that person's key.
+//! database refuses to change it, or to delete it before its time (migrations 2 and 87). What it holds of a person is sealed with that person's key.
 
 pub mod export;
 pub mod keys;
+pub mod retention;
 pub mod routes;
 mod seal;
 pub mod search;

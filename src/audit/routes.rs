@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::export;
+use super::retention;
 use super::search::{Filter, Name, Place, Text};
 use super::store;
 use super::{AuditAction, AuditEntry, Event, record};
@@ -40,7 +41,12 @@ impl Audit {
     }
 
     pub fn routes(self) -> OpenApiRouter {
-        OpenApiRouter::new().routes(routes!(list)).routes(routes!(export::export)).routes(routes!(get)).with_state(self)
+        OpenApiRouter::new()
+            .routes(routes!(list))
+            .routes(routes!(export::export))
+            .routes(routes!(get))
+            .merge(retention::routes())
+            .with_state(self)
     }
 
     /// The actor a filter names, with their account.

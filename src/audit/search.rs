@@ -158,7 +158,11 @@ impl Branch {
             }
         };
         let ways = |org: Option<i64>| {
-            actors.iter().map(move |actor| Self { org, narrow: narrow(filter, actor.as_ref()), actor: actor.clone() })
+            actors.iter().map(move |actor| Self {
+                org,
+                narrow: narrow(filter, org, actor.as_ref()),
+                actor: actor.clone(),
+            })
         };
         orgs.into_iter().flat_map(ways).collect()
     }
@@ -210,7 +214,7 @@ impl Branch {
 }
 
 /// The filter that leaves the fewest entries to look at.
-fn narrow(filter: &Filter, actor: Option<&Who>) -> Narrow {
+fn narrow(filter: &Filter, org: Option<i64>, actor: Option<&Who>) -> Narrow {
     if let Some(id) = &filter.request_id {
         return Narrow::Request(id.clone());
     }
@@ -221,7 +225,8 @@ fn narrow(filter: &Filter, actor: Option<&Who>) -> Narrow {
         (Some(Who::Account(id)), ..) => Narrow::Actor(*id),
         (_, Some(false), _) => Narrow::Failures,
         (Some(Who::Named(_)), ..) => Narrow::Nobody,
-        (_, _, Some(action)) => Narrow::Action(action),
+        // Over the whole site there is no index of actions: they are looked at.
+        (_, _, Some(action)) if org.is_some() => Narrow::Action(action),
         _ => Narrow::Nothing,
     }
 }
@@ -274,6 +279,9 @@ mod tests {
         assert_eq!(ways(&two, &all), [["organization_id ="], ["organization_id ="]]);
         let failures = Filter { success: Some(false), action: Some(AuditAction::Login), ..all.clone() };
         assert_eq!(ways(&site, &failures), [["success = FALSE"]]);
+        let logins = Filter { action: Some(AuditAction::Login), ..all.clone() };
+        assert_eq!(ways(&site, &logins), [Vec::<&str>::new()]);
+        assert_eq!(ways(&two, &logins)[0], ["organization_id =", "action ="]);
         let of_one = Filter { organization_id: Some(2), actor_id: Some(5), ..all.clone() };
         assert_eq!(ways(&two, &of_one), [["organization_id =", "actor_id ="]]);
         let elsewhere = Filter { organization_id: Some(3), ..all.clone() };

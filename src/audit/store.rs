@@ -1,5 +1,5 @@
 //! All SQL of the trail: append and list, and the keys its fields are sealed with. There is no update and no delete of an
-//! entry, here or in the database.
+//! entry here; dropping old ones is `retention`'s.
 
 use super::keys::{self, Ring};
 use super::seal::{Column, Field, Opener, Owners, Sealer};
@@ -93,6 +93,8 @@ pub fn find(tx: &mut Tx<'_>, id: i64) -> Result<Option<AuditEntry>, DbError> {
 /// there may be less than asked for and still a place to go on from.
 pub fn search(tx: &mut Tx<'_>, scope: &Scope, filter: &Filter, place: Place, limit: usize) -> Result<Found, DbError> {
     let branches = Branch::all(scope, filter);
+    // A bound of its own would be looked at row by row where the place is what goes down the index.
+    let place = filter.to.map_or(place, |to| place.min(Place { at: to, id: i64::MIN }));
     let mut ring = Ring::default();
     let looks = (LOOKS / branches.len().max(1)).max(limit + 1);
     let scanned: Result<Vec<_>, DbError> =
@@ -114,10 +116,13 @@ fn scan(
     // First as many as could do, then more at once.
     let mut batch = (limit + 1).min(looks);
     while looked < looks {
-        let rows = descend(tx, branch, filter, place, batch)?;
+        let rows = descend(tx, branch, place, batch)?;
         let last = rows.len() < batch;
         looked += rows.len();
         for row in rows {
+            if filter.from.is_some_and(|from| row.entry.at < from) {
+                return Ok(Scanned { found, reached: None });
+            }
             place = Place::of(&row.entry);
             if !branch.fits(filter, &row.entry) {
                 continue;
@@ -139,18 +144,10 @@ fn scan(
 }
 
 /// The next rows of one index.
-fn descend(
-    tx: &mut Tx<'_>,
-    branch: &Branch,
-    filter: &Filter,
-    place: Place,
-    most: usize,
-) -> Result<Vec<Stored>, DbError> {
+fn descend(tx: &mut Tx<'_>, branch: &Branch, place: Place, most: usize) -> Result<Vec<Stored>, DbError> {
     let mut params = params![place.at, place.id, i64::try_from(most).unwrap_or(i64::MAX)].to_vec();
     let mut sql = format!("SELECT {COLUMNS} FROM audit_entries WHERE (at, id) < ($1, $2)");
-    let times = [("at >=", filter.from), ("at <", filter.to)].map(|(condition, at)| at.map(|at| (condition, at)));
-    let times = times.into_iter().flatten().map(|(condition, at)| (condition, Some(Val::from(at))));
-    for (condition, value) in branch.conditions().into_iter().chain(times) {
+    for (condition, value) in branch.conditions() {
         sql.push_str(" AND ");
         sql.push_str(condition);
         if let Some(value) = value {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::cli::client::query_string;
 use crate::cli::failure::Result;
@@ -48,6 +48,18 @@ pub enum AuditCommand {
         /// Where to write; `-` for stdout.
         #[arg(long, value_name = "FILE", default_value = "-")]
         out: PathBuf,
+    },
+    /// Show how long an organisation keeps its entries, or set it.
+    Retention {
+        /// The organisation.
+        #[arg(long, value_name = "SLUG")]
+        org: String,
+        /// Keep them so many days, 30 or more. Older ones are dropped and do not come back.
+        #[arg(long, value_name = "N", conflicts_with = "forever")]
+        days: Option<u32>,
+        /// Keep them for ever.
+        #[arg(long)]
+        forever: bool,
     },
     /// Write the proof that an entry is in its log, to be verified anywhere.
     Prove(audit_log::ProveArgs),
@@ -135,6 +147,7 @@ pub async fn run(command: &AuditCommand, context: &Context) -> Result<()> {
             query.push(("format", Some(if *format == Format::Csv { "csv" } else { "json" }.to_owned())));
             export(context, &format!("/api/audit/export{}", query_string(&query)), out).await
         }
+        AuditCommand::Retention { org, days, forever } => retention(context, org, *days, *forever).await,
         AuditCommand::Prove(args) => audit_log::prove(args, context).await,
         AuditCommand::Verify(args) => audit_verify::trail(args, context).await,
         AuditCommand::Logs(args) => audit_log::list(*args, context).await,
@@ -215,6 +228,18 @@ fn paint(line: &str, terminal: bool) -> String {
     }
 }
 
+async fn retention(context: &Context, org: &str, days: Option<u32>, forever: bool) -> Result<()> {
+    let id = lookup::organization_id(context, org).await?;
+    let path = format!("/api/organizations/{id}/audit/retention");
+    let now = if days.is_some() || forever {
+        context.client.put(&path, &json!({"days": days})).await?
+    } else {
+        context.client.get(&path).await?
+    };
+    let kept = now["days"].as_i64().map_or("for ever".to_owned(), |days| format!("for {days} days"));
+    context.out.done(&now, &format!("{org} keeps the entries of its audit trail {kept}."))
+}
+
 async fn export(context: &Context, path: &str, out: &Path) -> Result<()> {
     let mut reply = context.client.open(path, "*/*", None).await?;
     if out.as_os_str() == "-" {
@@ -227,14 +252,13 @@ async fn export(context: &Context, path: &str, out: &Path) -> Result<()> {
     let written = download::save_showing(&mut reply, out, 0o600, &bar).await?;
     bar.finish_and_clear();
     let sentence = format!("Wrote {} to {}.", output::size(written), out.display());
-    let value = serde_json::json!({"file": out.display().to_string(), "bytes": written});
+    let value = json!({"file": out.display().to_string(), "bytes": written});
     context.out.done(&value, &sentence)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_change_reads_as_a_difference() {

@@ -48,6 +48,10 @@ pub const BUILTIN: &[Migration] = &[
     ),
     Migration::new(85, "audit_sealing", include_str!("../../migrations/0085_audit_sealing.sql")),
     Migration::new(86, "audit_search", include_str!("../../migrations/0086_audit_search.sql")),
+    Migration::new(87, "audit_retention", include_str!("../../migrations/0087_audit_retention.sql")).dialects(
+        include_str!("../../migrations/0087_audit_retention.sqlite.sql"),
+        include_str!("../../migrations/0087_audit_retention.postgres.sql"),
+    ),
     Migration::new(95, "erasures", include_str!("../../migrations/0095_erasures.sql")),
 ];
 

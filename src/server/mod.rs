@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::Accounts;
+use crate::audit;
 use crate::audit::tree::Logs;
 use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
@@ -110,6 +111,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let audit_key = secrets::load_or_create(&config.data_dir.join("secrets/audit.key"))?;
     let audit_logs = Logs::new(db.clone(), clock.clone(), &audit_key)?;
     audit_logs.start(&tasks).await?;
+    audit::retention::start(db.clone(), clock.clone(), &tasks);
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;

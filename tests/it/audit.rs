@@ -218,3 +218,47 @@ async fn an_entry_is_shown_with_what_changed_and_that_it_was_read_is_recorded() 
     let text = app.call("GET", "/api/audit/export?format=csv&resource_type=project", Some(&ada), None).await.body;
     assert!(text.as_str().unwrap().contains(",Created project =1+1,"), "{text}");
 }
+
+#[tokio::test]
+async fn entries_go_when_their_organisation_says_so_and_the_log_still_verifies() {
+    let mut app = App::start();
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    let columns = "id, at, organization_id, actor_kind, actor_name, action, resource_type, description, success";
+    app.sql(&format!(
+        "INSERT INTO audit_entries ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) \
+         SELECT -i, i, {org}, 'system', 'resoftai', 'execute', 'model', 'hay', TRUE FROM n"
+    ));
+    let hay = |app: &App| app.sql_texts("SELECT description FROM audit_entries WHERE description = 'hay'").len();
+    let path = format!("/api/organizations/{org}/audit/retention");
+    let reply = app.call("GET", &path, Some(&ada), None).await;
+    assert_eq!((reply.status, &reply.body), (200, &serde_json::json!({"days": null})));
+    let short = app.call("PUT", &path, Some(&ada), Some(serde_json::json!({"days": 29}))).await;
+    assert_eq!((short.status, &short.body["code"]), (400, &"invalid_retention".into()));
+    assert_eq!(app.call("PUT", &path, Some(&ada), Some(serde_json::json!({}))).await.status, 400);
+    let set = app.cli_json(&["audit", "retention", "--org", "acme", "--days", "30"], "");
+    assert_eq!(set, serde_json::json!({"days": 30}));
+
+    let started = std::time::Instant::now();
+    while !app.sql_texts("SELECT CAST(entry_id AS TEXT) FROM audit_pending").is_empty() {
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "entries got no place");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(hay(&app), 1500);
+    // It looks when it starts, and then every hour.
+    app.crash_and_restart();
+    while hay(&app) > 0 {
+        assert!(started.elapsed() < std::time::Duration::from_secs(40), "{} entries stayed", hay(&app));
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let (_, page) = search(&app, &root, &format!("organization_id={org}&resource_type=audit")).await;
+    let counts: Vec<i64> =
+        page["items"].as_array().unwrap().iter().map(|e| e["before"]["entries"].as_i64().unwrap()).collect();
+    assert_eq!(counts, [500, 1000]);
+    assert!(app.cli(&["audit", "verify"], "").status.success());
+    // What is younger is still refused, and so is taking back what was written of the drop.
+    for attempt in ["DELETE FROM audit_entries", "DELETE FROM audit_drops", "UPDATE audit_drops SET before_at = 0"] {
+        assert!(app.try_sql(attempt).unwrap_err().contains("are never"), "{attempt}");
+    }
+}

@@ -297,6 +297,8 @@ impl Site {
             plain("GET /v1/models", List { viewer: false }),
             plain("GET /api/llm/providers", List { viewer: false }),
             of("GET /api/audit/{id}", Write, entry),
+            of("GET /api/organizations/{id}/audit/retention", Write, org),
+            of("PUT /api/organizations/{id}/audit/retention", Write, org).json(&json!({"days": 365})),
             plain("GET /api/audit/export", List { viewer: false }),
             case("GET /api/audit/export", Write, format!("/api/audit/export?format=csv&organization_id={org}")),
             plain("GET /api/audit/logs", List { viewer: false }),

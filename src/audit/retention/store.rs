@@ -1,0 +1,64 @@
+//! All SQL of retention. Entries go here and nowhere else, and only where the database sees why.
+
+use crate::access::OrgId;
+use crate::access::Permit;
+use crate::access::actions::AuditManage;
+use crate::base::clock::Time;
+use crate::base::error::{Error, Result};
+use crate::db::{DbError, Tx, params};
+
+/// Every organisation that does not keep its entries for ever, and its days.
+pub fn all(tx: &mut Tx<'_>) -> Result<Vec<(OrgId, i64)>, DbError> {
+    let sql = "SELECT organization_id, days FROM audit_retention ORDER BY organization_id";
+    tx.query_map(sql, &[], |row| Ok((OrgId(row.get(0)?), row.get(1)?)))
+}
+
+/// Null inside: for ever. None: nothing is set, and there is no such organisation.
+pub fn get(tx: &mut Tx<'_>, org: OrgId) -> Result<Option<Option<i64>>, DbError> {
+    let days = tx.query_row("SELECT days FROM audit_retention WHERE organization_id = $1", &params![org.0], |row| {
+        row.get::<i64>(0)
+    })?;
+    if days.is_some() {
+        return Ok(Some(days));
+    }
+    tx.query_row("SELECT id FROM organizations WHERE id = $1", &params![org.0], |_| Ok(None))
+}
+
+/// # Errors
+/// `not_found`.
+pub fn set(tx: &mut Tx<'_>, permit: &Permit<AuditManage>, org: OrgId, days: Option<i64>) -> Result<Option<i64>> {
+    permit.require(org, "such organization")?;
+    let before = get(tx, org)?.ok_or_else(|| Error::not_found("such organization"))?;
+    match days {
+        None => tx.execute("DELETE FROM audit_retention WHERE organization_id = $1", &params![org.0])?,
+        Some(days) => tx.execute(
+            "INSERT INTO audit_retention (organization_id, days) VALUES ($1, $2) \
+             ON CONFLICT (organization_id) DO UPDATE SET days = excluded.days",
+            &params![org.0, days],
+        )?,
+    };
+    Ok(before)
+}
+
+/// The oldest entries from before a moment that have their place in a log, by time and id.
+pub fn old(tx: &mut Tx<'_>, org: OrgId, before: Time, most: i64) -> Result<Vec<(Time, i64)>, DbError> {
+    let sql = "SELECT e.at, e.id FROM audit_entries e JOIN audit_leaves l ON l.entry_id = e.id \
+         WHERE e.organization_id = $1 AND e.at < $2 ORDER BY e.at, e.id LIMIT $3";
+    tx.query_map(sql, &params![org.0, before, most], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Drops those up to `last`, after the row that makes it lawful.
+pub fn drop_entries(
+    tx: &mut Tx<'_>,
+    org: OrgId,
+    before: Time,
+    now: Time,
+    (at, id): (Time, i64),
+) -> Result<(), DbError> {
+    let row = tx.next_id()?;
+    let sql = "INSERT INTO audit_drops (id, organization_id, before_at, at) VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, &params![row, org.0, before, now])?;
+    let sql = "DELETE FROM audit_entries WHERE organization_id = $1 AND at < $2 AND (at, id) <= ($3, $4) \
+         AND EXISTS (SELECT 1 FROM audit_leaves l WHERE l.entry_id = audit_entries.id)";
+    tx.execute(sql, &params![org.0, before, at, id]).map(drop)
+}
