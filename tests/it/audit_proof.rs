@@ -282,6 +282,26 @@ fn no_entry_is_lost_and_no_checkpoint_taken_back_when_the_server_is_killed() {
 }
 
 #[test]
+fn a_server_with_another_key_signs_nothing() {
+    let mut app = App::start();
+    let org = app.org("acme");
+    let before = settled(&app, org, 1);
+    let key = app.dir.path().join("secrets/audit.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::write(&key, [1; 32]).unwrap();
+    app.crash_and_restart();
+    write_entries(&app, org, FIRST, 10);
+    // More than one look of a sequencer.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(org_log(&app, org), Some(before));
+    assert_eq!(found(&app).0, Some(1));
+    std::fs::write(&key, kept).unwrap();
+    app.crash_and_restart();
+    settled(&app, org, 11);
+    assert_eq!(found(&app), (Some(0), Vec::new()));
+}
+
+#[test]
 fn two_servers_of_one_database_give_each_entry_one_place() {
     // Only PostgreSQL has more than one server.
     if std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").is_none() {

@@ -4,8 +4,10 @@
 //! does not matter in which order ids are given out, committed or left out. Reading and hashing happen outside of the write,
 //! which holds only when the logs are as they were read: of several servers on one database each grows a log in turn.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::hash::Edge;
 use super::note::Checkpoint;
 use super::store::{self, Growth, Waiting};
 use super::{AuditLog, LogId, Logs};
@@ -13,16 +15,17 @@ use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Tx;
 
-/// Entries in one transaction: a few milliseconds of a writer's time.
+/// Entries in one transaction: some milliseconds of a writer's time.
 const BATCH: usize = 4096;
 /// How old an entry becomes at most before it is looked for; also what keeps commits of checkpoints few.
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub async fn run(logs: Logs, tasks: Tasks) {
     while !tasks.is_stopping() {
-        match logs.sequence().await {
-            Ok(placed) if placed >= BATCH => continue,
-            Ok(_) => {}
+        match logs.sequence(&tasks).await {
+            Ok(()) => {}
+            // Another server was faster; what it left is found at the next look.
+            Err(error) if error.code() == LOST => {}
             Err(error) => tracing::warn!(?error, "entries of the audit trail got no place; trying again"),
         }
         tokio::select! {
@@ -32,19 +35,87 @@ pub async fn run(logs: Logs, tasks: Tasks) {
     }
 }
 
+/// What is written next, and what the logs are then.
+#[derive(Default)]
+struct Batch {
+    growths: Vec<Growth>,
+    /// How many entries.
+    count: usize,
+    ahead: Ahead,
+}
+
+/// Where the batch after one that is being written begins.
+#[derive(Default, Clone)]
+struct Ahead {
+    /// The last entry's id.
+    after: Option<i64>,
+    logs: BTreeMap<LogId, (AuditLog, Edge)>,
+}
+
 impl Logs {
-    /// Places what waits, at most a batch; how many entries that were.
-    pub(super) async fn sequence(&self) -> Result<usize> {
-        let logs = self.clone();
-        let growths = self.db.read(move |tx| {
-            let waiting = store::waiting(tx, BATCH)?;
-            waiting.into_iter().map(|(log, waiting)| logs.growth(tx, log, &waiting)).collect::<Result<Vec<_>>>()
-        });
-        let growths = growths.await?;
-        let placed = growths.iter().map(|growth| growth.entries.len()).sum();
-        if placed == 0 {
-            return Ok(0);
+    /// Places what waits. While a batch is written the next one is read and hashed, on the state that the first will leave.
+    async fn sequence(&self, tasks: &Tasks) -> Result<()> {
+        let mut batch = self.read(Ahead::default()).await?;
+        while batch.count > 0 && !tasks.is_stopping() {
+            let Batch { growths, count, ahead } = batch;
+            batch = if count < BATCH {
+                self.write(growths).await?;
+                Batch::default()
+            } else {
+                let (written, next) = tokio::join!(self.write(growths), self.read(ahead));
+                written?;
+                next?
+            };
         }
+        Ok(())
+    }
+
+    async fn read(&self, ahead: Ahead) -> Result<Batch> {
+        let logs = self.clone();
+        self.db.read(move |tx| logs.batch(tx, ahead.clone())).await
+    }
+
+    fn batch(&self, tx: &mut Tx<'_>, mut ahead: Ahead) -> Result<Batch> {
+        let waiting = store::waiting(tx, ahead.after, BATCH)?;
+        let count = waiting.values().map(Vec::len).sum();
+        ahead.after = waiting.values().flatten().map(|waiting| waiting.entry).max();
+        // Those of the batch that is being written; what came before is in the database.
+        let mut under_way = std::mem::take(&mut ahead.logs);
+        let mut growths = Vec::new();
+        for (id, waiting) in waiting {
+            let (log, edge) = match under_way.remove(&id) {
+                Some((log, edge)) => (Some(log), edge),
+                None => {
+                    let log = store::log(tx, id)?;
+                    let edge = store::edge(tx, id, log.as_ref().map_or(0, |log| log.tree_size))?;
+                    (log, edge)
+                }
+            };
+            let (growth, edge) = self.growth(id, log, edge, &waiting);
+            ahead.logs.insert(id, (growth.log.clone(), edge));
+            growths.push(growth);
+        }
+        Ok(Batch { growths, count, ahead })
+    }
+
+    fn growth(&self, id: LogId, before: Option<AuditLog>, mut edge: Edge, waiting: &[Waiting]) -> (Growth, Edge) {
+        let from = edge.size();
+        waiting.iter().for_each(|waiting| edge.push(waiting.hash));
+        let origin = before.map_or_else(|| id.origin(&self.signer), |log| log.origin);
+        let checkpoint = Checkpoint { origin: origin.clone(), size: edge.size(), root: edge.root() };
+        let log = AuditLog {
+            organization_id: id.org().map(|org| org.0),
+            verifier_key: self.signer.verifier(&origin).to_string(),
+            checkpoint: self.signer.sign(&checkpoint),
+            tree_size: edge.size(),
+            checkpoint_at: self.clock.now(),
+            origin,
+        };
+        let entries = waiting.iter().map(|waiting| waiting.entry).collect();
+        (Growth { id, from, log, entries, tiles: edge.take_grown() }, edge)
+    }
+
+    async fn write(&self, growths: Vec<Growth>) -> Result<()> {
         let done = self.db.write(move |tx| {
             for growth in &growths {
                 if !store::grow(tx, growth)? {
@@ -53,35 +124,7 @@ impl Logs {
             }
             Ok(())
         });
-        match done.await {
-            Ok(()) => Ok(placed),
-            // Another server was faster; what it left is found at the next look.
-            Err(error) if error.code() == LOST => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn growth(&self, tx: &mut Tx<'_>, id: LogId, waiting: &[Waiting]) -> Result<Growth> {
-        let before = store::log(tx, id)?;
-        let from = before.as_ref().map_or(0, |log| log.tree_size);
-        let mut edge = store::edge(tx, id, from)?;
-        waiting.iter().for_each(|waiting| edge.push(waiting.hash));
-        let origin = before.map_or_else(|| id.origin(&self.signer), |log| log.origin);
-        let checkpoint = Checkpoint { origin: origin.clone(), size: edge.size(), root: edge.root() };
-        Ok(Growth {
-            id,
-            from,
-            log: AuditLog {
-                organization_id: id.org().map(|org| org.0),
-                verifier_key: self.signer.verifier(&origin).to_string(),
-                checkpoint: self.signer.sign(&checkpoint),
-                tree_size: edge.size(),
-                checkpoint_at: self.clock.now(),
-                origin,
-            },
-            entries: waiting.iter().map(|waiting| waiting.entry).collect(),
-            tiles: edge.take_grown(),
-        })
+        done.await
     }
 }
 

@@ -103,13 +103,13 @@ pub struct Waiting {
     pub hash: Hash,
 }
 
-/// At most `most` of those, by the log that they belong to.
-pub fn waiting(tx: &mut Tx<'_>, most: usize) -> Result<BTreeMap<LogId, Vec<Waiting>>> {
+/// About `most` of those behind `after`, by the log that they belong to.
+pub fn waiting(tx: &mut Tx<'_>, after: Option<i64>, most: usize) -> Result<BTreeMap<LogId, Vec<Waiting>>> {
     let sql = format!(
         "SELECT {ENTRY} FROM audit_pending p JOIN audit_entries e ON e.id = p.entry_id \
          WHERE p.entry_id > $1 ORDER BY p.entry_id LIMIT $2"
     );
-    let (mut found, mut count, mut last) = (BTreeMap::<_, Vec<_>>::new(), 0, i64::MIN);
+    let (mut found, mut count, mut last) = (BTreeMap::<_, Vec<_>>::new(), 0, after.unwrap_or(i64::MIN));
     while count < most {
         let rows = tx.query_map(&sql, &params![last, ROWS], |row| {
             let log = row.get::<Option<i64>>(ORGANIZATION)?.map_or(LogId::SITE, LogId);
