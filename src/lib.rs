@@ -27,6 +27,7 @@ pub mod plugins;
 pub mod privacy;
 pub mod projects;
 pub mod quotas;
+pub mod roles;
 pub mod runs;
 pub mod teams;
 

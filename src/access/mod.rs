@@ -195,6 +195,12 @@ impl<A: Action> Permit<A> {
         self.covers_place(Place::Org(org))
     }
 
+    /// Whether it counts anywhere in `org`, be it in one team.
+    pub fn reaches(&self, org: OrgId) -> bool {
+        let grants = &self.caller.grants;
+        self.covers(org) || grants.teams.iter().any(|(_, of, set)| *of == org && set.has(A::PERMISSION))
+    }
+
     /// # Errors
     /// `not_found` when the permit is not over `place`: what you may not see is not there.
     pub fn require_place(&self, place: Place, what: &str) -> Result<()> {

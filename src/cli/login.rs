@@ -181,7 +181,10 @@ pub async fn whoami(context: &Context) -> Result<()> {
     for role in &roles {
         let organizations = me["organizations"].as_array().map(Vec::as_slice).unwrap_or_default();
         let organization = organizations.iter().find(|one| one["id"] == role["organization_id"]);
-        let place = organization.map_or_else(|| "the whole site".to_owned(), |one| cell(one, "slug"));
+        let mut place = organization.map_or_else(|| "the whole site".to_owned(), |one| cell(one, "slug"));
+        if let Some(team) = role["team_id"].as_i64() {
+            place = format!("team {team} of {place}");
+        }
         context.out.line(&format!("role    {} over {place}", cell(role, "role")))?;
     }
     Ok(())

@@ -34,6 +34,15 @@ pub async fn organization_or_only(context: &Context, slug: Option<&str>) -> Resu
     }
 }
 
+/// The team of the organisation with this slug.
+pub async fn team(context: &Context, org: i64, slug: &str) -> Result<Value> {
+    let all = context.client.all(&format!("/api/organizations/{org}/teams")).await?;
+    match all.iter().find(|one| one["slug"] == slug) {
+        Some(found) => Ok(found.clone()),
+        None => Err(suggest::not_found("team", slug, &all, "slug")),
+    }
+}
+
 /// The account with this name, whatever its case.
 pub async fn user(context: &Context, username: &str) -> Result<Value> {
     let all = context.client.all("/api/users").await?;

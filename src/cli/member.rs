@@ -22,8 +22,8 @@ pub enum MemberCommand {
         org: String,
         /// The name they sign in with.
         username: String,
-        /// What they may do there.
-        #[arg(long, default_value = "developer", value_parser = ["org_admin", "team_admin", "developer", "viewer"])]
+        /// What they may do there: org_admin, team_admin, developer, viewer, or a role of the organisation's own.
+        #[arg(long, value_name = "CODE", default_value = "developer")]
         role: String,
     },
     /// Take somebody out of an organisation.

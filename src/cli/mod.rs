@@ -37,9 +37,11 @@ mod provider;
 mod quota;
 #[cfg(test)]
 mod reference;
+mod role;
 mod run;
 mod serve;
 mod sse;
+mod team;
 mod token;
 mod user;
 
@@ -208,6 +210,12 @@ pub enum Command {
     /// Invitations into organisations and teams.
     #[command(subcommand)]
     Invitation(invitation::InvitationCommand),
+    /// Teams of an organisation, and who is in them.
+    #[command(subcommand)]
+    Team(team::TeamCommand),
+    /// Roles, who holds them, and why somebody may do something.
+    #[command(subcommand)]
+    Role(role::RoleCommand),
     /// Your personal tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -326,6 +334,8 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::User(command) => user::run(&command, context).await,
         Command::Member(command) => member::run(&command, context).await,
         Command::Invitation(command) => invitation::run(&command, context).await,
+        Command::Team(command) => team::run(&command, context).await,
+        Command::Role(command) => role::run(&command, context).await,
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Notice(command) => notice::run(&command, context).await,

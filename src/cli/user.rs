@@ -9,9 +9,6 @@ use crate::cli::failure::Result;
 use crate::cli::output::{cell, clean};
 use crate::cli::{Context, ListArgs, deleted, input, lookup, privacy};
 
-/// The built-in roles; `admin` is super_admin.
-pub const ROLES: [&str; 6] = ["admin", "super_admin", "org_admin", "team_admin", "developer", "viewer"];
-
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// List the accounts you can see.
@@ -91,8 +88,9 @@ pub struct NewUser {
     /// Their e-mail address.
     #[arg(long, value_name = "ADDRESS")]
     email: String,
-    /// What they may do; `admin` means everything on the site.
-    #[arg(long, value_parser = ROLES)]
+    /// What they may do: org_admin, team_admin, developer, viewer, or a role of the organisation's own; `admin` means
+    /// everything on the site.
+    #[arg(long, value_name = "CODE")]
     role: Option<String>,
     /// The organisation they hold the role in.
     #[arg(long, value_name = "SLUG")]
@@ -196,9 +194,10 @@ async fn sessions(
 }
 
 fn roles(user: &Value) -> Vec<String> {
-    let show = |grant: &Value| match grant["organization_id"].as_i64() {
-        Some(org) => format!("{} of organisation {org}", cell(grant, "role")),
-        None => clean(grant["role"].as_str().unwrap_or("-")),
+    let show = |grant: &Value| match (grant["organization_id"].as_i64(), grant["team_id"].as_i64()) {
+        (_, Some(team)) => format!("{} of team {team}", cell(grant, "role")),
+        (Some(org), None) => format!("{} of organisation {org}", cell(grant, "role")),
+        (None, None) => clean(grant["role"].as_str().unwrap_or("-")),
     };
     user["roles"].as_array().map(|grants| grants.iter().map(show).collect()).unwrap_or_default()
 }

@@ -25,8 +25,10 @@ use crate::plugins::Plugins;
 use crate::privacy::Privacy;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
+use crate::roles::Roles;
 use crate::runs::Runs;
 use crate::runs::events::RunEvent;
+use crate::teams::Teams;
 use crate::web::Problem;
 
 #[derive(OpenApi)]
@@ -57,10 +59,13 @@ pub struct App {
 
 /// Every route with its description; nothing is served yet.
 fn rooms(app: &App) -> OpenApiRouter {
+    let (db, clock, accounts) = (&app.db, &app.clock, &app.accounts);
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(app.accounts.clone().routes(app.orgs.clone()))
         .merge(app.orgs.clone().routes())
         .merge(Invitations::new(app.accounts.clone()).routes())
+        .merge(Teams::new(db.clone(), clock.clone(), accounts.clone()).routes())
+        .merge(Roles::new(db.clone(), clock.clone(), accounts.clone()).routes())
         .merge(Notices::new(app.db.clone(), app.clock.clone()).routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())

@@ -53,6 +53,13 @@ struct Names {
     provider: i64,
     token: i64,
     user: i64,
+    /// Somebody else of ours.
+    mate: i64,
+    team: i64,
+    role: String,
+    assignment: i64,
+    /// A role held over the site.
+    site_assignment: i64,
     notice: i64,
     entry: i64,
     session: i64,
@@ -78,6 +85,11 @@ impl Names {
             provider: 900_000_005,
             token: 900_000_006,
             user: 900_000_007,
+            mate: 900_000_021,
+            team: 900_000_022,
+            role: "nowhere_at_all".to_owned(),
+            assignment: 900_000_023,
+            site_assignment: 900_000_024,
             notice: 900_000_008,
             entry: 900_000_009,
             session: 900_000_010,
@@ -89,24 +101,11 @@ impl Names {
     }
 
     fn words(&self) -> Vec<String> {
-        let Self {
-            slug,
-            username,
-            org,
-            project,
-            file,
-            run,
-            provider,
-            token,
-            user,
-            notice,
-            entry,
-            session,
-            invitation,
-            ..
-        } = self;
-        let ids = [org, project, file, run, provider, token, user, notice, entry, session, invitation];
-        [slug.clone(), username.clone()].into_iter().chain(ids.map(ToString::to_string)).collect()
+        let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
+        let Self { role, mate, team, assignment, site_assignment, invitation, .. } = self;
+        let ids = [org, project, file, run, provider, token, user, notice, entry, session, mate, team, assignment, invitation];
+        let words = [slug.clone(), username.clone(), role.clone(), site_assignment.to_string()];
+        words.into_iter().chain(ids.map(ToString::to_string)).collect()
     }
 }
 
@@ -154,6 +153,7 @@ impl Site {
         let root = app.person("root", "admin", None).await;
         let owner = app.person("nightingale-owner", "org_admin", Some(OURS)).await;
         let viewer = personal(&app, "nightingale-viewer", "viewer", OURS).await;
+        app.person("nightingale-mate", "developer", Some(OURS)).await;
         let stranger = personal(&app, "stranger", "org_admin", "elsewhere").await;
         plugins::bring(&app, "plugin-sdk/examples/security-scanner");
         made(&app, &root, "/api/plugins/install", &json!({"slug": "security-scanner"})).await;
@@ -172,7 +172,8 @@ impl Site {
         let project = json!({"name": OURS, "requirements": "A nightingale."});
         let project = made(&app, &owner, "/api/projects", &project).await;
         let users = app.call("GET", "/api/users", Some(&owner), None).await.body;
-        let user = find(&users, "username", "nightingale-viewer")["id"].as_i64().unwrap();
+        let found = |name: &str| find(&users, "username", name)["id"].as_i64().unwrap();
+        let user = found("nightingale-viewer");
         let names = Names {
             slug: OURS.to_owned(),
             username: "nightingale-viewer".to_owned(),
@@ -193,14 +194,37 @@ impl Site {
                 code_of(&invite(&app, &owner, org, "nightingale-owner@example.org").await),
                 code_of(&invite(&app, &owner, org, "new@example.net").await),
             ],
+            mate: found("nightingale-mate"),
+            team: 0,
+            role: "nightingale_qa".to_owned(),
+            assignment: 0,
+            site_assignment: 0,
         };
         let mut site = Self { app, root, owner, viewer, stranger, elsewhere, names, _models: models };
         site.names.file = site.file().await;
         site.names.run = site.run().await;
+        site.roles().await;
         let trail = format!("/api/audit?organization_id={org}&limit=1");
         site.names.entry = id(&site.app.call("GET", &trail, Some(&site.owner), None).await.body["items"][0]);
         site.until(&format!("/api/audit/{}/proof", site.names.entry), |proof| proof["leaf"].is_string()).await;
         site
+    }
+
+    /// A team with somebody in it, a role of our own that somebody holds, and one that is held over the site.
+    async fn roles(&mut self) {
+        let Names { org, mate, .. } = self.names;
+        let team = json!({"slug": OURS, "name": OURS});
+        let team = id(&made(&self.app, &self.owner, &format!("/api/organizations/{org}/teams"), &team).await);
+        let member = json!({"username": "nightingale-mate", "role": "viewer"});
+        made(&self.app, &self.owner, &format!("/api/teams/{team}/members"), &member).await;
+        let role = json!({"code": "nightingale_qa", "name": OURS, "permissions": ["project.read"]});
+        made(&self.app, &self.owner, &format!("/api/organizations/{org}/roles"), &role).await;
+        let held = json!({"user_id": mate, "role": "nightingale_qa"});
+        let address = format!("/api/organizations/{org}/role-assignments");
+        self.names.assignment = id(&made(&self.app, &self.owner, &address, &held).await);
+        let held = json!({"user_id": mate, "role": "viewer"});
+        self.names.site_assignment = id(&made(&self.app, &self.root, "/api/role-assignments", &held).await);
+        self.names.team = team;
     }
 
     /// A file with two versions, in which something was found.
@@ -243,6 +267,7 @@ impl Site {
         use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
+        let Names { mate, team, role, assignment, site_assignment, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -256,6 +281,7 @@ impl Site {
                 .replace("{resource}", "projects");
             let address = address.replace("{path}", "entries/000.p/1").replace("/consistency", "/consistency?from=1");
             let address = address.replace("{stage}", "requirement_analysis");
+            let address = address.replace("{code}", role).replace("{user_id}", &mate.to_string());
             Case::new(operation, whose, address)
         };
         let plugin = |operation: &'static str, whose: Whose| {
@@ -282,6 +308,8 @@ impl Site {
             plain("GET /api/notices", Own),
             plain("POST /api/notices/read", Own),
             of("POST /api/notices/{id}/read", Personal, notice),
+            plain("GET /api/permissions", Own),
+            plain("GET /api/roles", Own),
             plain("GET /api/plugins", Own),
             plugin("GET /api/plugins/{slug}", Own),
             plain("GET /api/organizations", List { viewer: true }),
@@ -319,6 +347,17 @@ impl Site {
             of("GET /api/organizations/{id}/logo", Read, org),
             of("GET /api/organizations/{id}/members", Read, org),
             of("GET /api/organizations/{id}/quotas", Read, org),
+            of("GET /api/organizations/{id}/teams", Read, org),
+            of("GET /api/organizations/{id}/roles", Read, org),
+            of("GET /api/organizations/{id}/roles/{code}", Read, org),
+            of("GET /api/organizations/{id}/role-assignments", Read, org),
+            case(
+                "GET /api/organizations/{id}/permissions/explain",
+                Read,
+                format!("/api/organizations/{org}/permissions/explain?permission=project.delete"),
+            ),
+            of("GET /api/teams/{id}", Read, team),
+            of("GET /api/teams/{id}/members", Read, team),
             of("GET /api/projects/{id}", Read, project),
             of("GET /api/projects/{id}/files", Read, project),
             of("GET /api/projects/{id}/findings", Read, project),
@@ -363,6 +402,41 @@ impl Site {
             of("DELETE /api/organizations/{id}/logo", Write, org),
             of("POST /api/organizations/{id}/members", Write, org).json(&member),
             of("POST /api/organizations/{id}/members", Draw, &elsewhere).json(&member),
+            of("POST /api/organizations/{id}/teams", Write, org).json(&json!({"slug": "more", "name": "More"})),
+            of("POST /api/organizations/{id}/teams", Draw, &elsewhere)
+                .json(&json!({"slug": "more", "name": "More", "owner": username})),
+            of("PUT /api/teams/{id}", Write, team).json(&json!({"description": "Changed."})),
+            of("POST /api/teams/{id}/members", Write, team).json(&json!({"username": username, "role": "member"})),
+            of("PUT /api/teams/{id}/members/{user_id}", Write, team).json(&json!({"role": "admin"})),
+            case("PUT /api/projects/{id}", Write, format!("/api/projects/{project}")).json(&json!({"team_id": team})),
+            case("PUT /api/projects/{id}", Write, format!("/api/projects/{project}")).json(&json!({"team_id": null})),
+            plain("POST /api/projects", Write).json(&json!({"name": "a team's", "team_id": team})),
+            of("POST /api/organizations/{id}/roles", Write, org)
+                .json(&json!({"code": "another", "name": "Another", "permissions": ["project.read"]})),
+            of("PUT /api/organizations/{id}/roles/{code}", Write, org).json(&json!({"description": "Changed."})),
+            of("POST /api/organizations/{id}/role-assignments", Write, org)
+                .json(&json!({"username": username, "role": "team_admin", "team_id": team})),
+            of("POST /api/organizations/{id}/role-assignments", Draw, &elsewhere)
+                .json(&json!({"username": username, "role": "viewer"})),
+            case(
+                "DELETE /api/organizations/{id}/role-assignments/{assignment_id}",
+                Draw,
+                format!("/api/organizations/{elsewhere}/role-assignments/{assignment}"),
+            ),
+            case(
+                "DELETE /api/organizations/{id}/role-assignments/{assignment_id}",
+                Write,
+                format!("/api/organizations/{org}/role-assignments/{assignment}"),
+            ),
+            of("DELETE /api/organizations/{id}/roles/{code}", Write, org),
+            of("DELETE /api/teams/{id}/members/{user_id}", Write, team),
+            plain("GET /api/role-assignments", Site),
+            plain("POST /api/role-assignments", Site).json(&json!({"user_id": mate, "role": "developer"})),
+            case(
+                "DELETE /api/role-assignments/{assignment_id}",
+                Site,
+                format!("/api/role-assignments/{site_assignment}"),
+            ),
             case(
                 "DELETE /api/organizations/{id}/members/{user_id}",
                 Draw,
@@ -395,6 +469,7 @@ impl Site {
                 .json(&json!({"current": password, "new": "a fourth bright morning"})),
             of("DELETE /api/files/{id}", Write, file),
             of("DELETE /api/projects/{id}", Write, project),
+            of("DELETE /api/teams/{id}", Write, team),
             of("DELETE /api/organizations/{id}", Write, org).json(&json!({"confirm": slug})),
             of("POST /api/organizations/{id}/restore", Site, org),
             of("POST /api/users/{id}/erase", Site, user).json(&json!({"username": username})),
@@ -411,11 +486,15 @@ impl Site {
 
     /// The owner's things as they are.
     async fn things(&self) -> Vec<Value> {
-        let Names { org, project, file, run, .. } = self.names;
+        let Names { org, project, file, run, team, .. } = self.names;
         let addresses = [
             format!("/api/organizations/{org}"),
             format!("/api/organizations/{org}/members"),
             format!("/api/organizations/{org}/quotas"),
+            format!("/api/organizations/{org}/teams"),
+            format!("/api/organizations/{org}/roles"),
+            format!("/api/organizations/{org}/role-assignments"),
+            format!("/api/teams/{team}/members"),
             "/api/users".to_owned(),
             "/api/tokens".to_owned(),
             "/api/llm/providers".to_owned(),
@@ -631,5 +710,10 @@ async fn by_those_who_may(site: &Site, case: &Case) {
         // A project is not deleted while a run of it goes on.
         let ended = site.app.call("POST", &format!("/api/runs/{}/cancel", reply.body["id"]), token, None).await;
         assert_eq!(ended.status, 200, "{}", ended.body);
+    }
+    if case.operation == "POST /api/projects" && reply.body["team_id"].is_i64() {
+        // A team is not deleted while it has projects.
+        let gone = site.app.call("DELETE", &format!("/api/projects/{}", id(&reply.body)), token, None).await;
+        assert_eq!(gone.status, 204, "{}", gone.body);
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{FoundRole, RoleGrant};
 use crate::access::policy::{self, TEAM_OWNER};
-use crate::access::{OrgId, PermissionSet, Place, Role, UserId};
+use crate::access::{OrgId, PermissionSet, Place, Role, TeamId, UserId};
 use crate::accounts::Accounts;
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -24,6 +24,9 @@ fn permissions(code: &str, kept: Option<&str>) -> PermissionSet {
     policy::built_in(code).unwrap_or_else(own)
 }
 
+const GRANT: &str = "SELECT g.role, g.organization_id, g.team_id, r.permissions";
+const FROM: &str = "FROM role_grants g LEFT JOIN roles r ON r.organization_id = g.organization_id AND r.code = g.role";
+
 fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
     let (role, kept): (String, Option<String>) = (row.get(0)?, row.get(3)?);
     let permissions = permissions(&role, kept.as_deref());
@@ -35,13 +38,7 @@ fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
 /// # Errors
 /// When the database fails.
 pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
-    let mut held = tx.query_map(
-        "SELECT g.role, g.organization_id, g.team_id, r.permissions FROM role_grants g \
-         LEFT JOIN roles r ON r.organization_id = g.organization_id AND r.code = g.role \
-         WHERE g.user_id = $1 ORDER BY g.id",
-        &params![user.0],
-        read,
-    )?;
+    let mut held = tx.query_map(&format!("{GRANT} {FROM} WHERE g.user_id = $1 ORDER BY g.id"), &params![user.0], read)?;
     let closed: Vec<OrgId> = tx.query_map(
         "SELECT DISTINCT g.organization_id FROM role_grants g JOIN organizations o ON o.id = g.organization_id \
          WHERE g.user_id = $1 AND (o.suspended_at IS NOT NULL OR o.deletion_due IS NOT NULL)",
@@ -155,14 +152,57 @@ pub fn replace(
     give(tx, accounts, now, user, role, place, by).map(drop)
 }
 
-/// Takes all roles held over exactly `place` away; how many there were. Who owns what is not asked.
-fn remove_at(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, place: Place) -> Result<u64> {
+/// Takes all roles held over exactly `place` away. Who owns what is not asked.
+fn remove_at(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, place: Place) -> Result<()> {
     accounts.forget_callers(tx);
-    Ok(tx.execute(
+    tx.execute(
         "DELETE FROM role_grants WHERE user_id = $1 AND organization_id IS NOT DISTINCT FROM $2 \
          AND team_id IS NOT DISTINCT FROM $3",
         &params![user.0, place.org().map(|org| org.0), place.team().map(|team| team.0)],
-    )?)
+    )?;
+    Ok(())
+}
+
+/// Takes a person out of a team.
+///
+/// # Errors
+/// `last_owner` when nobody else owns it.
+pub fn leave_team(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, org: OrgId, team: TeamId) -> Result<()> {
+    let place = Place::Team(org, team);
+    keep_owners(tx, user, |owned| owned == place)?;
+    remove_at(tx, accounts, user, place)
+}
+
+/// Takes one role away.
+///
+/// # Errors
+/// `last_owner` when it is the one that owns its place, and nobody else has it.
+pub fn take(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, user: UserId, grant: &RoleGrant) -> Result<()> {
+    let place = grant.place();
+    if owning(place) == grant.role {
+        keep_owners(tx, user, |owned| owned == place)?;
+    }
+    accounts.forget_callers(tx);
+    tx.execute("DELETE FROM role_grants WHERE id = $1", &params![id])?;
+    Ok(())
+}
+
+/// One role held, by its assignment's id, and by whom.
+///
+/// # Errors
+/// When the database fails.
+pub fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<(UserId, RoleGrant)>> {
+    let sql = format!("{GRANT}, g.user_id {FROM} WHERE g.id = $1");
+    Ok(tx.query_row(&sql, &params![id], |row| Ok((UserId(row.get(4)?), read(row)?)))?)
+}
+
+/// Whether a person holds any role in the organisation or one of its teams.
+///
+/// # Errors
+/// When the database fails.
+pub fn belongs(tx: &mut Tx<'_>, user: UserId, org: OrgId) -> Result<bool> {
+    let sql = "SELECT 1 FROM role_grants WHERE user_id = $1 AND organization_id = $2 LIMIT 1";
+    Ok(tx.query_row(sql, &params![user.0, org.0], |_| Ok(()))?.is_some())
 }
 
 /// Takes a person out of an organisation and all of its teams.
