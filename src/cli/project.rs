@@ -26,6 +26,9 @@ pub enum ProjectCommand {
         /// Of this organisation.
         #[arg(long, value_name = "SLUG")]
         org: Option<String>,
+        /// Of this team of it.
+        #[arg(long, value_name = "SLUG", requires = "org")]
+        team: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -45,17 +48,23 @@ pub enum ProjectCommand {
         /// The organisation it belongs to [default: your only one].
         #[arg(long, value_name = "SLUG")]
         org: Option<String>,
+        /// The team it belongs to [default: none].
+        #[arg(long, value_name = "SLUG", requires = "org")]
+        team: Option<String>,
     },
-    /// Change a project's name or what it shall do.
+    /// Change a project's name, what it shall do, or whose it is.
     Update {
         /// Its id or its name.
         project: ProjectRef,
         /// Its new name.
-        #[arg(long, required_unless_present = "requirements")]
+        #[arg(long, required_unless_present_any = ["requirements", "team"])]
         name: Option<String>,
         /// What it shall do from now on; `@FILE` reads a file, `-` reads stdin.
         #[arg(long, value_name = "TEXT")]
         requirements: Option<String>,
+        /// The team it goes to; an empty word: to no team.
+        #[arg(long, value_name = "SLUG")]
+        team: Option<String>,
     },
     /// Delete one and all that belongs to it.
     Delete {
@@ -81,12 +90,15 @@ pub enum ProjectCommand {
 pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
     let (client, out) = (&context.client, &context.out);
     match command {
-        ProjectCommand::List { org, list } => {
+        ProjectCommand::List { org, team, list } => {
             let org = match org {
-                Some(slug) => Some(lookup::organization_id(context, slug).await?.to_string()),
+                Some(slug) => Some(lookup::organization_id(context, slug).await?),
                 None => None,
             };
-            let page = client.list("/api/projects", &[("organization_id", org)], list.most()).await?;
+            let team = team_id(context, org, team.as_deref()).await?;
+            let query =
+                [("organization_id", org), ("team_id", team)].map(|(name, id)| (name, id.map(|id| id.to_string())));
+            let page = client.list("/api/projects", &query, list.most()).await?;
             out.list(&page, &COLUMNS, "There are no projects. Make one: resoftai run \"a shop for ..\" --follow")
         }
         ProjectCommand::Show { project } => {
@@ -95,13 +107,14 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
             let more = [("created by", "created_by"), ("created", "created_at"), ("latest run", "latest_run_id")];
             out.item(&project, &[&COLUMNS[..], &more, &[("requirements", "requirements")]].concat())
         }
-        ProjectCommand::Create { name, requirements, org } => {
+        ProjectCommand::Create { name, requirements, org, team } => {
             let organization = lookup::organization_or_only(context, org.as_deref()).await?;
-            let project = create(name, &input::text(requirements)?, organization, context).await?;
+            let team = team_id(context, organization, team.as_deref()).await?;
+            let project = create(name, &input::text(requirements)?, organization, team, context).await?;
             let sentence = format!("Created project {} ({}).", project["id"], cell(&project, "name"));
             out.done(&project, &sentence)
         }
-        ProjectCommand::Update { project, name, requirements } => {
+        ProjectCommand::Update { project, name, requirements, team } => {
             let id = lookup::project_id(context, project).await?;
             let mut body = Map::new();
             if let Some(name) = name {
@@ -109,6 +122,11 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
             }
             if let Some(requirements) = requirements {
                 body.insert("requirements".to_owned(), json!(input::text(requirements)?));
+            }
+            if let Some(slug) = team {
+                let org = client.get(&format!("/api/projects/{id}")).await?["organization_id"].as_i64();
+                let slug = Some(slug.as_str()).filter(|slug| !slug.is_empty());
+                body.insert("team_id".to_owned(), json!(team_id(context, org, slug).await?));
             }
             let changed = client.put(&format!("/api/projects/{id}"), &Value::Object(body)).await?;
             out.done(&changed, &format!("Changed project {id} ({}).", cell(&changed, "name")))
@@ -129,12 +147,26 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
 }
 
 /// Creates a project; without an organisation the server takes the caller's only one.
-pub async fn create(name: &str, requirements: &str, organization: Option<i64>, context: &Context) -> Result<Value> {
-    let mut body = json!({"name": name, "requirements": requirements});
+pub async fn create(
+    name: &str,
+    requirements: &str,
+    organization: Option<i64>,
+    team: Option<i64>,
+    context: &Context,
+) -> Result<Value> {
+    let mut body = json!({"name": name, "requirements": requirements, "team_id": team});
     if let Some(id) = organization {
         body["organization_id"] = json!(id);
     }
     context.client.post("/api/projects", &body).await
+}
+
+/// The id of the team with this slug, if one is named.
+async fn team_id(context: &Context, org: Option<i64>, slug: Option<&str>) -> Result<Option<i64>> {
+    match (org, slug) {
+        (Some(org), Some(slug)) => lookup::id(&lookup::team(context, org, slug).await?).map(Some),
+        _ => Ok(None),
+    }
 }
 
 async fn fetch(id: i64, output: &Path, format: Option<&str>, context: &Context) -> Result<()> {

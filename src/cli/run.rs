@@ -94,7 +94,7 @@ pub async fn start(args: &RunArgs, context: &Context) -> Result<()> {
         (None, Some(requirement)) => {
             let organization = lookup::organization_or_only(context, args.org.as_deref()).await?;
             let name = args.name.clone().unwrap_or_else(|| title(requirement));
-            let project = project::create(&name, requirement, organization, context).await?;
+            let project = project::create(&name, requirement, organization, None, context).await?;
             context.out.note(&format!("Created project {} ({}).", project["id"], cell(&project, "name")))?;
             (lookup::id(&project)?, true)
         }

@@ -58,9 +58,8 @@ async fn two_organisations_have_a_role_of_the_same_code_and_each_its_own() {
     let refused = app.call("DELETE", &own, Some(&acme_boss), None).await;
     assert_eq!(status(&refused), (409, "role_held"));
     assert!(refused.body["detail"].as_str().unwrap().starts_with("1 person holds"), "{}", refused.body);
-    let held =
-        app.call("GET", &format!("/api/organizations/{acme}/role-assignments?role=qa_engineer"), Some(&ada), None);
-    let held = held.await.body["items"].clone();
+    let path = format!("/api/organizations/{acme}/role-assignments?role=qa_engineer");
+    let held = app.call("GET", &path, Some(&ada), None).await.body["items"].clone();
     assert_eq!((held.as_array().unwrap().len(), &held[0]["granted_by"]["name"]), (1, &json!("acme-boss")), "{held}");
     let one = format!("/api/organizations/{acme}/role-assignments/{}", held[0]["id"]);
     assert_eq!(app.call("DELETE", &one, Some(&other_boss), None).await.status, 404);
@@ -214,8 +213,8 @@ async fn two_administrators_who_demote_each_other_leave_one() {
         let (a, b) = tokio::join!(demote(&first, &other), demote(&second, &one));
         let won = [&a, &b].iter().filter(|reply| reply.status == 201).count();
         assert_eq!(won, 1, "{} {}", a.body, b.body);
-        let held =
-            app.call("GET", &format!("/api/organizations/{id}/role-assignments?role=org_admin"), Some(&root), None);
+        let path = format!("/api/organizations/{id}/role-assignments?role=org_admin");
+        let held = app.call("GET", &path, Some(&root), None);
         assert_eq!(held.await.body["items"].as_array().unwrap().len(), 1);
     }
     // The same over the site: whoever is left cannot go, and the one who lost may try in vain.
@@ -317,4 +316,143 @@ async fn roles_are_handled_from_a_shell() {
     assert_eq!(codes, ["org_admin", "team_admin", "developer", "viewer"]);
     let all = String::from_utf8(app.cli(&["role", "permissions"], "").stdout).unwrap();
     assert!(all.contains("project.execute") && all.contains("Start runs"), "{all}");
+}
+
+/// What is known of the site without asking it: who holds what where, and what the roles allow.
+struct Model {
+    roles: std::collections::BTreeMap<String, Vec<String>>,
+    /// Person, role, organisation, team.
+    held: Vec<(usize, String, Option<i64>, Option<i64>)>,
+}
+
+/// In the words of docs/roles.md.
+const LIFTED: [&str; 3] = ["organization.read", "model.use", "plugin.read"];
+
+impl Model {
+    fn may(&self, person: usize, permission: &str, org: i64, team: Option<i64>) -> bool {
+        self.held.iter().any(|(who, role, at, within)| {
+            let counts = match (at, within) {
+                (None, _) => true,
+                (Some(at), None) => *at == org,
+                (Some(at), within) => *at == org && (*within == team || LIFTED.contains(&permission)),
+            };
+            *who == person && counts && self.roles[role].iter().any(|held| held == permission)
+        })
+    }
+}
+
+/// The same numbers in every run (Numerical Recipes' generator).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % most
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+#[tokio::test]
+async fn random_sequences_of_grants_never_give_more_than_the_policy_says() {
+    let app = App::start();
+    let root = app.person("root", "admin", None).await;
+    let orgs = [app.org("acme"), app.org("other")];
+    let mut people = Vec::new();
+    for name in ["ada", "bob", "cyd"] {
+        people.push((name, app.person(name, "viewer", Some("acme")).await));
+    }
+    let mut places = vec![(orgs[0], None), (orgs[1], None)];
+    for (org, slug) in [(orgs[0], "one"), (orgs[0], "two"), (orgs[1], "three")] {
+        let path = format!("/api/organizations/{org}/teams");
+        let team = post(&app, &root, &path, json!({"slug": slug, "name": slug})).await;
+        places.push((org, team.body["id"].as_i64()));
+    }
+    let mut projects = Vec::new();
+    for (org, team) in &places {
+        let body = json!({"name": "P", "organization_id": org, "team_id": team});
+        projects.push(post(&app, &root, "/api/projects", body).await.body["id"].clone());
+    }
+    for org in orgs {
+        let made = post(&app, &root, &format!("/api/organizations/{org}/roles"), role("mix", &["project.read"])).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let table = app.call("GET", "/api/roles", Some(&root), None).await.body;
+    let table = table["items"].as_array().unwrap().iter();
+    let roles = table.map(|role| (role["code"].as_str().unwrap().to_owned(), texts(&role["permissions"])));
+    let held = (0..people.len()).map(|who| (who, "viewer".to_owned(), Some(orgs[0]), None)).collect();
+    let mut model = Model { roles: roles.collect(), held };
+    model.roles.insert("mix".to_owned(), vec!["project.read".to_owned()]);
+    let all: Vec<String> = model.roles["super_admin"].clone();
+    let mut dice = Dice(20_261_126);
+    for step in 0..60 {
+        let (org, team) = dice.one(&places);
+        let (who, code) =
+            (dice.below(people.len()), dice.one(&["org_admin", "team_admin", "developer", "viewer", "mix"]));
+        // Half of it is tried by somebody who may or may not.
+        let actor = dice.below(2 * people.len());
+        let token = people.get(actor).map_or(&root, |(_, token)| token);
+        let path = format!("/api/organizations/{org}/role-assignments");
+        let (grant, reply) = if dice.below(4) == 0 {
+            let wanted: Vec<&str> = (0..3).map(|_| all[dice.below(all.len())].as_str()).collect();
+            let mut kept = all.clone();
+            kept.retain(|code| wanted.contains(&code.as_str()));
+            let mut reply = Vec::new();
+            for org in orgs {
+                let path = format!("/api/organizations/{org}/roles/mix");
+                let body = json!({"permissions": wanted});
+                reply.push(app.call("PUT", &path, Some(&root), Some(body)).await.status);
+            }
+            assert_eq!(reply, [200, 200]);
+            model.roles.insert("mix".to_owned(), kept);
+            (None, None)
+        } else if dice.below(3) == 0 {
+            let all = app.call("GET", &format!("{path}?limit=100"), Some(&root), None).await.body["items"].clone();
+            let Some(one) = all.as_array().unwrap().iter().find(|one| one["username"] == people[who].0) else {
+                continue;
+            };
+            let gone = app.call("DELETE", &format!("{path}/{}", one["id"]), Some(token), None).await;
+            let grant = (who, one["role"].as_str().unwrap().to_owned(), Some(org), one["team_id"].as_i64());
+            (Some((grant, false)), Some(gone))
+        } else {
+            let body = json!({"username": people[who].0, "role": code, "team_id": team});
+            let given = post(&app, token, &path, body).await;
+            (Some(((who, code.to_owned(), Some(org), team), true)), Some(given))
+        };
+        if let (Some((grant, more)), Some(reply)) = (grant, reply)
+            && reply.status < 300
+        {
+            let (_, role, _, team) = &grant;
+            if actor < people.len() {
+                let needed = model.roles[role].iter().map(String::as_str).chain(["user.manage"]);
+                for permission in needed {
+                    assert!(
+                        model.may(actor, permission, org, *team),
+                        "step {step}: {actor} lacks {permission}: {grant:?}"
+                    );
+                }
+            }
+            model.held.retain(|held| *held != grant);
+            model.held.extend(more.then_some(grant));
+        }
+        for (at, (name, token)) in people.iter().enumerate() {
+            let me = app.call("GET", "/api/auth/me", Some(token), None).await.body;
+            for org in orgs {
+                let mine = me["organizations"].as_array().unwrap().iter().find(|one| one["id"] == org);
+                let told = mine.map_or(Vec::new(), |one| texts(&one["permissions"]));
+                let mut wanted = all.clone();
+                wanted.retain(|permission| model.may(at, permission, org, None));
+                assert_eq!(told, wanted, "step {step}: {name} in {org}");
+            }
+            let ((org, team), project) = (places[step % places.len()], &projects[step % places.len()]);
+            let read = app.call("GET", &format!("/api/projects/{project}"), Some(token), None).await.status;
+            assert_eq!(read == 200, model.may(at, "project.read", org, team), "step {step}: {name} at {org} {team:?}");
+        }
+    }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }

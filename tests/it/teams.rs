@@ -278,6 +278,10 @@ async fn teams_are_handled_from_a_shell() {
     assert_eq!((&shown["settings"]["language"], shown["members"].as_array().unwrap().len()), (&json!("rust"), 2));
     let text = String::from_utf8(app.cli(&["team", "show", "acme", "backend"], "").stdout).unwrap();
     assert!(text.contains("bob@example.org") && text.contains("owner"), "{text}");
+    let project = ["project", "create", "--name", "P", "--org", "acme", "--team", "backend"];
+    assert_eq!(app.cli_json(&project, "")["team_id"], team["id"]);
+    assert_eq!(app.cli_json(&["project", "update", "P", "--team", ""], "")["team_id"], Value::Null);
+    assert_eq!(app.cli_json(&["project", "list", "--org", "acme", "--team", "backend"], "")["items"], json!([]));
     assert_eq!(app.cli(&["team", "remove", "acme", "backend", "ada"], "").status.code(), Some(5));
     app.cli_json(&["team", "remove", "acme", "backend", "bob"], "");
     assert_eq!(app.cli_json(&["team", "list", "acme"], "")["items"].as_array().unwrap().len(), 2);
