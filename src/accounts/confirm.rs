@@ -2,7 +2,7 @@
 //!
 //! Invariant: it is counted and slowed down like a sign-in, so that a session is no way to try passwords faster.
 
-use super::{Accounts, User, event, store};
+use super::{Accounts, User, event, store, throttle};
 use crate::access::{Caller, UserId};
 use crate::audit::{self, AuditAction};
 use crate::base::error::{Error, Result};
@@ -25,20 +25,27 @@ impl Accounts {
     /// `no_account`; `password_wrong`, which is audited; `login_throttled`; `sign_in_busy`.
     pub(crate) async fn confirm(&self, caller: &Caller, password: String, field: &'static str) -> Result<User> {
         let id = person(caller)?;
-        let found = self.db.read(move |tx| Ok((store::user(tx, id)?, store::password_hash(tx, id)?))).await?;
-        let (Some(user), Some(hash)) = found else { return Err(Error::not_found("user")) };
+        let user = self.db.read(move |tx| store::user(tx, id)).await?.ok_or_else(|| Error::not_found("user"))?;
         let now = self.clock.now();
-        let address = caller.origin.ip_address.as_deref().unwrap_or("local");
-        let attempt = self.throttle.attempt(now, &store::key(&user.username), address)?;
-        if self.verify(password, Some(hash)).await? {
-            attempt.succeeded();
+        let name = store::key(&user.username);
+        let attempt = self.throttle.attempt(&name, caller.origin.ip_address.as_deref());
+        let keys = attempt.keys();
+        let read =
+            self.db.read(move |tx| Ok((throttle::store::counts(tx, &keys, now)?, store::password_hash(tx, id)?)));
+        let (counts, hash) = read.await?;
+        attempt.check(counts, now)?;
+        if self.verify(password, hash).await? {
+            self.db.write(move |tx| throttle::store::forget(tx, &name)).await?;
             return Ok(user);
         }
-        attempt.failed();
-        let caller = caller.clone();
+        let (caller, keys) = (caller.clone(), attempt.keys());
         let told = format!("{} gave a wrong password for a change of their own account", user.username);
         let event = event(AuditAction::Update, &user, told).failed();
-        self.db.write(move |tx| audit::record(tx, now, &caller, &event)).await?;
+        let write = self.db.write(move |tx| {
+            throttle::store::fail(tx, &keys, now)?;
+            audit::record(tx, now, &caller, &event)
+        });
+        write.await?;
         Err(Error::forbidden("password_wrong", "The password is wrong. Nothing was changed.").field(field))
     }
 }

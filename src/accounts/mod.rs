@@ -35,6 +35,15 @@ const HASHERS: usize = 2;
 /// How many more may wait for their turn; the last of them waits a second or two.
 const WAITING: usize = 64;
 
+/// The job that follows an account that was switched off; the rooms above end what its owner has at work.
+pub const DEACTIVATED: &str = "accounts.deactivated";
+
+/// What that job says.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Deactivated {
+    pub user: i64,
+}
+
 /// The room of accounts.
 #[derive(Clone)]
 pub struct Accounts {

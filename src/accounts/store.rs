@@ -47,17 +47,39 @@ pub fn insert(tx: &mut Tx<'_>, _: &Permit<UserManage>, now: Time, new: &NewUser)
             now
         ],
     )
-    .map_err(|cause| match cause {
+    .map_err(|cause| taken(cause, &new.username, &new.email))?;
+    Ok(UserId(id))
+}
+
+fn taken(cause: DbError, username: &str, email: &str) -> Error {
+    match cause {
         DbError::Unique(name) if name == "uq_users_username_key" => {
-            let message = format!("There is already a user named {}.", new.username);
-            Error::conflict("username_taken", message).field("username")
+            Error::conflict("username_taken", format!("There is already a user named {username}.")).field("username")
         }
         DbError::Unique(name) if name == "uq_users_email_key" => {
-            Error::conflict("email_taken", format!("{} belongs to another user.", new.email)).field("email")
+            Error::conflict("email_taken", format!("{email} belongs to another user.")).field("email")
         }
         other => other.into(),
-    })?;
-    Ok(UserId(id))
+    }
+}
+
+/// # Errors
+/// `email_taken`.
+pub fn set_email(tx: &mut Tx<'_>, accounts: &Accounts, id: UserId, email: &str) -> Result<()> {
+    accounts.forget_callers(tx);
+    let sql = "UPDATE users SET email = $2, email_key = $3 WHERE id = $1";
+    tx.execute(sql, &params![id.0, email, key(email)]).map_err(|cause| taken(cause, "", email))?;
+    Ok(())
+}
+
+/// Switches an account on or off; what follows from it is the caller's business.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_active(tx: &mut Tx<'_>, accounts: &Accounts, id: UserId, active: bool) -> Result<()> {
+    accounts.forget_callers(tx);
+    tx.execute("UPDATE users SET is_active = $2 WHERE id = $1", &params![id.0, active])?;
+    Ok(())
 }
 
 const USER: &str = "SELECT id, username, email, is_active, created_at FROM users";
@@ -282,4 +304,13 @@ pub fn members(
         members.extend(user.map(|user| super::routes::Member::new(&user, org)));
     }
     Ok(members)
+}
+
+/// Deletes all of a person's tokens; how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub fn delete_all_personal(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId) -> Result<u64> {
+    accounts.forget_callers(tx);
+    Ok(tx.execute("DELETE FROM personal_tokens WHERE user_id = $1", &params![user.0])?)
 }

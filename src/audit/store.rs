@@ -9,7 +9,7 @@ use crate::access::{Actor, ActorKind, Origin, Scope, UserId};
 use crate::base::clock::Time;
 use crate::base::crypto::Key;
 use crate::base::error::Result;
-use crate::db::{DbError, Row, Tx, Val, params};
+use crate::db::{DbError, Row, Tx, params};
 
 pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: &Event) -> Result<()> {
     let id = tx.next_id()?;

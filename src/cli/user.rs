@@ -45,6 +45,37 @@ pub enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Show an account, and how it stands.
+    Show {
+        /// The name they sign in with.
+        username: String,
+    },
+    /// Change the address of an account.
+    Update {
+        /// The name they sign in with.
+        username: String,
+        /// Their new e-mail address.
+        #[arg(long, value_name = "ADDRESS")]
+        email: String,
+    },
+    /// Switch an account off. Its sessions and tokens are gone, its runs are stopped.
+    Deactivate {
+        /// The name they sign in with.
+        username: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Switch an account on again.
+    Reactivate {
+        /// The name they sign in with.
+        username: String,
+    },
+    /// Forgive the failed sign-ins of an account, so that its owner need not wait.
+    Unlock {
+        /// The name they sign in with.
+        username: String,
+    },
     /// Make a one-time code with which somebody sets a new password themselves. It is shown once.
     ResetPassword {
         /// The name they sign in with.
@@ -116,6 +147,30 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
             context.client.put(&format!("/api/users/{}/password", user["id"]), &json!({"password": password})).await?;
             context.out.done(&user, &format!("{username} has a new password; their sessions ended."))
         }
+        UserCommand::Show { username } => show(context, username).await,
+        UserCommand::Update { username, email } => {
+            let path = format!("/api/users/{}", lookup::user(context, username).await?["id"]);
+            let user = context.client.put(&path, &json!({"email": email})).await?;
+            context.out.done(&user, &format!("{username} has the address {}.", cell(&user, "email")))
+        }
+        UserCommand::Deactivate { username, yes } => {
+            let path = format!("/api/users/{}/deactivate", lookup::user(context, username).await?["id"]);
+            input::confirm(&format!("Switch {username} off? Their tokens are deleted and their runs canceled."), *yes)?;
+            let user = context.client.act(&path).await?;
+            context
+                .out
+                .done(&user, &format!("{username} is switched off: sessions and tokens are gone, runs are stopped."))
+        }
+        UserCommand::Reactivate { username } => {
+            let path = format!("/api/users/{}/reactivate", lookup::user(context, username).await?["id"]);
+            let user = context.client.act(&path).await?;
+            context.out.done(&user, &format!("{username} is switched on again and can sign in."))
+        }
+        UserCommand::Unlock { username } => {
+            let user = lookup::user(context, username).await?;
+            context.client.act(&format!("/api/users/{}/unlock", user["id"])).await?;
+            context.out.done(&user, &format!("{username} can sign in without waiting."))
+        }
         UserCommand::ResetPassword { username, expires_in_hours } => {
             let user = lookup::user(context, username).await?;
             let path = format!("/api/users/{}/password-reset", user["id"]);
@@ -160,6 +215,27 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
             context.out.list(&page, &columns, "There are no accounts you can see.")
         }
     }
+}
+
+async fn show(context: &Context, username: &str) -> Result<()> {
+    let path = format!("/api/users/{}", lookup::user(context, username).await?["id"]);
+    let mut account = context.client.get(&path).await?;
+    if !context.out.is_json() {
+        account["roles"] = json!(roles(&account));
+    }
+    let fields = [
+        ("id", "id"),
+        ("username", "username"),
+        ("e-mail", "email"),
+        ("active", "is_active"),
+        ("roles", "roles"),
+        ("sessions", "sessions"),
+        ("tokens", "tokens"),
+        ("failed sign-ins", "failed_sign_ins"),
+        ("locked until", "locked_until"),
+        ("created", "created_at"),
+    ];
+    context.out.item(&account, &fields)
 }
 
 async fn sessions(

@@ -337,6 +337,11 @@ pub static TABLES: &[Table] = &[
         "Somebody who was erased, by number",
         &[about("person_id", Class::Number, &ERASURE), plain("account_created_at erased_at")],
     ),
+    nobody(
+        "sign_in_failures",
+        "Failed sign-ins of a name or address, under its digest, for minutes",
+        &[plain("key_hash failures until_at forgiven_at")],
+    ),
     nobody("ids", "The counter that numbers come from", &[plain("last")]),
     nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),
     Table {

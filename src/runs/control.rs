@@ -11,6 +11,7 @@ use super::workflow::Step;
 use super::{Record, Run, RunStatus, Runs, Stage, StageStatus, step};
 use crate::access::actions::RunExecute;
 use crate::access::{Caller, OrgId, Permit, UserId};
+use crate::accounts::Deactivated;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -143,6 +144,20 @@ impl Runs {
             finish(tx, hub, record)?;
         }
         Ok(runs.len())
+    }
+
+    /// Cancels what somebody has at work whose account was switched off: nobody may go on with it in that person's name.
+    ///
+    /// # Errors
+    /// When the database fails; the job is then done again.
+    pub(super) async fn stop_all_of(self, job: Job) -> Result<()> {
+        let Deactivated { user } = job.parse()?;
+        let db = self.inner.rooms.db.clone();
+        db.write(move |tx| {
+            self.cancel_of(tx, UserId(user))?;
+            jobs::finish(tx, job.id)
+        })
+        .await
     }
 }
 

@@ -31,7 +31,7 @@ use utoipa::ToSchema;
 pub use workflow::{AgentRole, Stage};
 
 use crate::access::{Origin, Place};
-use crate::accounts::Accounts;
+use crate::accounts::{self, Accounts};
 use crate::base::clock::{Clock, Time};
 use crate::base::error::Error;
 use crate::base::tasks::Tasks;
@@ -277,6 +277,8 @@ impl Runs {
         jobs.on_dead(step::KIND, move |job, error| runs.clone().give_up(job, error));
         let runs = self.clone();
         jobs.handle(orgs::lifecycle::STOP, 1, move |job| runs.clone().stop(job));
+        let runs = self.clone();
+        jobs.handle(accounts::DEACTIVATED, 1, move |job| runs.clone().stop_all_of(job));
     }
 }
 

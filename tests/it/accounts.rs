@@ -1,8 +1,9 @@
-//! Accounts: passwords and their rules, sessions, and what ends them.
+//! Accounts: passwords and their rules, sessions, lock-out, and the end of an account.
 
 use serde_json::{Value, json};
 
 use crate::app::{App, PASSWORD, Reply};
+use crate::model_server::{Answer, ModelServer};
 
 const FRESH: &str = "a fourth bright morning";
 
@@ -215,4 +216,127 @@ async fn a_code_ends_with_its_time_and_with_another_password() {
     let good = redeem(&code());
     assert!(good.status.success(), "{good:?}");
     assert_eq!(sign_in(&app, "ada", FRESH).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_locked_name_stays_so_over_a_restart_and_is_forgiven_from_above() {
+    let mut app = App::start();
+    app.org("acme");
+    app.person("boss", "org_admin", Some("acme")).await;
+    app.person("ada", "developer", Some("acme")).await;
+    for name in ["ada", "nobody"] {
+        for _ in 0..6 {
+            assert_eq!(sign_in(&app, name, "wrong but quite long").await.status, 401);
+        }
+    }
+    app.crash_and_restart();
+    let (known, unknown) = (sign_in(&app, "ADA", PASSWORD).await, sign_in(&app, "nobody", PASSWORD).await);
+    assert_eq!((refusal(&known).1, refusal(&unknown).1), ("login_throttled", "login_throttled"), "{}", known.body);
+
+    let boss = token(&app, "boss", PASSWORD).await;
+    let path = format!("/api/users/{}", id_of(&app, "ada"));
+    let account = app.call("GET", &path, Some(&boss), None).await.body;
+    assert_eq!((&account["username"], &account["failed_sign_ins"]), (&json!("ada"), &json!(6)));
+    assert!(account["locked_until"].is_string(), "{account}");
+    assert_eq!(app.call("POST", &format!("{path}/unlock"), Some(&boss), None).await.status, 204);
+    assert_eq!(sign_in(&app, "ada", PASSWORD).await.status, 200);
+    let account = app.cli_json(&["user", "show", "ada"], "");
+    assert_eq!((&account["failed_sign_ins"], &account["locked_until"]), (&json!(0), &Value::Null));
+    assert!(told(&app, "update").iter().any(|(text, _)| text == "Forgave the failed sign-ins of ada"));
+}
+
+#[tokio::test]
+async fn who_is_switched_off_does_nothing_from_the_next_request_on() {
+    let app = App::start();
+    app.org("acme");
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    let personal = app.call("POST", "/api/tokens", Some(&ada), Some(json!({"name": "ide"}))).await;
+    let personal = personal.body["secret"].as_str().unwrap();
+    let code = app.cli_json(&["user", "reset-password", "ada"], "");
+    let path = format!("/api/users/{}", id_of(&app, "ada"));
+    let me = async |token: &str| app.call("GET", "/api/auth/me", Some(token), None).await.status;
+    assert_eq!((me(&ada).await, me(personal).await), (200, 200));
+
+    assert_eq!(app.call("POST", &format!("{path}/deactivate"), Some(&ada), None).await.status, 403);
+    let off = app.call("POST", &format!("{path}/deactivate"), Some(&boss), None).await;
+    assert_eq!((off.status, &off.body["is_active"]), (200, &json!(false)), "{}", off.body);
+    assert_eq!((me(&ada).await, me(personal).await), (401, 401));
+    let (right, wrong) = (sign_in(&app, "ada", PASSWORD).await, sign_in(&app, "ada", "wrong but quite long").await);
+    assert_eq!(
+        (right.status, &right.body["detail"]),
+        (401, &wrong.body["detail"]),
+        "no word of it to who knows nothing"
+    );
+    let redeem = json!({"code": code["code"], "password": FRESH});
+    assert_eq!(app.call("POST", "/api/auth/reset", None, Some(redeem)).await.status, 400);
+    // Again is as good as once.
+    assert_eq!(app.call("POST", &format!("{path}/deactivate"), Some(&boss), None).await.status, 200);
+
+    let on = app.call("POST", &format!("{path}/reactivate"), Some(&boss), None).await;
+    assert_eq!((on.status, &on.body["is_active"]), (200, &json!(true)));
+    assert_eq!((me(&ada).await, me(personal).await), (401, 401), "nothing of it comes back");
+    assert_eq!(sign_in(&app, "ada", PASSWORD).await.status, 200);
+    let trail = told(&app, "update");
+    let count = |words: &str| trail.iter().filter(|(text, _)| text.contains(words)).count();
+    assert_eq!((count("Switched ada off; ended 1 sessions and 1 tokens"), count("Switched ada on again")), (1, 1));
+}
+
+#[tokio::test]
+async fn the_last_administrator_is_not_switched_off_also_when_two_try_at_once() {
+    let app = App::start();
+    let root = app.person("root", "admin", None).await;
+    let other = app.person("other", "admin", None).await;
+    let of = |name: &str| format!("/api/users/{}/deactivate", id_of(&app, name));
+    let (first, second) = (of("root"), of("other"));
+    let (one, two) =
+        tokio::join!(app.call("POST", &first, Some(&other), None), app.call("POST", &second, Some(&root), None));
+    let done = [one.status, two.status].iter().filter(|status| **status == 200).count();
+    assert_eq!(done, 1, "{} {}", one.body, two.body);
+    let active = app.cli_json(&["user", "list"], "");
+    assert_eq!(active["items"].as_array().unwrap().iter().filter(|user| user["is_active"] == true).count(), 1);
+    let left = if one.status == 200 { "other" } else { "root" };
+    let refused = app.cli(&["user", "deactivate", left, "--yes"], "");
+    assert_eq!(refused.status.code(), Some(5), "{}", String::from_utf8_lossy(&refused.stderr));
+}
+
+#[tokio::test]
+async fn the_runs_of_who_is_switched_off_are_stopped() {
+    let app = App::start();
+    let org = app.org("acme");
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    // A question that is never answered, so that the run goes on for as long as nobody stops it.
+    let models = ModelServer::start(|_| Answer::half("").and_silence());
+    let provider = json!({"name": "gpu", "base_url": models.url(), "organization_id": org});
+    assert_eq!(app.call("POST", "/api/llm/providers", Some(&boss), Some(provider)).await.status, 201);
+    let project =
+        app.call("POST", "/api/projects", Some(&ada), Some(json!({"name": "P", "requirements": "A shop."}))).await;
+    let path = format!("/api/projects/{}/runs", project.body["id"]);
+    let run = app.call("POST", &path, Some(&ada), Some(json!({}))).await;
+    assert_eq!(run.status, 201, "{}", run.body);
+    app.cli_json(&["user", "deactivate", "ada", "--yes"], "");
+    let mut status = Value::Null;
+    for _ in 0..200 {
+        let path = format!("/api/runs/{}", run.body["id"]);
+        status = app.call("GET", &path, Some(&boss), None).await.body["status"].clone();
+        if status == "canceled" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(status, "canceled");
+}
+
+#[tokio::test]
+async fn an_address_is_changed_from_above_and_belongs_to_one() {
+    let app = App::start();
+    let root = app.person("root", "admin", None).await;
+    app.person("ada", "admin", None).await;
+    let path = format!("/api/users/{}", id_of(&app, "ada"));
+    let change = async |email: &str| app.call("PUT", &path, Some(&root), Some(json!({"email": email}))).await;
+    assert_eq!(refusal(&change("no address").await), (400, "invalid_email", "email"));
+    assert_eq!(refusal(&change("ROOT@example.org").await), (409, "email_taken", "email"));
+    assert_eq!(change("ada@elsewhere.example").await.body["email"], "ada@elsewhere.example");
+    assert_eq!(app.cli_json(&["user", "show", "ada"], "")["email"], "ada@elsewhere.example");
 }

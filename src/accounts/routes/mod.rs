@@ -5,6 +5,7 @@ mod organizations;
 mod passwords;
 mod sessions;
 mod sign_in;
+mod standing;
 mod tokens;
 mod users;
 
@@ -26,6 +27,10 @@ impl Accounts {
             .routes(routes!(sign_in::logout))
             .routes(routes!(sign_in::me))
             .routes(routes!(users::list, users::create))
+            .routes(routes!(standing::get, standing::update))
+            .routes(routes!(standing::deactivate))
+            .routes(routes!(standing::reactivate))
+            .routes(routes!(standing::unlock))
             .routes(routes!(passwords::change))
             .routes(routes!(passwords::set))
             .routes(routes!(passwords::make_code))

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::COOKIE;
 use crate::access::{Actor, Origin, UserId};
+use crate::accounts::throttle::{self, Attempt};
 use crate::accounts::{Accounts, User, login_failed, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{SECOND, Time};
@@ -50,27 +51,23 @@ pub async fn login(
     Json(body): Json<LoginRequest>,
 ) -> Result<Response> {
     let now = accounts.clock.now();
-    let address = origin.ip_address.as_deref().unwrap_or("local");
-    let attempt = accounts.throttle.attempt(now, &store::key(&body.username), address)?;
-    let name = body.username.clone();
-    let found = accounts
-        .db
-        .read(move |tx| {
-            let Some(user) = store::user_by_name(tx, &name)? else { return Ok(None) };
-            let hash = store::password_hash(tx, UserId(user.id))?;
-            Ok(hash.map(|hash| (user, hash)))
-        })
-        .await?;
+    let name = body.username;
+    let attempt = accounts.throttle.attempt(&store::key(&name), origin.ip_address.as_deref());
+    let keys = attempt.keys();
+    let read = accounts.db.read(move |tx| {
+        let counts = throttle::store::counts(tx, &keys, now)?;
+        let Some(user) = store::user_by_name(tx, &name)? else { return Ok((counts, None)) };
+        let hash = store::password_hash(tx, UserId(user.id))?;
+        Ok((counts, hash.map(|hash| (user, hash))))
+    });
+    let (counts, found) = read.await?;
+    attempt.check(counts, now)?;
     let (user, hash) = found.unzip();
     let matches = accounts.verify(body.password, hash).await?;
     match user {
-        Some(user) if matches && user.is_active => {
-            attempt.succeeded();
-            open_session(&accounts, user, now, &origin, secure).await
-        }
+        Some(user) if matches && user.is_active => open_session(&accounts, user, now, &origin, secure).await,
         user => {
-            attempt.failed();
-            record_failure(&accounts, user, now, &origin).await?;
+            record_failure(&accounts, &attempt, user, now, &origin).await?;
             Err(login_failed())
         }
     }
@@ -90,6 +87,7 @@ async fn open_session(
         accounts
             .db
             .write(move |tx| {
+                throttle::store::forget(tx, &store::key(&user.username))?;
                 let session = store::insert_session(tx, UserId(user.id), now, expires, &origin)?;
                 let event = Event::new(AuditAction::Login, "user", format!("{} signed in", user.username));
                 let event = event.id(user.id).person(UserId(user.id));
@@ -105,8 +103,14 @@ async fn open_session(
 }
 
 /// A name nobody has may be a password typed into the wrong field, so the trail does not keep it.
-async fn record_failure(accounts: &Accounts, user: Option<User>, now: Time, origin: &Arc<Origin>) -> Result<()> {
-    let origin = origin.clone();
+async fn record_failure(
+    accounts: &Accounts,
+    attempt: &Attempt,
+    user: Option<User>,
+    now: Time,
+    origin: &Arc<Origin>,
+) -> Result<()> {
+    let (origin, keys) = (origin.clone(), attempt.keys());
     accounts
         .db
         .write(move |tx| {
@@ -115,6 +119,7 @@ async fn record_failure(accounts: &Accounts, user: Option<User>, now: Time, orig
             if let Some(user) = &user {
                 event = event.id(user.id).person(UserId(user.id));
             }
+            throttle::store::fail(tx, &keys, now)?;
             audit::record_as(tx, now, &Actor::anonymous(name), &origin, &event)
         })
         .await

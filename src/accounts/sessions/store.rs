@@ -32,6 +32,15 @@ pub fn list(tx: &mut Tx<'_>, user: UserId, current: Option<i64>, now: Time, page
     )?)
 }
 
+/// How many of a person's sessions count.
+///
+/// # Errors
+/// When the database fails.
+pub fn count(tx: &mut Tx<'_>, user: UserId, now: Time) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2";
+    Ok(tx.query_row(sql, &params![user.0, now], |row| row.get(0))?.unwrap_or(0))
+}
+
 /// # Errors
 /// When the database fails.
 pub fn touch(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<()> {
