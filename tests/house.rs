@@ -7,8 +7,30 @@ use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
 const FLOORS: [&str; 24] = [
-    "base", "config", "db", "kv", "blobs", "net", "access", "web", "audit", "jobs", "notices", "quotas", "orgs",
-    "accounts", "teams", "roles", "invitations", "llm", "plugins", "projects", "runs", "privacy", "server", "cli",
+    "base",
+    "config",
+    "db",
+    "kv",
+    "blobs",
+    "net",
+    "access",
+    "web",
+    "audit",
+    "jobs",
+    "notices",
+    "quotas",
+    "orgs",
+    "accounts",
+    "teams",
+    "roles",
+    "invitations",
+    "llm",
+    "plugins",
+    "projects",
+    "runs",
+    "privacy",
+    "server",
+    "cli",
 ];
 /// Past this a file holds more than one thing.
 const LONGEST: usize = 600;

@@ -103,7 +103,9 @@ impl Names {
     fn words(&self) -> Vec<String> {
         let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
         let Self { role, mate, team, assignment, site_assignment, invitation, .. } = self;
-        let ids = [org, project, file, run, provider, token, user, notice, entry, session, mate, team, assignment, invitation];
+        let ids = [
+            org, project, file, run, provider, token, user, notice, entry, session, mate, team, assignment, invitation,
+        ];
         let words = [slug.clone(), username.clone(), role.clone(), site_assignment.to_string()];
         words.into_iter().chain(ids.map(ToString::to_string)).collect()
     }

@@ -38,7 +38,8 @@ fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
 /// # Errors
 /// When the database fails.
 pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
-    let mut held = tx.query_map(&format!("{GRANT} {FROM} WHERE g.user_id = $1 ORDER BY g.id"), &params![user.0], read)?;
+    let mut held =
+        tx.query_map(&format!("{GRANT} {FROM} WHERE g.user_id = $1 ORDER BY g.id"), &params![user.0], read)?;
     let closed: Vec<OrgId> = tx.query_map(
         "SELECT DISTINCT g.organization_id FROM role_grants g JOIN organizations o ON o.id = g.organization_id \
          WHERE g.user_id = $1 AND (o.suspended_at IS NOT NULL OR o.deletion_due IS NOT NULL)",
