@@ -1,7 +1,7 @@
 // Which page an address names. Pure, so that every address has a test.
 
 const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings'] as const;
-const ORGANIZATION_TABS = ['overview', 'people', 'usage', 'audit', 'settings'] as const;
+const ORGANIZATION_TABS = ['overview', 'people', 'teams', 'roles', 'usage', 'audit', 'settings'] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number];
@@ -19,7 +19,7 @@ export type Route =
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
   | { page: 'organizations' }
-  | { page: 'organization'; id: number; tab: OrganizationTab }
+  | { page: 'organization'; id: number; tab: OrganizationTab; teamId: number | null }
   | { page: 'not-found' };
 
 const NOWHERE: Route = { page: 'not-found' };
@@ -61,8 +61,11 @@ function projectRoute(id: number, parts: string[]): Route {
 }
 
 function organizationRoute(id: number, parts: string[]): Route {
+  const base = { page: 'organization' as const, id, teamId: null };
+  const teamId = idOf(parts[1]);
+  if (parts.length === 2 && parts[0] === 'teams' && teamId !== null) return { ...base, tab: 'teams', teamId };
   const tab = tabOf(ORGANIZATION_TABS, parts);
-  return tab ? { page: 'organization', id, tab } : NOWHERE;
+  return tab ? { ...base, tab } : NOWHERE;
 }
 
 export function match(path: string): Route {

@@ -743,6 +743,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/permissions/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who can do something in an organisation, or in one of its teams, and by which role since when. */
+        get: operations["get_api_organizations_id_permissions_explain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/quotas": {
         parameters: {
             query?: never;
@@ -811,6 +828,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/role-assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who holds which role in an organisation and its teams, newest first. */
+        get: operations["get_api_organizations_id_role_assignments"];
+        put?: never;
+        /** Give a person of the organisation a role beside those they have, over the whole of it or in one team. */
+        post: operations["post_api_organizations_id_role_assignments"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/role-assignments/{assignment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take a single role from a person. */
+        delete: operations["delete_api_organizations_id_role_assignments_assignment_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The roles that can be given in an organisation: built-in ones, then its own; all of them at once. */
+        get: operations["get_api_organizations_id_roles"];
+        put?: never;
+        /** Make a role of the organisation's own, with permissions that you hold over the organisation yourself. */
+        post: operations["post_api_organizations_id_roles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/roles/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One role, built-in or of the organisation's own. */
+        get: operations["get_api_organizations_id_roles_code"];
+        /**
+         * Change a role; what is absent stays. Its holders have the new permissions on their next request. You must hold all that
+         *     it allowed and will allow.
+         */
+        put: operations["put_api_organizations_id_roles_code"];
+        post?: never;
+        /** Delete a role that nobody holds. */
+        delete: operations["delete_api_organizations_id_roles_code"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/settings": {
         parameters: {
             query?: never;
@@ -840,6 +932,41 @@ export interface paths {
         put?: never;
         /** Keep the people of an organisation out: at the next request nothing is theirs to do there, and its runs are stopped. */
         post: operations["post_api_organizations_id_suspend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/teams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The teams of an organisation, newest first; for who is in teams only, those teams. */
+        get: operations["get_api_organizations_id_teams"];
+        put?: never;
+        /** Make a team. Who makes it owns it, unless somebody else is named. */
+        post: operations["post_api_organizations_id_teams"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that can be allowed. */
+        get: operations["get_api_permissions"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1093,6 +1220,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/role-assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who holds which role over the whole site, newest first. */
+        get: operations["get_api_role_assignments"];
+        put?: never;
+        /** Give a person a built-in role over the whole site. */
+        post: operations["post_api_role_assignments"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/role-assignments/{assignment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take a role over the whole site from a person. The last super_admin keeps it. */
+        delete: operations["delete_api_role_assignments_assignment_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The built-in roles. */
+        get: operations["get_api_roles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{id}": {
         parameters: {
             query?: never;
@@ -1246,6 +1425,61 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/teams/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One team. */
+        get: operations["get_api_teams_id"];
+        /** Change a team; what is absent stays. */
+        put: operations["put_api_teams_id"];
+        post?: never;
+        /** Delete a team that has no projects; the roles held in it go with it. */
+        delete: operations["delete_api_teams_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/teams/{id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is in a team, newest first. */
+        get: operations["get_api_teams_id_members"];
+        put?: never;
+        /** Take a person of the organisation into a team, or give them another role in it. */
+        post: operations["post_api_teams_id_members"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/teams/{id}/members/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** The same by the person's id. */
+        put: operations["put_api_teams_id_members_user_id"];
+        post?: never;
+        /** Take a person out of a team. Everybody may leave, except the last owner. */
+        delete: operations["delete_api_teams_id_members_user_id"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1492,6 +1726,13 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Somebody who can do it. */
+        Able: {
+            because: components["schemas"]["Reason"][];
+            /** Format: int64 */
+            user_id: number;
+            username: string;
+        };
         Acceptance: {
             code: string;
             /** @description At least 16 characters, not easily guessed. */
@@ -1529,6 +1770,28 @@ export interface components {
          * @enum {string}
          */
         AgentRole: "project_manager" | "requirements_analyst" | "architect" | "uxui_designer" | "developer" | "test_engineer" | "quality_expert";
+        /** @description A role as it is held. */
+        Assignment: {
+            granted_at: components["schemas"]["Time"];
+            granted_by?: components["schemas"]["Giver"] | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description Null: over the whole site.
+             */
+            organization_id?: number | null;
+            /** @description The code of a built-in role, or of one of the organisation's own. */
+            role: string;
+            /**
+             * Format: int64
+             * @description Null: over the whole organisation.
+             */
+            team_id?: number | null;
+            /** Format: int64 */
+            user_id: number;
+            username: string;
+        };
         /**
          * @description The kinds of action of the specification, and `execute` for agents' work.
          * @enum {string}
@@ -1621,7 +1884,7 @@ export interface components {
          * @description What a column holds.
          * @enum {string}
          */
-        Class: "none" | "number" | "name" | "personal" | "mention" | "secret" | "work";
+        Class: "none" | "number" | "name" | "address" | "personal" | "mention" | "told" | "secret" | "work";
         Code: {
             code: string;
         };
@@ -1704,6 +1967,19 @@ export interface components {
             rows: number;
             table: string;
         };
+        /** @description The answer. */
+        Explanation: {
+            /** @description Who can, newest account first. Administrators of the site can as well; who may see them finds them here, too. */
+            items: components["schemas"]["Able"][];
+            next_cursor?: string | null;
+            /** Format: int64 */
+            organization_id: number;
+            permission: string;
+            /** @description The codes of the roles that allow it here. */
+            roles: string[];
+            /** Format: int64 */
+            team_id?: number | null;
+        };
         /**
          * @description What erasing a person does to a column.
          * @enum {string}
@@ -1756,6 +2032,12 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description The plugin's own word, such as `sql_injection`. */
             type: string;
+        };
+        /** @description Who gave a role. */
+        Giver: {
+            /** Format: int64 */
+            id: number;
+            name: string;
         };
         /** @description One callback as it is shown. */
         HookView: {
@@ -1847,6 +2129,32 @@ export interface components {
          * @enum {string}
          */
         Level: "info" | "warning" | "error";
+        /** @description One page of a list. */
+        List_Assignment: {
+            items: {
+                granted_at: components["schemas"]["Time"];
+                granted_by?: components["schemas"]["Giver"] | null;
+                /** Format: int64 */
+                id: number;
+                /**
+                 * Format: int64
+                 * @description Null: over the whole site.
+                 */
+                organization_id?: number | null;
+                /** @description The code of a built-in role, or of one of the organisation's own. */
+                role: string;
+                /**
+                 * Format: int64
+                 * @description Null: over the whole organisation.
+                 */
+                team_id?: number | null;
+                /** Format: int64 */
+                user_id: number;
+                username: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
         /** @description One page of a list. */
         List_AuditLog: {
             items: {
@@ -2001,6 +2309,18 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_PermissionInfo: {
+            items: {
+                /** @description `resource.action`. */
+                code: string;
+                description: string;
+                /** @description Whether a role held in one team allows it in the team's organisation too. */
+                lifted: boolean;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Plugin: {
             items: {
                 author: string;
@@ -2118,6 +2438,31 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_RoleInfo: {
+            items: {
+                /** @description Whether it is the program's, and cannot be changed. */
+                built_in: boolean;
+                code: string;
+                description: string;
+                /**
+                 * Format: int64
+                 * @description How many people hold it in the organisation or its teams; null where no organisation was asked about.
+                 */
+                holders?: number | null;
+                name: string;
+                /**
+                 * Format: int64
+                 * @description Null for a built-in one.
+                 */
+                organization_id?: number | null;
+                /** @description Codes of permissions, in the order of the catalogue. */
+                permissions: string[];
+                updated_at?: components["schemas"]["Time"] | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Run: {
             items: {
                 created_at: components["schemas"]["Time"];
@@ -2168,6 +2513,41 @@ export interface components {
                 last_seen_at?: components["schemas"]["Time"] | null;
                 /** @description What the browser or program called itself. */
                 user_agent?: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_Team: {
+            items: {
+                created_at: components["schemas"]["Time"];
+                description: string;
+                /** Format: int64 */
+                id: number;
+                /** @description Whether it is the one that everybody with a role over the whole organisation belongs to. */
+                is_default: boolean;
+                name: string;
+                /** Format: int64 */
+                organization_id: number;
+                /** @description What the team keeps for itself; at most 4096 bytes of JSON. */
+                settings: Record<string, never>;
+                /** @description Unique in the organisation, for commands. */
+                slug: string;
+                updated_at: components["schemas"]["Time"];
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_TeamMember: {
+            items: {
+                email: string;
+                role?: components["schemas"]["TeamRole"] | null;
+                /** @description The codes of all roles held in the team; in the default team, of those over the organisation. */
+                roles: string[];
+                /** Format: int64 */
+                user_id: number;
+                username: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -2262,6 +2642,19 @@ export interface components {
             /** @description While it is not `active`, its people's permissions in it do not count. */
             status: components["schemas"]["OrgStatus"];
         };
+        /** @description Who is given what. The person is named by `username` or `user_id`. */
+        NewAssignment: {
+            /** @description A built-in role, or one of the organisation's own. */
+            role: string;
+            /**
+             * Format: int64
+             * @description Hold it in this team only.
+             */
+            team_id?: number | null;
+            /** Format: int64 */
+            user_id?: number | null;
+            username?: string | null;
+        };
         NewFileRequest: {
             content: string;
             encoding?: components["schemas"]["Encoding"];
@@ -2339,6 +2732,15 @@ export interface components {
              */
             organization_id?: number | null;
         };
+        /** @description A role to be made. */
+        NewRole: {
+            /** @description a-z, 0-9 and underscores, from a letter on; unique in the organisation, for good. */
+            code: string;
+            description?: string;
+            name: string;
+            /** @description Codes of the catalogue. */
+            permissions: string[];
+        };
         NewRunRequest: {
             /**
              * Format: int64
@@ -2360,6 +2762,19 @@ export interface components {
         NewSettings: {
             /** @description All that is to be set from now on: a key that is absent is set no longer. */
             settings: Record<string, never>;
+        };
+        NewTeam: {
+            description?: string;
+            name: string;
+            /** @description The user name of who owns it; who makes it when absent. */
+            owner?: string | null;
+            settings?: Record<string, never>;
+            /** @description Lower-case letters, digits and single dashes; unique in the organisation. */
+            slug: string;
+        };
+        NewTeamMember: {
+            role: components["schemas"]["TeamRole"];
+            username: string;
         };
         NewToken: {
             /** @description The token itself. It is not kept and cannot be shown again. */
@@ -2470,6 +2885,14 @@ export interface components {
             current: string;
             /** @description At least 16 characters, not easily guessed, none of the last five. */
             new: string;
+        };
+        /** @description Something that can be allowed. */
+        PermissionInfo: {
+            /** @description `resource.action`. */
+            code: string;
+            description: string;
+            /** @description Whether a role held in one team allows it in the team's organisation too. */
+            lifted: boolean;
         };
         /** @description A plugin as it is shown. */
         Plugin: {
@@ -2650,6 +3073,22 @@ export interface components {
             /** @description `ready` or `not ready`. */
             status: string;
         };
+        /** @description A role that lets somebody do it. */
+        Reason: {
+            /**
+             * Format: int64
+             * @description The assignment's id.
+             */
+            assignment_id: number;
+            /** @description Since when. */
+            granted_at: components["schemas"]["Time"];
+            granted_by?: components["schemas"]["Giver"] | null;
+            role: string;
+            /** @description `site`, `organization` or `team`: where the role is held. */
+            scope: string;
+            /** Format: int64 */
+            team_id?: number | null;
+        };
         Resend: {
             /**
              * Format: int64
@@ -2683,6 +3122,12 @@ export interface components {
          * @enum {string}
          */
         Resource: "projects" | "llm_tokens";
+        /** @description What a change may set; absent stays. */
+        RoleChange: {
+            description?: string | null;
+            name?: string | null;
+            permissions?: string[] | null;
+        };
         /** @description A role held, and where. */
         RoleGrant: {
             /**
@@ -2697,6 +3142,27 @@ export interface components {
              * @description Null: over the whole organisation.
              */
             team_id?: number | null;
+        };
+        /** @description A role as it is shown. */
+        RoleInfo: {
+            /** @description Whether it is the program's, and cannot be changed. */
+            built_in: boolean;
+            code: string;
+            description: string;
+            /**
+             * Format: int64
+             * @description How many people hold it in the organisation or its teams; null where no organisation was asked about.
+             */
+            holders?: number | null;
+            name: string;
+            /**
+             * Format: int64
+             * @description Null for a built-in one.
+             */
+            organization_id?: number | null;
+            /** @description Codes of permissions, in the order of the catalogue. */
+            permissions: string[];
+            updated_at?: components["schemas"]["Time"] | null;
         };
         /** @description A run as it is shown. */
         Run: {
@@ -2903,6 +3369,48 @@ export interface components {
             /** @description Whether some model answers. */
             models_ready: boolean;
             version: string;
+        };
+        /** @description A team as it is shown. */
+        Team: {
+            created_at: components["schemas"]["Time"];
+            description: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Whether it is the one that everybody with a role over the whole organisation belongs to. */
+            is_default: boolean;
+            name: string;
+            /** Format: int64 */
+            organization_id: number;
+            /** @description What the team keeps for itself; at most 4096 bytes of JSON. */
+            settings: Record<string, never>;
+            /** @description Unique in the organisation, for commands. */
+            slug: string;
+            updated_at: components["schemas"]["Time"];
+        };
+        /** @description What a change may set; absent stays. */
+        TeamChange: {
+            description?: string | null;
+            name?: string | null;
+            settings?: Record<string, never> | null;
+            slug?: string | null;
+        };
+        /** @description A person's place in a team. */
+        TeamMember: {
+            email: string;
+            role?: components["schemas"]["TeamRole"] | null;
+            /** @description The codes of all roles held in the team; in the default team, of those over the organisation. */
+            roles: string[];
+            /** Format: int64 */
+            user_id: number;
+            username: string;
+        };
+        /**
+         * @description What somebody is in a team. An owner may do what an admin may, and decides who owns the team.
+         * @enum {string}
+         */
+        TeamRole: "owner" | "admin" | "member" | "viewer";
+        TeamRoleRequest: {
+            role: components["schemas"]["TeamRole"];
         };
         /** Format: date-time */
         Time: string;
@@ -4232,6 +4740,38 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_organizations_id_permissions_explain: {
+        parameters: {
+            query: {
+                /** @description The code of a permission, such as `project.delete`. */
+                permission: string;
+                /** @description This person only. */
+                user_id?: number;
+                /** @description In this team, instead of in the organisation as a whole. */
+                team_id?: number;
+                /** @description How many people, 1 to 100; 20 when absent. */
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_organizations_id_quotas: {
         parameters: {
             query?: never;
@@ -4326,6 +4866,204 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_organizations_id_role_assignments: {
+        parameters: {
+            query?: {
+                /** @description Of this person. */
+                user_id?: number;
+                /** @description Held in this team. */
+                team_id?: number;
+                /** @description Of this role. */
+                role?: string;
+                /** @description How many, 1 to 100; 20 when absent. */
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Assignment"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_role_assignments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAssignment"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_role_assignments_assignment_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                assignment_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_roles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_RoleInfo"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_roles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRole"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoleInfo"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_roles_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoleInfo"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id_roles_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoleChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoleInfo"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_roles_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_organizations_id_settings: {
         parameters: {
             query?: never;
@@ -4395,6 +5133,79 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Organization"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_teams: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Team"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_teams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTeam"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Team"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_permissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_PermissionInfo"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4881,6 +5692,100 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_role_assignments: {
+        parameters: {
+            query?: {
+                /** @description Of this person. */
+                user_id?: number;
+                /** @description Held in this team. */
+                team_id?: number;
+                /** @description Of this role. */
+                role?: string;
+                /** @description How many, 1 to 100; 20 when absent. */
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Assignment"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_role_assignments: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAssignment"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_role_assignments_assignment_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assignment_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_roles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_RoleInfo"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_runs_id: {
         parameters: {
             query?: never;
@@ -5097,6 +6002,175 @@ export interface operations {
                     "application/json": components["schemas"]["SystemInfo"];
                 };
             };
+        };
+    };
+    get_api_teams_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Team"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_teams_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TeamChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Team"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_teams_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_teams_id_members: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_TeamMember"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_teams_id_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTeamMember"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamMember"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_teams_id_members_user_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TeamRoleRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TeamMember"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_teams_id_members_user_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
         };
     };
     get_api_tokens: {

@@ -48,6 +48,13 @@ export type Session = Full<Schemas['Session']>;
 export type AuditList = Full<Schemas['AuditList']>;
 export type Invitation = Full<Schemas['Invitation']>;
 export type SentInvitation = Full<Schemas['SentInvitation']>;
+export type PermissionInfo = Full<Schemas['PermissionInfo']>;
+export type RoleInfo = Full<Schemas['RoleInfo']>;
+export type Able = Full<Schemas['Able']>;
+export type Explanation = Full<Schemas['Explanation']>;
+export type Team = Full<Schemas['Team']>;
+export type TeamMember = Full<Schemas['TeamMember']>;
+export type TeamRole = Full<Schemas['TeamRole']>;
 export type SystemInfo = Full<Schemas['SystemInfo']>;
 /** The code of a role: a built-in one, or one that an organisation made. */
 export type RoleName = string;

@@ -1,0 +1,49 @@
+// Teams: made, filled, their roles changed, left and deleted; the default team follows the organisation.
+import { type Page } from '@playwright/test';
+import { ask, createUser, expect, readable, test } from './site';
+
+test.use({ model: false });
+
+const organization = async (page: Page): Promise<string> =>
+  `/organizations/${(await ask(page, 'GET', '/api/organizations')).items[0].id}`;
+
+test('a team is made and people are taken in with a role', async ({ signedIn: page, site }) => {
+  createUser(site, 'painter', 'two slow kites turn south', ['--role', 'developer', '--org', 'demo']);
+  await page.goto(`${await organization(page)}/teams`);
+  await page.getByRole('button', { name: 'New team' }).click();
+  await page.getByLabel('Name', { exact: true }).fill('Front End');
+  await page.getByRole('button', { name: 'Make team' }).click();
+  await expect(page.getByRole('heading', { level: 2, name: 'Front End' })).toBeVisible();
+  await expect(page.getByLabel(`Role of ${site.username}`)).toHaveValue('owner');
+  await page.getByRole('button', { name: 'Add member' }).click();
+  await page.getByLabel('User name').fill('painter');
+  await page.getByLabel('Role in the team').selectOption('Viewer');
+  await page.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.getByLabel('Role of painter').selectOption('Admin');
+  await expect(page.getByText('painter is admin now.')).toBeVisible();
+  await readable(page);
+  // The last owner stays one, and the page shows again what holds.
+  await page.getByLabel(`Role of ${site.username}`).selectOption('Member');
+  await expect(page.getByLabel(`Role of ${site.username}`)).toHaveValue('owner');
+  await page.getByRole('button', { name: 'Remove painter' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await expect(page.getByLabel('Role of painter')).toHaveCount(0);
+  await page.getByRole('button', { name: 'Delete team' }).click();
+  const sure = page.getByRole('dialog');
+  await expect(sure.getByRole('button', { name: 'Delete team' })).toBeDisabled();
+  await sure.getByLabel('Type front-end to go on').fill('front-end');
+  await sure.getByRole('button', { name: 'Delete team' }).click();
+  await expect(page.getByRole('heading', { level: 2, name: 'Teams' })).toBeVisible();
+  await expect(page.getByRole('link', { name: 'Front End' })).toHaveCount(0);
+});
+
+test('the default team has everybody of the organisation and offers nothing it would refuse', async ({
+  signedIn: page,
+  site,
+}) => {
+  await page.goto(`${await organization(page)}/teams`);
+  await readable(page);
+  await page.getByRole('row').filter({ hasText: 'Default' }).getByRole('link').click();
+  await expect(page.getByRole('cell', { name: site.username, exact: true })).toBeVisible();
+  await expect(page.getByRole('button', { name: /Add member|Remove|Leave|Delete/ })).toHaveCount(0);
+});
