@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::{App, PASSWORD, Reply};
-use crate::model_server::{Answer, ModelServer};
+use crate::model_server::{Answer, ModelServer, PLAIN};
 
 const FRESH: &str = "a fourth bright morning";
 
@@ -307,9 +307,14 @@ async fn the_runs_of_who_is_switched_off_are_stopped() {
     let boss = app.person("boss", "org_admin", Some("acme")).await;
     let ada = app.person("ada", "developer", Some("acme")).await;
     // A question that is never answered, so that the run goes on for as long as nobody stops it.
-    let models = ModelServer::start(|_| Answer::half("").and_silence());
+    let models = ModelServer::start(|request| match request.body["stream"].as_bool() {
+        Some(true) => Answer::half("").and_silence(),
+        _ => Answer::json(200, PLAIN),
+    });
     let provider = json!({"name": "gpu", "base_url": models.url(), "organization_id": org});
-    assert_eq!(app.call("POST", "/api/llm/providers", Some(&boss), Some(provider)).await.status, 201);
+    let root = app.person("root", "admin", None).await;
+    let provided = app.call("POST", "/api/llm/providers", Some(&root), Some(provider)).await;
+    assert_eq!(provided.status, 201, "{}", provided.body);
     let project =
         app.call("POST", "/api/projects", Some(&ada), Some(json!({"name": "P", "requirements": "A shop."}))).await;
     let path = format!("/api/projects/{}/runs", project.body["id"]);
