@@ -634,6 +634,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/audit/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long an organisation keeps the entries of its trail. */
+        get: operations["get_api_organizations_id_audit_retention"];
+        /**
+         * Set how long an organisation keeps the entries of its trail. Older ones are dropped within the hour and do not come
+         *     back; their hashes stay in the log, so what is left still verifies.
+         */
+        put: operations["put_api_organizations_id_audit_retention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/invitations": {
         parameters: {
             query?: never;
@@ -1555,6 +1576,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An account, and how it stands. */
+        get: operations["get_api_users_id"];
+        /** Change the address of an account. */
+        put: operations["put_api_users_id"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/deactivate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch an account off. Its sessions and personal tokens are gone and its runs are stopped; what its owner made stays. */
+        post: operations["post_api_users_id_deactivate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}/erase": {
         parameters: {
             query?: never;
@@ -1633,6 +1689,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/{id}/reactivate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch an account on again. Its roles count again; its owner signs in anew. */
+        post: operations["post_api_users_id_reactivate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}/sessions": {
         parameters: {
             query?: never;
@@ -1646,6 +1719,23 @@ export interface paths {
         post?: never;
         /** End all sessions of somebody the caller manages. */
         delete: operations["delete_api_users_id_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/unlock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forgive the failed sign-ins of an account, so that its owner need not wait. */
+        post: operations["post_api_users_id_unlock"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1749,6 +1839,22 @@ export interface components {
             team_id?: number | null;
             /** Format: int64 */
             user_id: number;
+        };
+        /** @description An account with what only those who manage it see. */
+        Account: components["schemas"]["User"] & {
+            /**
+             * Format: int32
+             * @description Failed sign-ins that are not forgiven yet.
+             */
+            failed_sign_ins: number;
+            locked_until?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description Sessions and personal tokens that count.
+             */
+            sessions: number;
+            /** Format: int64 */
+            tokens: number;
         };
         /** @description Who acts, as the audit trail remembers it. */
         Actor: {
@@ -3122,6 +3228,14 @@ export interface components {
          * @enum {string}
          */
         Resource: "projects" | "llm_tokens";
+        /** @description How long an organisation keeps its entries. */
+        Retention: {
+            /**
+             * Format: int64
+             * @description Days, at least 30; null keeps them for ever.
+             */
+            days?: number | null;
+        };
         /** @description What a change may set; absent stays. */
         RoleChange: {
             description?: string | null;
@@ -3432,6 +3546,9 @@ export interface components {
             is_active: boolean;
             roles: components["schemas"]["RoleGrant"][];
             username: string;
+        };
+        UserChange: {
+            email: string;
         };
         V1Model: {
             /**
@@ -4491,6 +4608,54 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_audit_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id_audit_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Retention"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6311,6 +6476,76 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_users_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_users_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_users_id_deactivate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     post_api_users_id_erase: {
         parameters: {
             query?: never;
@@ -6409,6 +6644,28 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_users_id_reactivate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_users_id_sessions: {
         parameters: {
             query?: {
@@ -6437,6 +6694,26 @@ export interface operations {
         };
     };
     delete_api_users_id_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_users_id_unlock: {
         parameters: {
             query?: never;
             header?: never;
