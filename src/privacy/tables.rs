@@ -271,8 +271,13 @@ pub static TABLES: &[Table] = &[
     ),
     nobody("audit_leaves", "The place of an entry in its log", &[plain("log_id position entry_id")]),
     nobody("audit_tiles", "Hashes of a log", &[plain("log_id level number hashes")]),
-    nobody("audit_retention", "How long an organisation keeps its audit trail", &[plain("organization_id days")]),
+    nobody(
+        "audit_retention",
+        "How long an organisation keeps its audit trail",
+        &[plain("organization_id days due_before")],
+    ),
     nobody("audit_drops", "What was dropped of an audit trail", &[plain("id organization_id before_at at")]),
+    nobody("audit_dropped", "An entry of an audit trail that was dropped", &[plain("entry_id drop_id")]),
     nobody("audit_pending", "An entry that has no place yet", &[plain("entry_id")]),
     nobody(
         "organizations",

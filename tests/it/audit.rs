@@ -258,7 +258,12 @@ async fn entries_go_when_their_organisation_says_so_and_the_log_still_verifies()
     assert_eq!(counts, [500, 1000]);
     assert!(app.cli(&["audit", "verify"], "").status.success());
     // What is younger is still refused, and so is taking back what was written of the drop.
-    for attempt in ["DELETE FROM audit_entries", "DELETE FROM audit_drops", "UPDATE audit_drops SET before_at = 0"] {
+    for attempt in [
+        "DELETE FROM audit_entries",
+        "DELETE FROM audit_drops",
+        "UPDATE audit_drops SET before_at = 0",
+        "DELETE FROM audit_dropped",
+    ] {
         assert!(app.try_sql(attempt).unwrap_err().contains("are never"), "{attempt}");
     }
 }

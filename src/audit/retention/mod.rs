@@ -2,7 +2,7 @@
 //!
 //! Invariants: nothing is dropped unless the organisation set a number of days, and nothing younger than [`LEAST`] days; an
 //! entry goes only when its hash has its place in the log, which stays; what is dropped is named by a row of `audit_drops`
-//! and by an entry, both in the transaction that drops it.
+//! and by an entry, both in the transaction that drops it; a clock that jumps ahead takes a day's entries an hour at most.
 
 mod routes;
 mod store;
@@ -16,7 +16,7 @@ pub use routes::routes;
 
 use super::{AuditAction, Event, record};
 use crate::access::{Caller, OrgId};
-use crate::base::clock::{Clock, DAY};
+use crate::base::clock::{Clock, DAY, Time};
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Db;
@@ -66,17 +66,23 @@ pub fn start(db: Db, clock: Clock, tasks: &Tasks) {
     });
 }
 
+/// Entries from before this are too old.
+fn cut_off(now: Time, days: i64) -> Time {
+    now.plus(-days * DAY)
+}
+
 async fn sweep(db: &Db, clock: &Clock) -> Result<()> {
-    for (org, days) in db.read(|tx| Ok(store::all(tx)?)).await? {
-        while drop_some(db, clock, org, days).await? == BATCH {}
+    for kept in db.read(|tx| Ok(store::all(tx)?)).await? {
+        let (org, before) = (kept.org, cut_off(clock.now(), kept.days).min(kept.due_before.plus(DAY)));
+        while drop_some(db, clock, org, kept.days, before).await? == BATCH {}
+        db.write(move |tx| Ok(store::set_due(tx, org, before)?)).await?;
     }
     Ok(())
 }
 
 /// Drops at most a batch; how many it were.
-async fn drop_some(db: &Db, clock: &Clock, org: OrgId, days: i64) -> Result<i64> {
+async fn drop_some(db: &Db, clock: &Clock, org: OrgId, days: i64, before: Time) -> Result<i64> {
     let now = clock.now();
-    let before = now.plus(-days * DAY);
     let dropped = db.write(move |tx| {
         // Whoever raised the days meanwhile keeps what they meant to keep.
         if store::get(tx, org)?.flatten() != Some(days) {

@@ -38,7 +38,7 @@ async fn set(
     wanted.check()?;
     let (org, now) = (OrgId(id), audit.clock.now());
     let done = audit.db.write(move |tx| {
-        let before = Retention { days: store::set(tx, &permit, org, wanted.days)? };
+        let before = Retention { days: store::set(tx, &permit, now, org, wanted.days)? };
         let event = Event::new(AuditAction::Update, "audit_retention", "Set how long entries of the trail are kept");
         record(tx, now, permit.caller(), &event.id(id).org(org).before(&before).after(&wanted))
     });

@@ -1,5 +1,6 @@
 //! All SQL of retention. Entries go here and nowhere else, and only where the database sees why.
 
+use super::cut_off;
 use crate::access::OrgId;
 use crate::access::Permit;
 use crate::access::actions::AuditManage;
@@ -7,10 +8,18 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Tx, params};
 
-/// Every organisation that does not keep its entries for ever, and its days.
-pub fn all(tx: &mut Tx<'_>) -> Result<Vec<(OrgId, i64)>, DbError> {
-    let sql = "SELECT organization_id, days FROM audit_retention ORDER BY organization_id";
-    tx.query_map(sql, &[], |row| Ok((OrgId(row.get(0)?), row.get(1)?)))
+/// An organisation that does not keep its entries for ever.
+pub struct Kept {
+    pub org: OrgId,
+    pub days: i64,
+    /// Up to where its entries were dropped, or were to be when the days were set.
+    pub due_before: Time,
+}
+
+/// Every organisation that does not keep its entries for ever.
+pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Kept>, DbError> {
+    let sql = "SELECT organization_id, days, due_before FROM audit_retention ORDER BY organization_id";
+    tx.query_map(sql, &[], |row| Ok(Kept { org: OrgId(row.get(0)?), days: row.get(1)?, due_before: row.get(2)? }))
 }
 
 /// Null inside: for ever. None: nothing is set, and there is no such organisation.
@@ -26,15 +35,21 @@ pub fn get(tx: &mut Tx<'_>, org: OrgId) -> Result<Option<Option<i64>>, DbError> 
 
 /// # Errors
 /// `not_found`.
-pub fn set(tx: &mut Tx<'_>, permit: &Permit<AuditManage>, org: OrgId, days: Option<i64>) -> Result<Option<i64>> {
+pub fn set(
+    tx: &mut Tx<'_>,
+    permit: &Permit<AuditManage>,
+    now: Time,
+    org: OrgId,
+    days: Option<i64>,
+) -> Result<Option<i64>> {
     permit.require(org, "such organization")?;
     let before = get(tx, org)?.ok_or_else(|| Error::not_found("such organization"))?;
     match days {
         None => tx.execute("DELETE FROM audit_retention WHERE organization_id = $1", &params![org.0])?,
         Some(days) => tx.execute(
-            "INSERT INTO audit_retention (organization_id, days) VALUES ($1, $2) \
-             ON CONFLICT (organization_id) DO UPDATE SET days = excluded.days",
-            &params![org.0, days],
+            "INSERT INTO audit_retention (organization_id, days, due_before) VALUES ($1, $2, $3) \
+             ON CONFLICT (organization_id) DO UPDATE SET days = excluded.days, due_before = excluded.due_before",
+            &params![org.0, days, cut_off(now, days)],
         )?,
     };
     Ok(before)
@@ -47,7 +62,7 @@ pub fn old(tx: &mut Tx<'_>, org: OrgId, before: Time, most: i64) -> Result<Vec<(
     tx.query_map(sql, &params![org.0, before, most], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Drops those up to `last`, after the row that makes it lawful.
+/// Drops those up to `last`, after the rows that make it lawful.
 pub fn drop_entries(
     tx: &mut Tx<'_>,
     org: OrgId,
@@ -58,7 +73,16 @@ pub fn drop_entries(
     let row = tx.next_id()?;
     let sql = "INSERT INTO audit_drops (id, organization_id, before_at, at) VALUES ($1, $2, $3, $4)";
     tx.execute(sql, &params![row, org.0, before, now])?;
-    let sql = "DELETE FROM audit_entries WHERE organization_id = $1 AND at < $2 AND (at, id) <= ($3, $4) \
-         AND EXISTS (SELECT 1 FROM audit_leaves l WHERE l.entry_id = audit_entries.id)";
-    tx.execute(sql, &params![org.0, before, at, id]).map(drop)
+    let sql = "INSERT INTO audit_dropped (entry_id, drop_id) SELECT e.id, CAST($1 AS BIGINT) FROM audit_entries e \
+         JOIN audit_leaves l ON l.entry_id = e.id \
+         WHERE e.organization_id = $2 AND e.at < $3 AND (e.at, e.id) <= ($4, $5)";
+    tx.execute(sql, &params![row, org.0, before, at, id])?;
+    let sql = "DELETE FROM audit_entries WHERE id IN (SELECT entry_id FROM audit_dropped WHERE drop_id = $1)";
+    tx.execute(sql, &params![row]).map(drop)
+}
+
+/// Notes how far the organisation's entries were dropped.
+pub fn set_due(tx: &mut Tx<'_>, org: OrgId, before: Time) -> Result<(), DbError> {
+    let sql = "UPDATE audit_retention SET due_before = $2 WHERE organization_id = $1 AND due_before < $2";
+    tx.execute(sql, &params![org.0, before]).map(drop)
 }

@@ -176,6 +176,7 @@ fn compare(stored: &[Hash], parent: Option<Option<Hash>>, range: Range<u64>, pla
                 let detail = format!("Entry {} is not what it was when it got position {position}.", place.entry);
                 check.tell(Wrong::Changed, Some(place.entry), Some(position), detail);
             }
+            None if place.dropped => check.dropped += 1,
             None => {
                 let detail = format!("Entry {} at position {position} was deleted.", place.entry);
                 check.tell(Wrong::Missing, Some(place.entry), Some(position), detail);

@@ -249,20 +249,23 @@ pub struct Place {
     pub entry: i64,
     /// None when the entry is not there any more.
     pub leaf: Option<String>,
+    /// Whether retention took the entry away.
+    pub dropped: bool,
 }
 
 /// The places from `from` to before `to`, in order; those that were taken away are left out.
 pub fn places(tx: &mut Tx<'_>, log: LogId, from: u64, to: u64) -> Result<Vec<Place>, DbError> {
     let sql = format!(
-        "SELECT l.position, l.entry_id, {ENTRY} FROM audit_leaves l LEFT JOIN audit_entries e ON e.id = l.entry_id \
-         WHERE l.log_id = $1 AND l.position >= $2 AND l.position < $3 ORDER BY l.position"
+        "SELECT l.position, l.entry_id, g.drop_id, {ENTRY} FROM audit_leaves l LEFT JOIN audit_entries e ON e.id = l.entry_id \
+         LEFT JOIN audit_dropped g ON g.entry_id = l.entry_id WHERE l.log_id = $1 AND l.position >= $2 AND l.position < $3 ORDER BY l.position"
     );
     tx.query_map(&sql, &params![log.0, number(from)?, number(to)?], |row| {
-        let there = row.get::<Option<i64>>(2 + ID)?.is_some();
+        let there = row.get::<Option<i64>>(3 + ID)?.is_some();
         Ok(Place {
             position: u64::try_from(row.get::<i64>(0)?).unwrap_or(0),
             entry: row.get(1)?,
-            leaf: if there { Some(leaf(row, 2)?) } else { None },
+            leaf: if there { Some(leaf(row, 3)?) } else { None },
+            dropped: row.get::<Option<i64>>(2)?.is_some(),
         })
     })
 }
