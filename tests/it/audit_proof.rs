@@ -169,7 +169,8 @@ async fn a_server_is_verified_by_its_address() {
 fn unlock(app: &App) {
     let postgres = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").is_some();
     if postgres {
-        app.sql("DROP TRIGGER tr_audit_entries_no_change ON audit_entries; DROP TRIGGER tr_audit_entries_pending ON audit_entries; \
+        app.sql("DROP TRIGGER tr_audit_entries_no_delete ON audit_entries; \
+                 DROP TRIGGER tr_audit_entries_no_change ON audit_entries; DROP TRIGGER tr_audit_entries_pending ON audit_entries; \
                  DROP TRIGGER tr_audit_leaves_no_change ON audit_leaves; DROP TRIGGER tr_audit_tiles_no_way_back ON audit_tiles");
     } else {
         app.sql("DROP TRIGGER tr_audit_entries_no_update; DROP TRIGGER tr_audit_entries_no_delete; DROP TRIGGER tr_audit_entries_pending; \
