@@ -8,3 +8,4 @@ pub mod names;
 pub mod page;
 pub mod tasks;
 pub mod telemetry;
+pub mod zone;

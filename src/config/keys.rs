@@ -3,6 +3,7 @@
 use super::{Config, Secret};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
+use crate::base::zone::Zone;
 
 /// A setting: its name in the file, its other names, what it means.
 pub struct Setting {
@@ -121,6 +122,17 @@ pub const KEYS: &[Setting] = &[
         help: "Days during which an organisation that is to be deleted can be restored, 0 to 3650; absent: 30",
         set: |config, value| number(value, 0..=3650).map(|days| config.deletion_days = days),
         show: |config| config.deletion_days.to_string(),
+    },
+    Setting {
+        name: "site.time_zone",
+        alias: None,
+        help: "Time zone in which days and the periods of quotas begin, as the IANA names it, such as Europe/Berlin; absent: UTC",
+        set: |config, value| {
+            let unknown = || format!("`{value}` is no time zone of the IANA database, such as UTC or Europe/Berlin");
+            config.time_zone = Zone::find(value).ok_or_else(unknown)?;
+            Ok(())
+        },
+        show: |config| config.time_zone.name().to_owned(),
     },
     Setting {
         name: "llm.model_path",

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use keys::{KEYS, Setting};
 
 use crate::base::error::{Error, Result};
+use crate::base::zone::Zone;
 
 /// The most a configuration file may hold.
 const FILE_LIMIT: u64 = 256 * 1024;
@@ -38,6 +39,8 @@ pub struct Config {
     pub llm: LlmConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
     pub ca_file: Option<PathBuf>,
+    /// Where days and the periods of quotas begin.
+    pub time_zone: Zone,
 }
 
 /// Where models come from.
@@ -86,6 +89,7 @@ impl Default for Config {
             deletion_days: 30,
             llm: LlmConfig::default(),
             ca_file: None,
+            time_zone: Zone::default(),
         }
     }
 }

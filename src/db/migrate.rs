@@ -43,6 +43,10 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(57, "invitations", include_str!("../../migrations/0057_invitations.sql")),
     Migration::new(60, "sessions_and_passwords", include_str!("../../migrations/0060_sessions_and_passwords.sql")),
     Migration::new(61, "sign_in_failures", include_str!("../../migrations/0061_sign_in_failures.sql")),
+    Migration::new(70, "quotas", include_str!("../../migrations/0070_quotas.sql")).dialects(
+        include_str!("../../migrations/0070_quotas.sqlite.sql"),
+        include_str!("../../migrations/0070_quotas.postgres.sql"),
+    ),
     Migration::new(80, "audit_logs", "").dialects(
         include_str!("../../migrations/0080_audit_logs.sqlite.sql"),
         include_str!("../../migrations/0080_audit_logs.postgres.sql"),

@@ -69,7 +69,7 @@ impl Llm {
     ) -> Result<Completion> {
         let body = body(route, request, structured);
         let plan = context::plan(route, &ChatBody::read(&body)?, &body).await?;
-        let reservation = self.inner.quotas.reserve(purpose.org, plan.bound.total()).await?;
+        let reservation = self.inner.quotas.reserve(&purpose.owner(), purpose.project, plan.bound.total()).await?;
         let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
         let reply = match upstream::chat(&route.provider, body, route.provider.patience).await {
             Ok(reply) => reply,

@@ -22,6 +22,7 @@ use super::{Llm, context, may_use, truncated, upstream, watch};
 use crate::access::{Caller, OrgId, Permission};
 use crate::base::error::{Error, Result};
 use crate::orgs;
+use crate::quotas::Owner;
 use crate::web::extract::read_body;
 use crate::web::{Json, SignedIn};
 
@@ -78,7 +79,7 @@ pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, req
         include_usage: chat.stream && !chat.include_usage,
     };
     let edited = chat.edited(&edits);
-    let reservation = llm.inner.quotas.reserve(org, plan.bound.total()).await?;
+    let reservation = llm.inner.quotas.reserve(&Owner::org(org).person(caller.user), None, plan.bound.total()).await?;
     let purpose = Purpose { caller, org, project: None, model: route.id, source: "gateway" };
     let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
     // A plain answer comes when all of it is there.

@@ -14,7 +14,7 @@ use crate::access::{Caller, OrgId};
 use crate::audit::{AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
-use crate::quotas::{Reservation, Told, Usage};
+use crate::quotas::{Owner, Reservation, Told, Usage};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,13 @@ pub(super) struct Purpose {
     pub model: String,
     /// `gateway` or `run`.
     pub source: &'static str,
+}
+
+impl Purpose {
+    /// Whose quotas the call is taken from.
+    pub fn owner(&self) -> Owner {
+        Owner::org(self.org).person(self.caller.user)
+    }
 }
 
 /// A call under way. Dropped, it counts the prompt and what came of the answer.
@@ -89,7 +96,7 @@ impl Tally {
         };
         let event = Event::new(AuditAction::Execute, "model", words).id(&model).org(org);
         let event = if failed { event.failed() } else { event };
-        let usage = Usage { tokens: prompt + completion, user: caller.user, project, model, source };
+        let usage = Usage { tokens: prompt + completion, user: caller.user, project, model, source, metadata: None };
         reservation.settle(usage, Some((event, caller)));
     }
 

@@ -9,6 +9,8 @@ use serde_json::json;
 
 use self::model_server::{ANSWER_TOKENS, Answer, MODEL, ModelServer, PLAIN, PROMPT_TOKENS, STREAM};
 use super::*;
+use crate::base::clock::Time;
+use crate::base::zone::Zone;
 use crate::db::{self, params};
 use crate::net::{self, Dns};
 use crate::quotas::{self, Resource, Usage};
@@ -33,11 +35,12 @@ impl Room {
         let sql = "insert into organizations (id, name, slug, tier, created_at) values ($1, 'A', 'a', 'free', 0)";
         let made = db.write(move |tx| {
             tx.execute(sql, &params![ORG.0])?;
-            quotas::open(tx, ORG, "free")
+            quotas::open(tx, ORG, "free", Time(0))
         });
         made.await.unwrap();
         let (clock, tasks) = (Clock::system(), Tasks::default());
-        let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), "one".to_owned()).await.unwrap();
+        let quotas =
+            Quotas::start(db.clone(), clock.clone(), tasks.clone(), "one".to_owned(), Zone::default()).await.unwrap();
         let options = Options {
             data_dir: dir.path().to_owned(),
             model_path: None,
@@ -66,7 +69,9 @@ impl Room {
     /// What is counted once everything is written down.
     async fn used(self) -> i64 {
         assert!(self.tasks.shut_down(Duration::from_secs(20)).await);
-        let quota = self.db.read(|tx| Ok(quotas::store::find(tx, ORG, Resource::LlmTokens)?.unwrap())).await.unwrap();
+        let now = Clock::system().now();
+        let quota = self.db.read(move |tx| Ok(quotas::store::find(tx, ORG, Resource::LlmTokens, now)?.unwrap()));
+        let quota = quota.await.unwrap();
         assert_eq!(quota.reserved, 0);
         quota.used
     }
@@ -99,7 +104,7 @@ async fn an_answer_comes_whole_with_its_tokens_and_is_settled_by_who_keeps_it() 
     }
     assert_eq!(live, done.text);
     let tokens = done.prompt_tokens + done.completion_tokens;
-    let usage = Usage { tokens, user: None, project: Some(1), model: MODEL.to_owned(), source: "run" };
+    let usage = Usage { tokens, user: None, project: Some(1), model: MODEL.to_owned(), source: "run", metadata: None };
     let reservation = done.reservation;
     room.db.write(move |tx| reservation.settle_in(tx, &usage)).await.unwrap();
     assert_eq!(room.used().await, total());

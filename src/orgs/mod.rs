@@ -88,7 +88,7 @@ impl Orgs {
         }
         check_unlike(tx, &new.name, None)?;
         let org = store::insert(tx, permit, now, new)?;
-        quotas::open(tx, OrgId(org.id), &org.tier)?;
+        quotas::open(tx, OrgId(org.id), &org.tier, now)?;
         store::insert_default_team(tx, permit, now, OrgId(org.id))?;
         let event = Event::new(AuditAction::Create, "organization", format!("Created organisation {}", org.name));
         audit::record(tx, now, permit.caller(), &event.id(org.id).org(OrgId(org.id)).after(&org))?;
@@ -136,7 +136,7 @@ impl Orgs {
 
 fn follow_tier(tx: &mut Tx<'_>, now: Time, before: &Organization, after: &Organization) -> Result<()> {
     let id = OrgId(after.id);
-    quotas::follow_tier(tx, id, &before.tier, &after.tier)?;
+    quotas::follow_tier(tx, now, id, &after.tier)?;
     let text = format!(
         "{} has moved from the tier {} to {}. Its limits follow, except those that were set by hand.",
         after.name, before.tier, after.tier

@@ -186,6 +186,7 @@ pub static TABLES: &[Table] = &[
             plain("id organization_id team_id status created_at updated_at file_count latest_run_id"),
             work("name requirements"),
             about("created_by", Class::Name, &AUTHOR),
+            about("created_by_id", Class::Number, &AUTHOR),
         ],
     },
     Table {
@@ -206,7 +207,11 @@ pub static TABLES: &[Table] = &[
         rows: Rows::Name("created_by"),
         deleted: false,
         key: &["file_id", "version"],
-        groups: &[plain("file_id version sha256 size created_at"), about("created_by", Class::Name, &AUTHOR)],
+        groups: &[
+            plain("file_id version sha256 size created_at"),
+            about("created_by", Class::Name, &AUTHOR),
+            about("created_by_id", Class::Number, &AUTHOR),
+        ],
     },
     Table {
         name: "runs",
@@ -239,6 +244,18 @@ pub static TABLES: &[Table] = &[
         key: &["id"],
         groups: &[
             plain("id organization_id resource amount project_id model source at"),
+            work("metadata"),
+            about("user_id", Class::Number, &USE),
+        ],
+    },
+    Table {
+        name: "usage_daily",
+        holds: "What was used in a day; kept under the person's number only",
+        rows: Rows::Number("user_id"),
+        deleted: false,
+        key: &["organization_id", "resource", "day", "model", "project_id", "user_id"],
+        groups: &[
+            plain("organization_id resource day model project_id amount records"),
             about("user_id", Class::Number, &USE),
         ],
     },
@@ -306,12 +323,28 @@ pub static TABLES: &[Table] = &[
         "A role an organisation made",
         &[plain("id organization_id code permissions created_at updated_at"), work("name name_key description")],
     ),
-    nobody("quotas", "What an organisation may use", &[plain("organization_id resource limit_value used granted")]),
+    nobody(
+        "quotas",
+        "What an organisation, a team or a person may use",
+        &[
+            plain("id organization_id resource scope limit_value period mode thresholds per_minute custom"),
+            plain("override_limit override_until"),
+            work("override_reason"),
+            about("scope_id", Class::Number, &USE),
+        ],
+    ),
+    nobody(
+        "quota_counters",
+        "What was used of a quota in a period",
+        &[plain("quota_id period used granted warned blocked")],
+    ),
     nobody(
         "quota_grants",
         "What a running server holds of a quota",
-        &[plain("process organization_id resource amount renewed_at")],
+        &[plain("process quota_id period amount renewed_at")],
     ),
+    nobody("quota_batches", "The last batch of use a running server wrote down", &[plain("process batch")]),
+    nobody("quota_site", "The time zone that periods begin in", &[plain("id time_zone")]),
     nobody(
         "llm_providers",
         "A model server",

@@ -2,15 +2,15 @@
 //!
 //! Invariant: every statement is bounded to the organisations and teams of the permit it was given.
 
-use super::{Project, ProjectId, ProjectStatus};
+use super::{Project, ProjectId, ProjectStatus, files};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate, RunExecute};
-use crate::access::{Action, OrgId, Permit, Place, TeamId};
+use crate::access::{Action, OrgId, Permit, Place, TeamId, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
-use crate::quotas::{self, Resource};
+use crate::quotas::{self, Owner, Resource};
 use crate::teams;
 
 const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
@@ -46,20 +46,31 @@ pub struct NewProject {
     pub requirements: String,
 }
 
-/// Makes a project, counts it against the organisation's quota and audits it.
+/// Makes a project, counts it against the quotas that hold and audits it.
 ///
 /// # Errors
 /// `not_found` when there is no such organisation or team; `quota_exceeded`.
 pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &NewProject) -> Result<Project> {
     let (org, team) = new.home.find(tx, permit)?;
     // First what may be refused: nothing has to be undone then.
-    quotas::take(tx, org, Resource::Projects, 1)?;
+    let person = permit.caller().user;
+    quotas::take(tx, now, &Owner::org(org).team(team).person(person), Resource::Projects, 1)?;
     let id = tx.next_id()?;
     let by = permit.caller().actor.name.as_str();
     tx.execute(
-        "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at, team_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)",
-        &params![id, org.0, &new.name, &new.requirements, ProjectStatus::Pending.code(), by, now, team.map(|team| team.0)],
+        "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
+         team_id, created_by_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)",
+        &params![
+            id,
+            org.0,
+            &new.name,
+            &new.requirements,
+            ProjectStatus::Pending.code(),
+            by,
+            now,
+            team.map(|team| team.0),
+            person.map(|user| user.0)
+        ],
     )?;
     let project = Project {
         id: ProjectId(id),
@@ -135,7 +146,7 @@ pub struct Change {
 /// may change it where it was and where it goes.
 ///
 /// # Errors
-/// `not_found`.
+/// `not_found`; `quota_exceeded` when the team it goes to has no room for it.
 pub fn update(
     tx: &mut Tx<'_>,
     permit: &Permit<ProjectUpdate>,
@@ -160,6 +171,12 @@ pub fn update(
         return Ok(before);
     }
     let after = Project { updated_at: now, ..after };
+    if after.team_id != before.team_id {
+        let teams = [before.team_id, after.team_id].map(|team| team.map(TeamId));
+        quotas::hand_over(tx, now, org, teams, Resource::Projects, 1, before.created_at)?;
+        let stored = files::store::stored(tx, &before)?;
+        quotas::hand_over(tx, now, org, teams, Resource::Storage, stored, before.created_at)?;
+    }
     tx.execute(
         "UPDATE projects SET name = $2, requirements = $3, updated_at = $4, team_id = $5 WHERE id = $1",
         &params![id, &after.name, &after.requirements, now, after.team_id],
@@ -169,7 +186,7 @@ pub fn update(
     Ok(after)
 }
 
-/// Deletes a project with its files and runs, gives its place in the quota back and audits it.
+/// Deletes a project with its files and runs, gives their place in the quotas back and audits it.
 ///
 /// # Errors
 /// `not_found`; `project_busy` while one of its runs is going.
@@ -180,9 +197,12 @@ pub fn delete(tx: &mut Tx<'_>, permit: &Permit<ProjectDelete>, now: Time, id: Pr
         let what = format!("Run {run} of project {} is still going. Cancel it, then delete the project.", project.name);
         return Err(Error::conflict("project_busy", what));
     }
-    tx.execute("DELETE FROM projects WHERE id = $1", &params![id])?;
     let org = OrgId(project.organization_id);
-    quotas::give_back(tx, org, Resource::Projects, 1)?;
+    files::store::give_back(tx, now, &project, None)?;
+    let maker = tx.query_row("SELECT created_by_id FROM projects WHERE id = $1", &params![id], |row| row.get(0))?;
+    let owner = Owner::org(org).team(project.team_id.map(TeamId)).person(maker.flatten().map(UserId));
+    quotas::give_back(tx, now, &owner, Resource::Projects, 1, project.created_at)?;
+    tx.execute("DELETE FROM projects WHERE id = $1", &params![id])?;
     let event = Event::new(AuditAction::Delete, "project", format!("Deleted project {}", project.name)).id(id.0);
     audit::record(tx, now, permit.caller(), &event.org(org).before(&project))
 }

@@ -1,8 +1,8 @@
-//! One organisation's tokens in this process, and reservations of them.
+//! What this process holds of one quota in one period, and reservations of it.
 //!
 //! Invariant: what is held here, reserved, and on its way to be settled is together what the process's durable grant
-//! says, or less. A reservation that ends in any way returns what was not used; use whose transaction failed is settled
-//! by itself, for the tokens are gone either way.
+//! says, or less. A reservation takes from all quotas that hold or from none; one that ends in any way returns what was
+//! not used; use whose transaction failed is settled by itself, for the tokens are gone either way.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,23 +12,31 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
+use super::book::{Passed, Purse};
 use super::meter::Meter;
-use super::settle::Settlement;
-use super::{Told, Usage, store};
-use crate::access::OrgId;
+use super::settle::{self, Settlement};
+use super::{Resource, Told, Usage};
 use crate::base::error::Result;
 use crate::db::Tx;
 
-/// The surplus a first grant asks for, in tokens.
-const FIRST_CHUNK: u64 = 8192;
-/// The most surplus a grant asks for.
-const LAST_CHUNK: u64 = 4 << 20;
+/// The surplus a first grant asks for, and the most that one asks for.
+fn chunks(resource: Resource) -> (u64, u64) {
+    match resource {
+        Resource::LlmTokens => (8192, 4 << 20),
+        _ => (64, 1 << 16),
+    }
+}
+
 /// Grants closer together than this double the surplus.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// An organisation's grant in this process.
+/// A grant of one quota in this process.
 pub(super) struct Account {
-    pub org: OrgId,
+    pub quota: i64,
+    /// The name of the period it is of.
+    pub period: String,
+    first_chunk: u64,
+    last_chunk: u64,
     state: Mutex<State>,
 }
 
@@ -63,17 +71,18 @@ pub(super) struct Need {
 }
 
 impl Account {
-    pub fn new(org: OrgId) -> Self {
+    pub fn new(quota: i64, period: String, resource: Resource) -> Self {
+        let (first_chunk, last_chunk) = chunks(resource);
         let state = State {
             held: 0,
             waiting: VecDeque::new(),
             extending: false,
             next_ticket: 0,
-            chunk: FIRST_CHUNK,
+            chunk: first_chunk,
             extended_at: None,
             used_at: Instant::now(),
         };
-        Self { org, state: Mutex::new(state) }
+        Self { quota, period, first_chunk, last_chunk, state: Mutex::new(state) }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,7 +118,7 @@ impl Account {
         }
         let busy = state.extended_at.is_some_and(|at| at.elapsed() < BUSY);
         if busy {
-            state.chunk = (state.chunk * 2).min(LAST_CHUNK);
+            state.chunk = (state.chunk * 2).min(self.last_chunk);
         }
         state.extended_at = Some(Instant::now());
         let total: u64 = state.waiting.iter().map(|waiter| waiter.amount).sum();
@@ -160,16 +169,22 @@ impl Account {
         if state.held == 0 || state.extending || state.used_at.elapsed() < idle {
             return None;
         }
-        state.chunk = FIRST_CHUNK;
+        state.chunk = self.first_chunk;
         Some(std::mem::take(&mut state.held))
     }
 
     pub fn put_back(&self, amount: u64) {
         self.lock().held += amount;
     }
+
+    /// Nothing is held and nobody waits.
+    pub fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.held == 0 && state.waiting.is_empty() && !state.extending
+    }
 }
 
-/// Tokens taken out of an account; dropping returns them to it.
+/// Taken out of an account; dropping returns it.
 pub(super) struct Held {
     account: Arc<Account>,
     amount: u64,
@@ -177,7 +192,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Splits what was used off: it no longer returns.
-    fn consume(&mut self, used: u64) -> u64 {
+    pub fn consume(&mut self, used: u64) -> u64 {
         let used = used.min(self.amount);
         self.amount -= used;
         used
@@ -195,24 +210,45 @@ impl Drop for Held {
 /// Tokens set aside for one call. Dropped, it returns all of them.
 pub struct Reservation {
     amount: u64,
-    held: Held,
+    /// One of each quota that holds.
+    held: Vec<Held>,
+    passed: Passed,
     meter: Arc<Meter>,
     /// Its place in the queue of settlements, so that settling never waits.
     slot: Option<OwnedPermit<Settlement>>,
     /// What [`Reservation::settle_in`] wrote, and whether that was committed.
     written: Mutex<Option<Usage>>,
     committed: Arc<AtomicBool>,
+    /// Used whatever becomes of the transaction that says so; else only when it is committed.
+    spent: bool,
 }
 
 impl Reservation {
-    pub(super) fn new(held: Held, meter: Arc<Meter>, slot: OwnedPermit<Settlement>) -> Self {
-        let (amount, slot) = (held.amount, Some(slot));
-        Self { amount, held, meter, slot, written: Mutex::new(None), committed: Arc::default() }
+    pub(super) fn new(
+        amount: u64,
+        held: Vec<Held>,
+        passed: Passed,
+        meter: Arc<Meter>,
+        slot: OwnedPermit<Settlement>,
+    ) -> Self {
+        let (slot, written, committed) = (Some(slot), Mutex::new(None), Arc::default());
+        Self { amount, held, passed, meter, slot, written, committed, spent: true }
+    }
+
+    /// Makes it count only when the transaction that settles it is committed.
+    pub(super) fn unless_undone(self) -> Self {
+        let mut this = self;
+        this.spent = false;
+        this
     }
 
     /// The tokens set aside.
     pub fn amount(&self) -> u64 {
         self.amount
+    }
+
+    fn purse(&self) -> &Arc<Purse> {
+        &self.passed.purse
     }
 
     /// Counts `usage` (at most what was set aside), writes it and `told` down with the next group commit, and returns the
@@ -221,33 +257,35 @@ impl Reservation {
         self.queue(usage, told);
     }
 
+    fn consume(&mut self, used: u64) -> u64 {
+        self.passed.keep(used);
+        self.held.iter_mut().map(|held| held.consume(used)).min().unwrap_or(0)
+    }
+
     fn queue(&mut self, usage: Usage, told: Option<Told>) {
-        let used = self.held.consume(usage.tokens);
+        let used = self.consume(usage.tokens);
         if let Some(slot) = self.slot.take() {
             let at = self.meter.clock.now();
-            slot.send(Settlement { org: self.held.account.org, used, usage, told, at });
+            slot.send(Settlement { purse: self.purse().clone(), used, records: 1, usage: Some(usage), told, at });
         }
     }
 
-    /// Counts `usage` in the caller's own transaction. When that fails, the reservation settles by itself on drop.
+    /// Counts `usage` in the caller's own transaction. When that fails, the reservation of what is spent settles by itself
+    /// on drop.
     ///
     /// # Errors
     /// When the database fails.
     pub fn settle_in(&self, tx: &mut Tx<'_>, usage: &Usage) -> Result<()> {
-        let used = signed(usage.tokens.min(self.amount));
         *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(usage.clone());
-        let org = self.held.account.org;
-        store::settle(tx, &self.meter.process, org, used, 0)?;
-        let record = store::Record {
-            org,
-            amount: used,
-            user: usage.user,
-            project: usage.project,
-            model: Some(&usage.model),
-            source: usage.source,
+        let one = Settlement {
+            purse: self.purse().clone(),
+            used: usage.tokens.min(self.amount),
+            records: 1,
+            usage: Some(usage.clone()),
+            told: None,
             at: self.meter.clock.now(),
         };
-        store::record(tx, &record)?;
+        settle::settle(tx, &self.meter.process, &[&one], false)?;
         let committed = self.committed.clone();
         tx.after_commit(move || committed.store(true, Ordering::Release));
         Ok(())
@@ -258,14 +296,14 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let Some(usage) = self.written.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
         if self.committed.load(Ordering::Acquire) {
-            self.held.consume(usage.tokens);
-        } else {
+            self.consume(usage.tokens);
+        } else if self.spent {
             self.queue(usage, None);
         }
     }
 }
 
-/// Tokens as the database counts them.
-pub(super) fn signed(tokens: u64) -> i64 {
-    i64::try_from(tokens).unwrap_or(i64::MAX)
+/// Amounts as the database counts them.
+pub(super) fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }

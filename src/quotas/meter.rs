@@ -1,19 +1,25 @@
-//! Reserving: from memory when the grant suffices, else through one durable extension for all who wait.
+//! Reserving: from memory when the grants suffice, else through one durable extension for all who wait.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 
 use super::account::{Account, Held, Need, Reservation, Waiter, signed};
+use super::book::{Book, Passed, Purse};
+use super::counters::{self, Counter};
+use super::gate::{Gate, Rate};
+use super::rule::{Mode, Owner, Rule, Scope};
 use super::settle::{self, Settlement};
-use super::{Quota, Resource, exceeded, store};
-use crate::access::OrgId;
+use super::{Quota, Resource, exceeded, no_quota, store};
+use crate::access::{Caller, OrgId, PermissionSet};
 use crate::base::clock::{Clock, SECOND, Time};
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
+use crate::base::zone::Zone;
 use crate::db::{Db, Engine, Tx};
 
 /// Calls under way and settlements not yet written, together.
@@ -37,7 +43,18 @@ pub(super) struct Meter {
     pub clock: Clock,
     pub tasks: Tasks,
     pub process: String,
-    accounts: RwLock<HashMap<OrgId, Arc<Account>>>,
+    pub zone: Zone,
+    /// The number of the last batch of use that was written.
+    pub batch: AtomicI64,
+    books: RwLock<HashMap<OrgId, Arc<Book>>>,
+    /// Grows with every change of a quota, so that no book is used that was read before one.
+    generation: AtomicU64,
+    /// By quota and period.
+    accounts: RwLock<HashMap<(i64, String), Arc<Account>>>,
+    /// By quota.
+    gates: Mutex<HashMap<i64, Arc<Gate>>>,
+    /// Purses that calls are counted in.
+    taps: Mutex<Vec<Arc<Purse>>>,
 }
 
 impl Quotas {
@@ -45,9 +62,21 @@ impl Quotas {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn start(db: Db, clock: Clock, tasks: Tasks, process: String) -> Result<Self> {
-        let accounts = RwLock::default();
-        let meter = Arc::new(Meter { db, clock, tasks: tasks.clone(), process, accounts });
+    pub async fn start(db: Db, clock: Clock, tasks: Tasks, process: String, zone: Zone) -> Result<Self> {
+        let meter = Arc::new(Meter {
+            db,
+            clock,
+            tasks: tasks.clone(),
+            process,
+            zone: zone.clone(),
+            batch: AtomicI64::new(0),
+            books: RwLock::default(),
+            generation: AtomicU64::new(0),
+            accounts: RwLock::default(),
+            gates: Mutex::default(),
+            taps: Mutex::default(),
+        });
+        meter.db.write(move |tx| store::set_zone(tx, &zone)).await?;
         let alone = meter.db.engine() == Engine::Sqlite;
         meter.bury(if alone { Time(i64::MAX) } else { meter.clock.now().plus(-LEASE) }, true).await?;
         let (queue, settlements) = mpsc::channel(QUEUE);
@@ -55,31 +84,70 @@ impl Quotas {
         Ok(Self { meter, queue })
     }
 
-    /// Sets `amount` tokens aside.
+    /// Sets `amount` model tokens aside, in every quota that holds for `owner` and for the team of `project`, or in none.
     ///
     /// # Errors
-    /// `quota_exceeded` with the numbers, `usage_backlog` when settlements pile up, or the database's own.
-    pub async fn reserve(&self, org: OrgId, amount: u64) -> Result<Reservation> {
+    /// `quota_exceeded` with the numbers, `rate_limited`, `usage_backlog` when settlements pile up, or the database's own.
+    pub async fn reserve(&self, owner: &Owner, project: Option<i64>, amount: u64) -> Result<Reservation> {
         let slot = self.slot().await?;
-        if amount > MOST {
-            return Err(exceeded(None, org, Resource::LlmTokens, signed(amount)));
+        let owner = &self.meter.with_team(*owner, project).await?;
+        let purse = self.meter.purse(owner, Resource::LlmTokens).await?;
+        if amount > MOST || purse.accounts.is_empty() {
+            return Err(no_quota(owner.org, Resource::LlmTokens));
         }
-        let account = self.meter.account(org);
-        let held = match account.take(amount) {
-            Ok(held) => held,
-            Err((answer, start)) => {
-                if start {
-                    self.meter.tasks.spawn(extend(self.meter.clone(), account));
-                }
-                answer.await.unwrap_or_else(|_| Err(Error::internal("a quota extension ended without an answer")))?
-            }
+        let passed = purse.pass(amount).map_err(|(error, _)| error)?;
+        let held = self.meter.hold(&purse, amount).await?;
+        Ok(Reservation::new(amount, held, passed, self.meter.clone(), slot))
+    }
+
+    /// Sets `amount` aside that was measured elsewhere, whatever the rates.
+    ///
+    /// # Errors
+    /// Those of [`Quotas::reserve`] but `rate_limited`.
+    pub(super) async fn reserve_reported(&self, owner: &Owner, resource: Resource, amount: u64) -> Result<Reservation> {
+        let slot = self.slot().await?;
+        let purse = self.meter.purse(owner, resource).await?;
+        if purse.accounts.is_empty() {
+            return Err(no_quota(owner.org, resource));
+        }
+        let held = self.meter.hold(&purse, amount).await?;
+        Ok(Reservation::new(amount, held, Passed::free(purse), self.meter.clone(), slot).unless_undone())
+    }
+
+    /// Counts a request of `caller`: of the organisation its token is for, else of the first one it belongs to. Who acts
+    /// for the site is not counted. With the answer's rate limit, where one holds.
+    ///
+    /// # Errors
+    /// `quota_exceeded`, `rate_limited`, or the database's own.
+    pub async fn count_call(&self, caller: &Caller) -> (Option<Rate>, Result<()>) {
+        let first = caller.grants.orgs.first().filter(|_| caller.grants.site == PermissionSet::default());
+        let (Some((org, _)), Some(_)) = (first, caller.user) else { return (None, Ok(())) };
+        let owner = Owner::org(*org).person(caller.user);
+        if self.queue.is_closed() {
+            return (None, Err(stopping()));
+        }
+        let purse = match self.meter.purse(&owner, Resource::ApiCalls).await {
+            Ok(purse) => purse,
+            Err(error) => return (None, Err(error)),
         };
-        Ok(Reservation::new(held, self.meter.clone(), slot))
+        let mut passed = match purse.pass(1) {
+            Ok(passed) => passed,
+            Err((error, rate)) => return (Some(rate), Err(error)),
+        };
+        match self.meter.hold(&purse, 1).await {
+            Ok(mut held) => {
+                purse.calls.fetch_add(1, Ordering::AcqRel);
+                for held in &mut held {
+                    held.consume(1);
+                }
+                passed.keep(1);
+                (passed.rate, Ok(()))
+            }
+            Err(error) => (passed.rate, Err(error)),
+        }
     }
 
     async fn slot(&self) -> Result<OwnedPermit<Settlement>> {
-        let stopping =
-            || Error::unavailable("stopping", "The server is stopping. Send the call again shortly.").retry_after(5);
         match self.queue.clone().try_reserve_owned() {
             Ok(slot) => Ok(slot),
             Err(TrySendError::Closed(_)) => Err(stopping()),
@@ -94,39 +162,189 @@ impl Quotas {
         }
     }
 
-    /// The organisation's quotas as settled and held now.
+    /// The organisation's quota of a resource as settled and held now.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn view(&self, tx: &mut Tx<'_>, org: OrgId) -> Result<Vec<Quota>> {
-        store::list(tx, org)
+    pub fn view(&self, tx: &mut Tx<'_>, org: OrgId, resource: Resource) -> Result<Option<Quota>> {
+        store::find(tx, org, resource, self.meter.clock.now())
     }
 
-    /// Gives back what this process holds for `org` beyond calls under way: after a limit was lowered.
-    pub fn shed(&self, org: OrgId) {
+    /// Has the rules read again once `tx`, which changes one, is durable.
+    pub(super) fn forget_rules(&self, tx: &mut Tx<'_>) {
         let meter = self.meter.clone();
-        self.meter.tasks.spawn(async move { meter.give_back_idle(&meter.account(org), Duration::ZERO).await });
+        tx.after_commit(move || {
+            meter.generation.fetch_add(1, Ordering::AcqRel);
+        });
+    }
+
+    /// Gives back what this process holds of a quota beyond calls under way: after it was changed.
+    pub(super) fn shed_one(&self, quota: i64) {
+        self.meter.shed(quota);
+    }
+
+    /// The same of all quotas of an organisation, and reads them again: after it moved to another tier.
+    pub fn shed(&self, org: OrgId) {
+        self.meter.generation.fetch_add(1, Ordering::AcqRel);
+        let books = self.meter.books.read().unwrap_or_else(PoisonError::into_inner);
+        books.get(&org).iter().flat_map(|book| &book.rules).for_each(|rule| self.meter.shed(rule.id));
     }
 }
 
+fn stopping() -> Error {
+    Error::unavailable("stopping", "The server is stopping. Send the call again shortly.").retry_after(5)
+}
+
 impl Meter {
-    fn account(&self, org: OrgId) -> Arc<Account> {
-        if let Some(account) = self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&org) {
-            return account.clone();
+    async fn purse(self: &Arc<Self>, owner: &Owner, resource: Resource) -> Result<Arc<Purse>> {
+        let now = self.clock.now();
+        let book = match self.book(owner.org) {
+            Some(book) => book,
+            None => self.open(owner.org).await?,
+        };
+        if let Some(purse) = book.purse(owner, resource, now) {
+            return Ok(purse);
         }
+        let day = self.zone.day(now);
+        let mut rules: Vec<&Rule> =
+            book.rules.iter().filter(|rule| rule.resource == resource && owner.is_within(rule.scope)).collect();
+        rules.sort_by_key(|rule| rule.scope);
+        let accounts = rules.iter().map(|rule| self.account(rule.id, rule.period.name(day), resource)).collect();
+        let gates = rules.iter().filter_map(|rule| self.gate(rule)).collect();
+        let purse = Arc::new(Purse::new(*owner, resource, &self.zone, day, accounts, gates));
+        if resource == Resource::ApiCalls {
+            self.taps.lock().unwrap_or_else(PoisonError::into_inner).push(purse.clone());
+        }
+        book.keep(&purse);
+        Ok(purse)
+    }
+
+    /// The owner with the project's team, which is looked up only where some team has a quota.
+    async fn with_team(self: &Arc<Self>, owner: Owner, project: Option<i64>) -> Result<Owner> {
+        let Some(project) = project else { return Ok(owner) };
+        let book = match self.book(owner.org) {
+            Some(book) => book,
+            None => self.open(owner.org).await?,
+        };
+        if !book.rules.iter().any(|rule| matches!(rule.scope, Scope::Team(_))) {
+            return Ok(owner);
+        }
+        Ok(owner.team(self.db.read(move |tx| Ok(store::team_of(tx, project)?)).await?))
+    }
+
+    fn book(&self, org: OrgId) -> Option<Arc<Book>> {
+        let (generation, shared) = (self.generation.load(Ordering::Acquire), self.db.engine() != Engine::Sqlite);
+        let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
+        books.get(&org).filter(|book| book.is_fresh(generation, shared)).cloned()
+    }
+
+    /// Reads an organisation's rules; what another server changed of them counts from here on.
+    async fn open(self: &Arc<Self>, org: OrgId) -> Result<Arc<Book>> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut rules = self.db.read(move |tx| store::all(tx, org)).await?;
+        rules.retain(|rule| rule.resource.is_metered());
+        let book = Arc::new(Book::new(rules, generation));
+        // Organisations that are not there are not kept.
+        if !book.rules.is_empty() {
+            let mut books = self.books.write().unwrap_or_else(PoisonError::into_inner);
+            let before = books.insert(org, book.clone());
+            drop(books);
+            for rule in before.iter().flat_map(|book| &book.rules) {
+                if !book.rules.contains(rule) {
+                    self.shed(rule.id);
+                }
+            }
+        }
+        Ok(book)
+    }
+
+    fn account(&self, quota: i64, period: String, resource: Resource) -> Arc<Account> {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        accounts.entry(org).or_insert_with(|| Arc::new(Account::new(org))).clone()
+        let key = (quota, period);
+        accounts
+            .entry(key)
+            .or_insert_with_key(|(quota, period)| Arc::new(Account::new(*quota, period.clone(), resource)))
+            .clone()
+    }
+
+    fn gate(&self, rule: &Rule) -> Option<Arc<Gate>> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(per_minute) = rule.per_minute.and_then(|rate| u64::try_from(rate).ok()) else {
+            gates.remove(&rule.id);
+            return None;
+        };
+        let gate = gates.entry(rule.id).or_insert_with(|| Arc::new(Gate::new(per_minute)));
+        gate.set(per_minute);
+        Some(gate.clone())
+    }
+
+    /// Takes `amount` from every account of the purse, or from none.
+    async fn hold(self: &Arc<Self>, purse: &Purse, amount: u64) -> Result<Vec<Held>> {
+        let mut all = Vec::with_capacity(purse.accounts.len());
+        for account in &purse.accounts {
+            let held = match account.take(amount) {
+                Ok(held) => held,
+                Err((answer, start)) => {
+                    if start {
+                        self.tasks.spawn(extend(self.clone(), account.clone()));
+                    }
+                    answer
+                        .await
+                        .unwrap_or_else(|_| Err(Error::internal("a quota extension ended without an answer")))?
+                }
+            };
+            all.push(held);
+        }
+        Ok(all)
+    }
+
+    /// What this process holds of a quota for those to come.
+    pub fn held(&self, quota: i64, period: &str) -> i64 {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(&(quota, period.to_owned())).map_or(0, |account| signed(account.lock().held))
     }
 
     pub fn accounts(&self) -> Vec<Arc<Account>> {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Forgets accounts of periods that ended, once nothing is left in them.
+    pub fn forget_empty(&self) {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_empty());
+    }
+
+    /// The calls that were let through since this was asked, by purse.
+    pub fn calls(&self) -> Vec<(Arc<Purse>, u64)> {
+        let mut taps = self.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = Vec::new();
+        taps.retain(|purse| {
+            // Nobody can count in one that only this list knows.
+            let alive = Arc::strong_count(purse) > 1;
+            match purse.take_calls() {
+                0 => alive,
+                count => {
+                    calls.push((purse.clone(), count));
+                    true
+                }
+            }
+        });
+        calls
+    }
+
+    /// Gives back what this process holds of a quota beyond calls under way.
+    fn shed(self: &Arc<Self>, quota: i64) {
+        for account in self.accounts().into_iter().filter(|account| account.quota == quota) {
+            let meter = self.clone();
+            self.tasks.spawn(async move { meter.give_back_idle(&account, Duration::ZERO).await });
+        }
+    }
+
     /// Counts as used what processes held that did not renew since `before`, and (`reborn`) one of our own name.
     pub async fn bury(&self, before: Time, reborn: bool) -> Result<()> {
         let (process, now) = (reborn.then(|| self.process.clone()), self.clock.now());
-        for (org, amount) in self.db.write(move |tx| store::bury(tx, process.as_deref(), before, now)).await? {
-            tracing::warn!(org = org.0, amount, "tokens that a process held when it died are counted as used");
+        for (org, amount) in self.db.write(move |tx| counters::bury(tx, process.as_deref(), before, now)).await? {
+            tracing::warn!(org = org.0, amount, "what a process held when it died is counted as used");
         }
         Ok(())
     }
@@ -134,52 +352,70 @@ impl Meter {
     /// Gives back durably what nobody took for `idle`.
     pub async fn give_back_idle(&self, account: &Account, idle: Duration) {
         let Some(amount) = account.idle(idle) else { return };
-        let (process, org) = (self.process.clone(), account.org);
-        let written = self.db.write(move |tx| Ok(store::settle(tx, &process, org, 0, signed(amount))?)).await;
+        let (process, quota, period) = (self.process.clone(), account.quota, account.period.clone());
+        let written = self
+            .db
+            .write(move |tx| Ok(counters::store::settle(tx, &process, quota, &period, 0, signed(amount)).map(drop)?))
+            .await;
         if let Err(error) = written {
-            tracing::warn!(org = org.0, ?error, "an idle quota grant could not be given back");
+            tracing::warn!(quota, ?error, "an idle quota grant could not be given back");
             if error.code() != "commit_unknown" {
                 account.put_back(amount);
             }
         }
     }
 
-    async fn grant(&self, org: OrgId, need: &Need) -> Result<(u64, Option<Quota>)> {
+    /// How much more was granted, and how the quota stood.
+    async fn grant(&self, account: &Account, need: &Need) -> Result<(u64, Option<(Rule, Counter)>)> {
         let (process, now) = (self.process.clone(), self.clock.now());
+        let (quota, period) = (account.quota, account.period.clone());
         let (shortfall, least, surplus) = (signed(need.shortfall), signed(need.least), signed(need.surplus));
         let work = move |tx: &mut Tx<'_>| {
             // Only another process between the look and the grant makes a second round necessary.
             for _ in 0..8 {
-                let quota = store::find(tx, org, Resource::LlmTokens)?;
-                let amount = match &quota {
-                    None => 0,
-                    Some(Quota { limit_value: None, .. }) => shortfall + surplus,
-                    Some(Quota { limit_value: Some(limit), used, reserved, .. }) => {
-                        let room = limit.saturating_sub(*used).saturating_sub(*reserved);
+                let Some(rule) = store::by_id(tx, quota)? else { return Ok((0, None)) };
+                counters::store::begin(tx, quota, &period)?;
+                let counter = counters::store::get(tx, quota, &period)?.unwrap_or_default();
+                let amount = match rule.limit(now).filter(|_| rule.mode == Mode::Hard) {
+                    None => shortfall + surplus,
+                    Some(limit) => {
+                        let room = limit.saturating_sub(counter.used).saturating_sub(counter.granted);
                         // A quarter of what is left at most, so that other processes find some too.
                         let spare = surplus.min((room - shortfall).max(0) / 4);
                         if room < least { 0 } else { (shortfall + spare).min(room) }
                     }
                 };
-                if amount == 0 || store::grant(tx, &process, org, amount, now)? {
-                    return Ok((u64::try_from(amount).unwrap_or(0), quota));
+                if amount == 0 || counters::store::grant(tx, &process, quota, &period, amount, now)? {
+                    return Ok((u64::try_from(amount).unwrap_or(0), Some((rule, counter))));
                 }
             }
-            let sentence = "Other servers keep taking from the organisation's quota. Send the call again shortly.";
+            let sentence = "Other servers keep taking from the quota. Send the call again shortly.";
             Err(Error::unavailable("quota_busy", sentence).retry_after(1))
         };
         self.db.write(work).await
+    }
+
+    fn refuse(&self, account: &Account, stood: Option<&(Rule, Counter)>, amount: u64) -> Error {
+        let now = self.clock.now();
+        match stood {
+            Some((rule, counter)) => {
+                let renews_at = rule.period.renews_at(&self.zone, self.zone.day(now));
+                exceeded(rule, *counter, signed(amount), now, renews_at)
+            }
+            // It was deleted while the call was on its way.
+            None => Error::unavailable("quota_busy", "The quota just changed. Send the call again.").retry_after(1),
+        }
+        .caused_by(format!("quota {} in {}", account.quota, account.period))
     }
 }
 
 /// Gets what is needed until nobody waits.
 async fn extend(meter: Arc<Meter>, account: Arc<Account>) {
     while let Some(need) = account.need() {
-        match meter.grant(account.org, &need).await {
-            Ok((amount, quota)) => {
+        match meter.grant(&account, &need).await {
+            Ok((amount, stood)) => {
                 for Waiter { amount, reply, .. } in account.granted(amount, need.cutoff) {
-                    let refused = exceeded(quota.as_ref(), account.org, Resource::LlmTokens, signed(amount));
-                    answer(reply, refused);
+                    answer(reply, meter.refuse(&account, stood.as_ref(), amount));
                 }
             }
             Err(error) => {

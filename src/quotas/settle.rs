@@ -5,16 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use super::account::signed;
+use super::book::Purse;
 use super::meter::{LEASE, Meter};
-use super::{Told, Usage, store};
-use crate::access::OrgId;
+use super::{Told, Usage, counters, store, usage};
 use crate::audit;
 use crate::base::clock::Time;
 use crate::base::error::{Kind, Result};
@@ -24,6 +24,8 @@ use crate::db::{Engine, Tx};
 const LINGER: Duration = Duration::from_millis(100);
 const BATCH: usize = 256;
 const TICK: Duration = Duration::from_secs(5);
+/// How long calls are counted in memory before they are written down together.
+const CALLS: Duration = Duration::from_secs(2);
 /// A grant nobody took from for this long goes back.
 const IDLE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(60);
@@ -32,10 +34,13 @@ const LAST_ATTEMPTS: u32 = 5;
 
 /// Use on its way to the database.
 pub(super) struct Settlement {
-    pub org: OrgId,
+    pub purse: Arc<Purse>,
     /// What counts; at most what was reserved.
     pub used: u64,
-    pub usage: Usage,
+    /// How many calls used it.
+    pub records: u64,
+    /// Written down one by one; None for requests, which are only counted by day.
+    pub usage: Option<Usage>,
     pub told: Option<Told>,
     pub at: Time,
 }
@@ -44,12 +49,16 @@ pub(super) struct Settlement {
 pub(super) async fn run(meter: Arc<Meter>, mut queue: Receiver<Settlement>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut renewed = Instant::now();
-    let mut ticked = Instant::now();
+    let (mut ticked, mut counted) = (Instant::now(), Instant::now());
     loop {
         if meter.tasks.is_stopping() && queue.is_empty() && queue.capacity() == queue.max_capacity() {
             break;
         }
         collect(&meter, &mut queue, &mut batch).await;
+        if counted.elapsed() >= CALLS {
+            counted = Instant::now();
+            batch.extend(calls(&meter));
+        }
         if !batch.is_empty() {
             write(&meter, std::mem::take(&mut batch)).await;
         }
@@ -58,19 +67,32 @@ pub(super) async fn run(meter: Arc<Meter>, mut queue: Receiver<Settlement>) {
             for account in meter.accounts() {
                 meter.give_back_idle(&account, IDLE).await;
             }
+            meter.forget_empty();
         }
         if renewed.elapsed() >= RENEW {
             renew(&meter, &mut renewed).await;
         }
     }
     queue.close();
+    let last: Vec<_> = calls(&meter).collect();
+    if !last.is_empty() {
+        write(&meter, last).await;
+    }
     for account in meter.accounts() {
         meter.give_back_idle(&account, Duration::ZERO).await;
     }
     let process = meter.process.clone();
-    if let Err(error) = meter.db.write(move |tx| Ok(store::sweep(tx, &process)?)).await {
+    if let Err(error) = meter.db.write(move |tx| Ok(counters::store::sweep(tx, &process)?)).await {
         tracing::warn!(?error, "empty quota grants could not be removed; the next start does it");
     }
+}
+
+/// The requests since this was asked.
+fn calls(meter: &Meter) -> impl Iterator<Item = Settlement> {
+    let at = meter.clock.now();
+    let settlement =
+        move |(purse, count)| Settlement { purse, used: count, records: count, usage: None, told: None, at };
+    meter.calls().into_iter().map(settlement)
 }
 
 /// Waits for a first record (or a tick, or the stop) and then briefly for more.
@@ -81,7 +103,7 @@ async fn collect(meter: &Meter, queue: &mut Receiver<Settlement>, batch: &mut Ve
         }
         tokio::select! {
             () = meter.tasks.stopping() => false,
-            got = timeout(TICK, queue.recv_many(batch, BATCH)) => got.is_ok(),
+            got = timeout(CALLS, queue.recv_many(batch, BATCH)) => got.is_ok(),
         }
     };
     if !first.await {
@@ -112,7 +134,7 @@ async fn write(meter: &Meter, batch: Vec<Settlement>) {
 }
 
 async fn write_one(meter: &Meter, one: Arc<Settlement>) {
-    let (org, used) = (one.org.0, one.used);
+    let (org, used) = (one.purse.owner.org.0, one.used);
     let one = Arc::new(vec![one]);
     if attempt(meter, &one, false).await.is_ok() {
         return;
@@ -128,15 +150,15 @@ async fn write_one(meter: &Meter, one: Arc<Settlement>) {
 async fn attempt(meter: &Meter, batch: &Arc<Vec<Arc<Settlement>>>, bare: bool) -> Result<(), Kind> {
     let mut pause = LINGER;
     let mut attempts = 0;
-    let first = Arc::new(AtomicI64::new(0));
+    let number = meter.batch.fetch_add(1, Ordering::Relaxed) + 1;
     loop {
-        let (process, batch, mark, again) = (meter.process.clone(), batch.clone(), first.clone(), attempts > 0);
+        let (process, batch) = (meter.process.clone(), batch.clone());
         let written = meter.db.write(move |tx| {
-            let known = mark.load(Ordering::Relaxed);
-            if again && known != 0 && batch.first().map_or(Ok(true), |one| store::is_recorded(tx, known, one.at))? {
+            if !counters::store::note_batch(tx, &process, number)? {
                 return Ok(());
             }
-            settle(tx, &process, &batch, bare, &mark)
+            let batch: Vec<&Settlement> = batch.iter().map(Arc::as_ref).collect();
+            settle(tx, &process, &batch, bare)
         });
         let Err(error) = written.await else { return Ok(()) };
         attempts += 1;
@@ -153,31 +175,44 @@ async fn attempt(meter: &Meter, batch: &Arc<Vec<Arc<Settlement>>>, bare: bool) -
     }
 }
 
-fn settle(tx: &mut Tx<'_>, process: &str, batch: &[Arc<Settlement>], bare: bool, mark: &AtomicI64) -> Result<()> {
+/// What is settled of one quota in one period.
+struct Total {
+    /// Amounts, and how many equal uses each is of.
+    uses: Vec<(i64, i64)>,
+    at: Time,
+}
+
+/// Writes use down: records, the day's sums, the counters of every quota it was taken from, and what to tell. `bare`
+/// leaves out what may not be storable.
+pub(super) fn settle(tx: &mut Tx<'_>, process: &str, batch: &[&Settlement], bare: bool) -> Result<()> {
     // Sorted, so that two processes lock the rows in the same order.
-    let mut totals: BTreeMap<OrgId, u64> = BTreeMap::new();
-    for (index, one) in batch.iter().enumerate() {
-        let Settlement { org, used, usage, told, at } = one.as_ref();
-        *totals.entry(*org).or_default() += used;
-        let record = store::Record {
-            org: *org,
-            amount: signed(*used),
-            user: usage.user,
-            project: usage.project,
-            model: Some(usage.model.as_str()).filter(|_| !bare),
-            source: usage.source,
-            at: *at,
-        };
-        let id = store::record(tx, &record)?;
-        if index == 0 {
-            mark.store(id, Ordering::Relaxed);
+    let mut totals: BTreeMap<(i64, &str), Total> = BTreeMap::new();
+    let mut days = usage::Days::default();
+    for Settlement { purse, used, records, usage, told, at } in batch {
+        let (amount, count) = (signed(*used), signed(*records));
+        for account in &purse.accounts {
+            let total = totals
+                .entry((account.quota, account.period.as_str()))
+                .or_insert_with(|| Total { uses: Vec::new(), at: *at });
+            total.uses.push((amount, count));
+            total.at = *at;
         }
+        if let Some(usage) = usage {
+            usage::record(tx, purse.owner.org, purse.resource, amount, usage, *at, bare)?;
+        }
+        days.add(purse, usage.as_ref().filter(|_| !bare), amount, count);
         if let Some((event, caller)) = told.as_ref().filter(|_| !bare) {
             audit::record(tx, *at, caller, event)?;
         }
     }
-    for (org, used) in totals {
-        store::settle(tx, process, org, signed(used), 0)?;
+    days.write(tx)?;
+    for ((quota, period), Total { uses, at }) in totals {
+        let used = uses.iter().map(|(amount, _)| amount).sum();
+        let settled = counters::store::settle(tx, process, quota, period, used, 0)?;
+        // A quota that was deleted in the meantime needs no counting.
+        if let (Some(counter), Some(rule)) = (settled, store::by_id(tx, quota)?) {
+            counters::told(tx, at, &rule, period, counter, &uses)?;
+        }
     }
     Ok(())
 }
@@ -186,7 +221,7 @@ fn settle(tx: &mut Tx<'_>, process: &str, batch: &[Arc<Settlement>], bare: bool,
 /// must take itself for dead: what it holds was counted as used by another.
 async fn renew(meter: &Meter, renewed: &mut Instant) {
     let (process, now) = (meter.process.clone(), meter.clock.now());
-    match meter.db.write(move |tx| Ok(store::renew(tx, &process, now)?)).await {
+    match meter.db.write(move |tx| Ok(counters::store::renew(tx, &process, now)?)).await {
         Ok(_) => *renewed = Instant::now(),
         Err(error) => tracing::warn!(?error, "quota grants could not be renewed"),
     }

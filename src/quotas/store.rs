@@ -1,210 +1,209 @@
-//! All SQL of quotas, grants and usage.
-//!
-//! Invariant: every statement that lets something be used carries the limit in its own WHERE, so two processes at once
-//! cannot both pass it; every statement that takes back stops at zero, so a late one never blocks those beside it.
+//! All SQL of quotas as they are set. What is counted is in `counters::store`.
 
+use super::counters::Counter;
+use super::counters::store as counters;
+use super::period::Period;
+use super::rule::{Mode, Override, Owner, Rule, Scope};
 use super::{Quota, Resource};
-use crate::access::actions::QuotaManage;
-use crate::access::{Caller, OrgId, Permit, UserId};
-use crate::audit::{self, AuditAction, Event};
+use crate::access::{OrgId, TeamId, UserId};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
-use crate::db::{DbError, Tx, params};
+use crate::base::zone::Zone;
+use crate::db::{DbError, Row, Tx, Val, params};
 
-const TOKENS: &str = "llm_tokens";
+/// The most quotas an organisation may have.
+pub(super) const MOST: i64 = 1000;
 
-pub(super) fn insert(tx: &mut Tx<'_>, org: OrgId, resource: Resource, limit: Option<i64>) -> Result<()> {
-    tx.execute(
-        "INSERT INTO quotas (organization_id, resource, limit_value, used, granted) VALUES ($1, $2, $3, 0, 0)",
-        &params![org.0, resource.code(), limit],
-    )?;
-    Ok(())
+const COLUMNS: &str = "id, organization_id, resource, scope, scope_id, limit_value, period, mode, thresholds, \
+    override_limit, override_until, override_reason, per_minute, custom";
+
+fn read(row: &Row<'_>) -> Result<Rule, DbError> {
+    let known = |what: &str, code: &str| DbError::Other(format!("a quota has the {what} `{code}`"));
+    let (resource, scope): (String, String) = (row.get(2)?, row.get(3)?);
+    let (period, mode, thresholds): (String, String, String) = (row.get(6)?, row.get(7)?, row.get(8)?);
+    let id: i64 = row.get(4)?;
+    let over = match row.get::<Option<Time>>(10)? {
+        None => None,
+        Some(until) => Some(Override { limit_value: row.get(9)?, until, reason: row.get(11)? }),
+    };
+    Ok(Rule {
+        id: row.get(0)?,
+        org: OrgId(row.get(1)?),
+        resource: Resource::parse(&resource).map_err(|_| known("resource", &resource))?,
+        scope: match scope.as_str() {
+            "person" => Scope::Person(UserId(id)),
+            "team" => Scope::Team(TeamId(id)),
+            _ => Scope::Organization,
+        },
+        limit_value: row.get(5)?,
+        period: Period::parse(&period).map_err(|_| known("period", &period))?,
+        mode: Mode::ALL.into_iter().find(|one| one.code() == mode).ok_or_else(|| known("mode", &mode))?,
+        thresholds: serde_json::from_str(&thresholds).map_err(|_| known("thresholds", &thresholds))?,
+        over,
+        per_minute: row.get(12)?,
+        custom: row.get(13)?,
+    })
 }
 
-/// The quotas of an organisation; none when there is no such organisation.
+fn values(rule: &Rule) -> Result<[Val; 9]> {
+    let thresholds = serde_json::to_string(&rule.thresholds).map_err(Error::internal)?;
+    let over = rule.over.as_ref();
+    Ok([
+        rule.limit_value.into(),
+        rule.period.code().into(),
+        rule.mode.code().into(),
+        thresholds.into(),
+        over.and_then(|over| over.limit_value).into(),
+        over.map(|over| over.until.0).into(),
+        over.map(|over| over.reason.clone()).into(),
+        rule.per_minute.into(),
+        rule.custom.into(),
+    ])
+}
+
+/// Keeps a new quota; its id is given here.
 ///
 /// # Errors
-/// When the database fails.
-pub fn list(tx: &mut Tx<'_>, org: OrgId) -> Result<Vec<Quota>> {
-    let mut quotas = Vec::new();
-    for resource in Resource::ALL {
-        quotas.extend(find(tx, org, resource)?);
-    }
-    Ok(quotas)
-}
-
-/// # Errors
-/// When the database fails.
-pub fn find(tx: &mut Tx<'_>, org: OrgId, resource: Resource) -> Result<Option<Quota>, DbError> {
-    tx.query_row(
-        "SELECT limit_value, used, granted FROM quotas WHERE organization_id = $1 AND resource = $2",
-        &params![org.0, resource.code()],
-        |row| Ok(Quota { resource, limit_value: row.get(0)?, used: row.get(1)?, reserved: row.get(2)? }),
-    )
-}
-
-/// Sets a limit; null lifts it. A limit below what is used takes nothing away, it only refuses more.
-///
-/// # Errors
-/// `not_found` outside the permit.
-pub(super) fn set_limit(
-    tx: &mut Tx<'_>,
-    permit: &Permit<QuotaManage>,
-    org: OrgId,
-    resource: Resource,
-    limit: Option<i64>,
-) -> Result<(Quota, Quota)> {
-    permit.require(org, "such organization")?;
-    let before = find(tx, org, resource)?.ok_or_else(|| Error::not_found("such organization"))?;
-    tx.execute(
-        "UPDATE quotas SET limit_value = $3 WHERE organization_id = $1 AND resource = $2",
-        &params![org.0, resource.code(), limit],
-    )?;
-    let after = Quota { limit_value: limit, ..before.clone() };
-    Ok((before, after))
-}
-
-/// Sets a limit where it is `old`.
-pub(super) fn replace(
-    tx: &mut Tx<'_>,
-    org: OrgId,
-    resource: Resource,
-    old: Option<i64>,
-    new: Option<i64>,
-) -> Result<(), DbError> {
-    tx.execute(
-        "UPDATE quotas SET limit_value = $4 \
-         WHERE organization_id = $1 AND resource = $2 AND limit_value IS NOT DISTINCT FROM $3",
-        &params![org.0, resource.code(), old, new],
-    )?;
-    Ok(())
-}
-
-/// False when the limit does not allow it.
-pub(super) fn take(tx: &mut Tx<'_>, org: OrgId, resource: Resource, amount: i64) -> Result<bool, DbError> {
-    let changed = tx.execute(
-        "UPDATE quotas SET used = used + $3 WHERE organization_id = $1 AND resource = $2 \
-         AND (limit_value IS NULL OR used + granted + $3 <= limit_value)",
-        &params![org.0, resource.code(), amount],
-    )?;
-    Ok(changed == 1)
-}
-
-pub(super) fn give_back(tx: &mut Tx<'_>, org: OrgId, resource: Resource, amount: i64) -> Result<(), DbError> {
-    tx.execute(
-        "UPDATE quotas SET used = CASE WHEN used > $3 THEN used - $3 ELSE 0 END \
-         WHERE organization_id = $1 AND resource = $2",
-        &params![org.0, resource.code(), amount],
-    )?;
-    Ok(())
-}
-
-/// Lets `process` hold `amount` more tokens; false when the limit does not allow it.
-pub(super) fn grant(tx: &mut Tx<'_>, process: &str, org: OrgId, amount: i64, now: Time) -> Result<bool, DbError> {
-    let changed = tx.execute(
-        "UPDATE quotas SET granted = granted + $3 WHERE organization_id = $1 AND resource = $2 \
-         AND (limit_value IS NULL OR used + granted + $3 <= limit_value)",
-        &params![org.0, TOKENS, amount],
-    )?;
-    if changed == 1 {
-        tx.execute(
-            "INSERT INTO quota_grants (process, organization_id, resource, amount, renewed_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (process, organization_id, resource) \
-             DO UPDATE SET amount = quota_grants.amount + $4, renewed_at = $5",
-            &params![process, org.0, TOKENS, amount, now],
-        )?;
-    }
-    Ok(changed == 1)
-}
-
-/// Moves `used` of what `process` holds to the settled use, and lets go of `returned` besides.
-pub(super) fn settle(tx: &mut Tx<'_>, process: &str, org: OrgId, used: i64, returned: i64) -> Result<(), DbError> {
-    let held = used + returned;
-    tx.execute(
-        "UPDATE quotas SET used = used + $3, granted = CASE WHEN granted > $4 THEN granted - $4 ELSE 0 END \
-         WHERE organization_id = $1 AND resource = $2",
-        &params![org.0, TOKENS, used, held],
-    )?;
-    tx.execute(
-        "UPDATE quota_grants SET amount = CASE WHEN amount > $4 THEN amount - $4 ELSE 0 END \
-         WHERE process = $1 AND organization_id = $2 AND resource = $3",
-        &params![process, org.0, TOKENS, held],
-    )?;
-    Ok(())
-}
-
-/// Removes the rows of `process` that hold nothing.
-pub(super) fn sweep(tx: &mut Tx<'_>, process: &str) -> Result<(), DbError> {
-    tx.execute("DELETE FROM quota_grants WHERE process = $1 AND amount = 0", &params![process])?;
-    Ok(())
-}
-
-/// What was used, as it is written down.
-pub(super) struct Record<'a> {
-    pub org: OrgId,
-    pub amount: i64,
-    pub user: Option<UserId>,
-    pub project: Option<i64>,
-    pub model: Option<&'a str>,
-    pub source: &'a str,
-    pub at: Time,
-}
-
-/// The record's id.
-pub(super) fn record(tx: &mut Tx<'_>, record: &Record<'_>) -> Result<i64> {
+/// `quota_exists` when the owner has one of the resource.
+pub(super) fn insert(tx: &mut Tx<'_>, rule: Rule) -> Result<Rule> {
     let id = tx.next_id()?;
-    tx.execute(
-        "INSERT INTO usage_records (id, organization_id, resource, amount, user_id, project_id, model, source, at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        &params![
-            id,
-            record.org.0,
-            TOKENS,
-            record.amount,
-            record.user.map(|user| user.0),
-            record.project,
-            record.model,
-            record.source,
-            record.at
-        ],
-    )?;
-    Ok(id)
-}
-
-/// Whether a record of this id and time is there: how a commit whose answer was lost is told from one that failed.
-pub(super) fn is_recorded(tx: &mut Tx<'_>, id: i64, at: Time) -> Result<bool, DbError> {
-    let found = tx.query_row("SELECT 1 FROM usage_records WHERE id = $1 AND at = $2", &params![id, at], |_| Ok(()))?;
-    Ok(found.is_some())
-}
-
-/// Says that `process` is alive; the number of grants it still has.
-pub(super) fn renew(tx: &mut Tx<'_>, process: &str, now: Time) -> Result<u64, DbError> {
-    tx.execute("UPDATE quota_grants SET renewed_at = $2 WHERE process = $1", &params![process, now])
-}
-
-/// Counts as used what processes held that did not renew since `before`, and what one of the name `reborn` held, with an
-/// audit entry for each. Returns the organisations with the amounts.
-pub(super) fn bury(tx: &mut Tx<'_>, reborn: Option<&str>, before: Time, now: Time) -> Result<Vec<(OrgId, i64)>> {
-    let dead = tx.query_map(
-        "SELECT process, organization_id, amount FROM quota_grants WHERE process = $1 OR renewed_at < $2 LIMIT 10000",
-        &params![reborn.unwrap_or_default(), before],
-        |row| Ok((row.get::<String>(0)?, OrgId(row.get(1)?), row.get::<i64>(2)?)),
-    )?;
-    let mut lost = Vec::new();
-    for (process, org, amount) in dead {
-        let gone = tx.execute(
-            "DELETE FROM quota_grants WHERE process = $1 AND organization_id = $2 AND resource = $3 AND amount = $4",
-            &params![process.as_str(), org.0, TOKENS, amount],
-        )?;
-        if gone == 1 && amount > 0 {
-            settle(tx, &process, org, amount, 0)?;
-            let source = "unsettled";
-            record(tx, &Record { org, amount, user: None, project: None, model: None, source, at: now })?;
-            let words = format!("Counted {amount} model tokens as used that a server process held when it ended");
-            let event = Event::new(AuditAction::Update, "quota", words).id(TOKENS).org(org);
-            audit::record(tx, now, &Caller::system(), &event)?;
-            lost.push((org, amount));
+    let mut params: Vec<Val> =
+        params![id, rule.org.0, rule.resource.code(), rule.scope.code(), rule.scope.id(rule.org)].to_vec();
+    params.extend(values(&rule)?);
+    let sql =
+        format!("INSERT INTO quotas ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
+    tx.savepoint(|tx| tx.execute(&sql, &params)).map_err(|cause| match cause {
+        DbError::Unique(_) => {
+            let (owner, code) = (rule.scope.words(), rule.resource.code());
+            let sentence = format!("The {owner} has a quota of {code} already. Change that one.");
+            Error::conflict("quota_exists", sentence).field("resource_type")
         }
-    }
-    Ok(lost)
+        other => other.into(),
+    })?;
+    Ok(Rule { id, ..rule })
+}
+
+pub(super) fn update(tx: &mut Tx<'_>, rule: &Rule) -> Result<()> {
+    let mut params: Vec<Val> = params![rule.id].to_vec();
+    params.extend(values(rule)?);
+    tx.execute(
+        "UPDATE quotas SET limit_value = $2, period = $3, mode = $4, thresholds = $5, override_limit = $6, \
+         override_until = $7, override_reason = $8, per_minute = $9, custom = $10 WHERE id = $1",
+        &params,
+    )?;
+    Ok(())
+}
+
+pub(super) fn delete(tx: &mut Tx<'_>, id: i64) -> Result<()> {
+    tx.execute("DELETE FROM quotas WHERE id = $1", &params![id])?;
+    Ok(())
+}
+
+/// All quotas of an organisation; none when there is no such organisation.
+pub(super) fn all(tx: &mut Tx<'_>, org: OrgId) -> Result<Vec<Rule>> {
+    let sql = format!("SELECT {COLUMNS} FROM quotas WHERE organization_id = $1 ORDER BY id LIMIT $2");
+    Ok(tx.query_map(&sql, &params![org.0, MOST], read)?)
+}
+
+/// How many quotas an organisation has.
+pub(super) fn count(tx: &mut Tx<'_>, org: OrgId) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM quotas WHERE organization_id = $1";
+    Ok(tx.query_row(sql, &params![org.0], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// The quotas that hold for `owner`, narrow ones first, the organisation's last.
+pub(super) fn holding(tx: &mut Tx<'_>, owner: &Owner, resource: Resource) -> Result<Vec<Rule>> {
+    // An id is one thing's only, whatever its kind.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM quotas WHERE organization_id = $1 AND resource = $2 AND scope_id IN ($1, $3, $4)"
+    );
+    let (team, person) =
+        (owner.team.map_or(owner.org.0, |team| team.0), owner.person.map_or(owner.org.0, |user| user.0));
+    let mut rules = tx.query_map(&sql, &params![owner.org.0, resource.code(), team, person], read)?;
+    rules.sort_by_key(|rule| rule.scope);
+    Ok(rules)
+}
+
+pub(super) fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<Rule>, DbError> {
+    tx.query_row(&format!("SELECT {COLUMNS} FROM quotas WHERE id = $1"), &params![id], read)
+}
+
+/// The organisation-wide quota of a resource.
+pub(super) fn wide(tx: &mut Tx<'_>, org: OrgId, resource: Resource) -> Result<Option<Rule>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM quotas WHERE organization_id = $1 AND resource = $2 AND scope_id = $1");
+    tx.query_row(&sql, &params![org.0, resource.code()], read)
+}
+
+/// The organisation's tier; None when there is no such organisation.
+pub(super) fn tier(tx: &mut Tx<'_>, org: OrgId) -> Result<Option<String>, DbError> {
+    tx.query_row("SELECT tier FROM organizations WHERE id = $1", &params![org.0], |row| row.get(0))
+}
+
+/// Whether a person belongs to the organisation.
+pub(super) fn is_member(tx: &mut Tx<'_>, org: OrgId, user: UserId) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM role_grants WHERE organization_id = $1 AND user_id = $2 LIMIT 1";
+    Ok(tx.query_row(sql, &params![org.0, user.0], |_| Ok(()))?.is_some())
+}
+
+/// Whether a team is the organisation's.
+pub(super) fn is_team(tx: &mut Tx<'_>, org: OrgId, team: TeamId) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM teams WHERE organization_id = $1 AND id = $2";
+    Ok(tx.query_row(sql, &params![org.0, team.0], |_| Ok(()))?.is_some())
+}
+
+/// The team a project belongs to.
+pub(super) fn team_of(tx: &mut Tx<'_>, project: i64) -> Result<Option<TeamId>, DbError> {
+    let team = tx.query_row("SELECT team_id FROM projects WHERE id = $1", &params![project], |row| row.get(0))?;
+    Ok(team.flatten().map(TeamId))
+}
+
+/// Where the site's days begin.
+pub(super) fn zone(tx: &mut Tx<'_>) -> Result<Zone> {
+    let name: Option<String> = tx.query_row("SELECT time_zone FROM quota_site WHERE id = 1", &[], |row| row.get(0))?;
+    let name = name.unwrap_or_default();
+    Zone::find(&name).ok_or_else(|| Error::internal(format!("the database names the time zone `{name}`")))
+}
+
+pub(super) fn set_zone(tx: &mut Tx<'_>, zone: &Zone) -> Result<()> {
+    let sql = "UPDATE quota_site SET time_zone = $1 WHERE id = 1 AND time_zone <> $1";
+    tx.execute(sql, &params![zone.name()])?;
+    Ok(())
+}
+
+/// The organisation-wide quota of a resource as it stands.
+///
+/// # Errors
+/// When the database fails.
+pub fn find(tx: &mut Tx<'_>, org: OrgId, resource: Resource, now: Time) -> Result<Option<Quota>> {
+    let Some(rule) = wide(tx, org, resource)? else { return Ok(None) };
+    show(tx, &rule, now).map(Some)
+}
+
+/// A quota as it stands.
+pub(super) fn show(tx: &mut Tx<'_>, rule: &Rule, now: Time) -> Result<Quota> {
+    let zone = zone(tx)?;
+    let day = zone.day(now);
+    let counter = counters::get(tx, rule.id, &rule.period.name(day))?.unwrap_or_default();
+    Ok(Quota::new(rule, counter, rule.period.renews_at(&zone, day), now))
+}
+
+/// All quotas of an organisation as they stand: the organisation's own first, by resource. None when there is no such
+/// organisation.
+///
+/// # Errors
+/// When the database fails.
+pub(super) fn list(tx: &mut Tx<'_>, org: OrgId, now: Time) -> Result<Vec<Quota>> {
+    let zone = zone(tx)?;
+    let day = zone.day(now);
+    let names = Period::ALL.map(|period| period.name(day));
+    let counted = counters::present(tx, org, &names)?;
+    let mut rules = all(tx, org)?;
+    rules.sort_by_key(|rule| (rule.scope != Scope::Organization, rule.resource, rule.id));
+    let shown = |rule: &Rule| {
+        let name = rule.period.name(day);
+        let counter = counted.iter().find(|(quota, period, _)| *quota == rule.id && *period == name);
+        let counter = counter.map_or_else(Counter::default, |(_, _, counter)| *counter);
+        Quota::new(rule, counter, rule.period.renews_at(&zone, day), now)
+    };
+    Ok(rules.iter().map(shown).collect())
 }

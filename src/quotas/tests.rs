@@ -9,6 +9,7 @@ use super::*;
 use crate::audit::AuditAction;
 use crate::base::clock::{Clock, Time};
 use crate::base::tasks::Tasks;
+use crate::base::zone::Zone;
 use crate::db::{Db, Engine, Options, params};
 
 const ORG: OrgId = OrgId(7);
@@ -41,7 +42,8 @@ impl Place {
         let sql = "insert into organizations (id, name, slug, tier, created_at) values ($1, 'A', 'a', 'free', 0)";
         db.write(move |tx| {
             tx.execute(sql, &params![ORG.0])?;
-            open(tx, ORG, "free")
+            open(tx, ORG, "free", Time(0))?;
+            Ok(tx.execute("update quotas set period = 'none'", &[]).map(drop)?)
         })
         .await
         .unwrap();
@@ -51,7 +53,8 @@ impl Place {
 
 async fn start(db: &Db, process: &str) -> (Quotas, Tasks) {
     let tasks = Tasks::default();
-    let quotas = Quotas::start(db.clone(), Clock::system(), tasks.clone(), process.to_owned()).await.unwrap();
+    let quotas =
+        Quotas::start(db.clone(), Clock::system(), tasks.clone(), process.to_owned(), Zone::default()).await.unwrap();
     (quotas, tasks)
 }
 
@@ -60,7 +63,7 @@ async fn stop(tasks: Tasks) {
 }
 
 async fn tokens(db: &Db) -> Quota {
-    db.read(|tx| Ok(store::find(tx, ORG, Resource::LlmTokens)?.unwrap())).await.unwrap()
+    db.read(|tx| Ok(store::find(tx, ORG, Resource::LlmTokens, Time(0))?.unwrap())).await.unwrap()
 }
 
 async fn number(db: &Db, sql: &'static str) -> i64 {
@@ -70,7 +73,7 @@ async fn number(db: &Db, sql: &'static str) -> i64 {
 const RECORDED: &str = "select cast(coalesce(sum(amount), 0) as bigint) from usage_records";
 
 fn usage(tokens: u64) -> Usage {
-    Usage { tokens, user: Some(UserId(3)), project: None, model: "m".to_owned(), source: "gateway" }
+    Usage { tokens, user: Some(UserId(3)), project: None, model: "m".to_owned(), source: "gateway", metadata: None }
 }
 
 /// What a caller may be using now plus what is settled: the figure that must never pass the limit.
@@ -92,7 +95,7 @@ async fn caller(quotas: Quotas, exposure: Arc<Exposure>, seed: u64) -> u64 {
     let mut used = 0;
     for round in 0..20 {
         let mix = (seed * 7919 + round * 104_729) % 3001;
-        let Ok(reservation) = quotas.reserve(ORG, mix + 1).await else { continue };
+        let Ok(reservation) = quotas.reserve(&Owner::org(ORG), None, mix + 1).await else { continue };
         exposure.add(mix + 1);
         tokio::task::yield_now().await;
         if mix.is_multiple_of(5) {
@@ -135,14 +138,18 @@ async fn the_whole_limit_can_be_had_and_not_one_token_more() {
     for place in places() {
         let db = place.with_org().await;
         let (quotas, tasks) = start(&db, "one").await;
-        let all = quotas.reserve(ORG, 100_000).await.unwrap();
-        let refused = quotas.reserve(ORG, 1).await.err().unwrap();
+        let all = quotas.reserve(&Owner::org(ORG), None, 100_000).await.unwrap();
+        let refused = quotas.reserve(&Owner::org(ORG), None, 1).await.err().unwrap();
         assert_eq!(refused.code(), "quota_exceeded");
         assert!(refused.message().contains("of 100000"), "{refused}");
         all.settle(usage(40), None);
-        assert_eq!(quotas.reserve(ORG, 99_960).await.unwrap().amount(), 99_960, "what was not used came back");
-        assert_eq!(quotas.reserve(ORG, u64::MAX).await.err().unwrap().code(), "quota_exceeded");
-        assert_eq!(quotas.reserve(OrgId(8), 1).await.err().unwrap().code(), "quota_exceeded");
+        assert_eq!(
+            quotas.reserve(&Owner::org(ORG), None, 99_960).await.unwrap().amount(),
+            99_960,
+            "what was not used came back"
+        );
+        assert_eq!(quotas.reserve(&Owner::org(ORG), None, u64::MAX).await.err().unwrap().code(), "quota_exceeded");
+        assert_eq!(quotas.reserve(&Owner::org(OrgId(8)), None, 1).await.err().unwrap().code(), "quota_exceeded");
         stop(tasks).await;
         assert_eq!((tokens(&db).await.used, tokens(&db).await.reserved), (40, 0));
     }
@@ -153,7 +160,7 @@ async fn what_a_dead_process_held_counts_as_used() {
     for place in places() {
         let db = place.with_org().await;
         let (quotas, _never_stopped) = start(&db, "one").await;
-        let reservation = quotas.reserve(ORG, 1000).await.unwrap();
+        let reservation = quotas.reserve(&Owner::org(ORG), None, 1000).await.unwrap();
         let granted = tokens(&db).await.reserved;
         assert!(granted >= 1000);
         std::mem::forget(reservation);
@@ -162,7 +169,7 @@ async fn what_a_dead_process_held_counts_as_used() {
         assert_eq!((quota.used, quota.reserved), (granted, 0));
         assert_eq!(number(&db, "select amount from usage_records where source = 'unsettled'").await, granted);
         let told = "select count(*) from audit_entries where actor_kind = 'system' and action = 'update' \
-                    and resource_type = 'quota' and resource_id = 'llm_tokens' and organization_id = 7";
+                    and resource_type = 'quota' and description like 'Counted%' and organization_id = 7";
         assert_eq!(number(&db, told).await, 1);
         stop(tasks).await;
     }
@@ -179,13 +186,14 @@ async fn another_living_process_is_left_alone_until_its_lease_runs_out() {
             move || Time(now.load(Ordering::SeqCst))
         });
         let tasks = Tasks::default();
-        let one = Quotas::start(db.clone(), clock.clone(), tasks.clone(), "one".to_owned()).await.unwrap();
-        std::mem::forget(one.reserve(ORG, 1000).await.unwrap());
+        let one =
+            Quotas::start(db.clone(), clock.clone(), tasks.clone(), "one".to_owned(), Zone::default()).await.unwrap();
+        std::mem::forget(one.reserve(&Owner::org(ORG), None, 1000).await.unwrap());
         let granted = tokens(&db).await.reserved;
-        Quotas::start(db.clone(), clock.clone(), tasks.clone(), "two".to_owned()).await.unwrap();
+        Quotas::start(db.clone(), clock.clone(), tasks.clone(), "two".to_owned(), Zone::default()).await.unwrap();
         assert_eq!(tokens(&db).await.reserved, granted);
         now.fetch_add(meter::LEASE + 1, Ordering::SeqCst);
-        Quotas::start(db.clone(), clock, tasks.clone(), "three".to_owned()).await.unwrap();
+        Quotas::start(db.clone(), clock, tasks.clone(), "three".to_owned(), Zone::default()).await.unwrap();
         assert_eq!((tokens(&db).await.used, tokens(&db).await.reserved), (granted, 0));
     }
 }
@@ -195,10 +203,10 @@ async fn use_is_settled_in_the_callers_transaction_or_else_by_itself() {
     for place in places() {
         let db = place.with_org().await;
         let (quotas, tasks) = start(&db, "one").await;
-        let reservation = quotas.reserve(ORG, 1000).await.unwrap();
+        let reservation = quotas.reserve(&Owner::org(ORG), None, 1000).await.unwrap();
         db.write(move |tx| reservation.settle_in(tx, &usage(300))).await.unwrap();
         assert_eq!(tokens(&db).await.used, 300);
-        let reservation = quotas.reserve(ORG, 1000).await.unwrap();
+        let reservation = quotas.reserve(&Owner::org(ORG), None, 1000).await.unwrap();
         let failed = db.write(move |tx| {
             reservation.settle_in(tx, &usage(50))?;
             Err::<(), _>(Error::invalid("no", "The transaction of the run failed."))
@@ -217,7 +225,7 @@ async fn the_trail_is_written_with_the_use_and_one_bad_record_spoils_no_other() 
         let (quotas, tasks) = start(&db, "one").await;
         let caller = Arc::new(Caller::system());
         for model in ["good", "bad\0", "fine"] {
-            let reservation = quotas.reserve(ORG, 10).await.unwrap();
+            let reservation = quotas.reserve(&Owner::org(ORG), None, 10).await.unwrap();
             let event = Event::new(AuditAction::Execute, "model", format!("Used {model}")).org(ORG);
             reservation.settle(Usage { model: model.to_owned(), ..usage(10) }, Some((event, caller.clone())));
         }
@@ -232,12 +240,13 @@ async fn the_trail_is_written_with_the_use_and_one_bad_record_spoils_no_other() 
 async fn projects_are_counted_in_the_callers_transaction() {
     for place in places() {
         let db = place.with_org().await;
-        let five = db.write(|tx| (0..5).try_for_each(|_| take(tx, ORG, Resource::Projects, 1)));
+        let owner = Owner::org(ORG);
+        let five = db.write(move |tx| (0..5).try_for_each(|_| take(tx, Time(0), &owner, Resource::Projects, 1)));
         five.await.unwrap();
-        let sixth = db.write(|tx| take(tx, ORG, Resource::Projects, 1)).await.unwrap_err();
+        let sixth = db.write(move |tx| take(tx, Time(0), &owner, Resource::Projects, 1)).await.unwrap_err();
         assert_eq!(sixth.code(), "quota_exceeded");
         assert!(sixth.message().contains("5 of 5 used"), "{sixth}");
-        db.write(|tx| give_back(tx, ORG, Resource::Projects, 2)).await.unwrap();
-        db.write(|tx| take(tx, ORG, Resource::Projects, 2)).await.unwrap();
+        db.write(move |tx| give_back(tx, Time(0), &owner, Resource::Projects, 2, Time(0))).await.unwrap();
+        db.write(move |tx| take(tx, Time(0), &owner, Resource::Projects, 2)).await.unwrap();
     }
 }

@@ -159,8 +159,7 @@ fn write_files(
 /// What the run has used, and how the organisation's quota stands.
 pub(super) fn used(tx: &mut Tx<'_>, runs: &Runs, record: &Record) -> Result<RunEvent> {
     let rooms = &runs.inner.rooms;
-    let quotas = rooms.quotas.view(tx, OrgId(record.run.organization_id))?;
-    let quota = quotas.into_iter().find(|quota| quota.resource == Resource::LlmTokens);
+    let quota = rooms.quotas.view(tx, OrgId(record.run.organization_id), Resource::LlmTokens)?;
     let (tokens_used, token_budget) = (record.run.tokens_used, record.run.token_budget);
     Ok(RunEvent::Tokens { tokens_used, token_budget, quota, at: rooms.clock.now() })
 }

@@ -71,6 +71,7 @@ impl Turn {
             project: Some(self.record.run.project_id),
             model: self.record.run.model.clone(),
             source: "run",
+            metadata: None,
         }
     }
 }

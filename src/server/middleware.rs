@@ -10,11 +10,13 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use super::listen::Peer;
+use super::metering;
 use crate::access::{Actor, ActorKind, Caller, Grants, Origin};
 use crate::accounts::Accounts;
 use crate::accounts::routes::COOKIE;
 use crate::base::crypto;
 use crate::base::error::{Error, Result};
+use crate::quotas::Quotas;
 use crate::web::{Secure, problem};
 
 const USER_AGENT_MAX: usize = 500;
@@ -23,8 +25,9 @@ const MEASURED: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// Puts the whole chain around the rooms.
-pub fn wrap(router: Router, accounts: Accounts) -> Router {
-    router.layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(accounts, handle))
+pub fn wrap(router: Router, accounts: Accounts, quotas: Quotas) -> Router {
+    let state = (accounts, quotas);
+    router.layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(state, handle))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the layer hands it over")]
@@ -37,7 +40,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     Error::internal(text.to_owned()).into_response()
 }
 
-async fn handle(State(accounts): State<Accounts>, mut request: Request, next: Next) -> Response {
+async fn handle(State((accounts, quotas)): State<(Accounts, Quotas)>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = match crypto::random_bytes::<8>() {
         Ok(bytes) => crypto::hex(&bytes),
@@ -47,7 +50,17 @@ async fn handle(State(accounts): State<Accounts>, mut request: Request, next: Ne
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = match identify(&accounts, &mut request, &id).await {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let (rate, counted) = metering::count(&quotas, metering::caller(&request)).await;
+            let mut response = match counted {
+                Ok(()) => next.run(request).await,
+                Err(error) => error.into_response(),
+            };
+            if let Some(rate) = rate {
+                metering::tell(response.headers_mut(), rate);
+            }
+            response
+        }
         Err(error) => error.into_response(),
     };
     let mut response = problem::finish(response, &path, &id);

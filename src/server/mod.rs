@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod listen;
+mod metering;
 pub mod middleware;
 mod pages;
 mod parts;
@@ -119,7 +120,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let options = plugins::Options { dir, runtime, limits: Limits::default() };
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
-    let quotas = Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone()).await?;
+    let quotas =
+        Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone(), config.time_zone.clone()).await?;
     let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
     let llm = start_llm(config, dns, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;

@@ -100,7 +100,7 @@ pub fn build(app: &App) -> Result<Router> {
             std::future::ready((StatusCode::METHOD_NOT_ALLOWED, Error::invalid("method_not_allowed", sentence)))
         })
         .layer(DefaultBodyLimit::disable());
-    Ok(middleware::wrap(router, app.accounts.clone()))
+    Ok(middleware::wrap(router, app.accounts.clone(), app.quotas.clone()))
 }
 
 /// Writes a parameter that takes the rest of the path as OpenAPI does, which knows none, and names each operation by its

@@ -101,6 +101,7 @@ fn openai(error: &Error, request_id: &str) -> String {
     let kind = match error.kind() {
         Kind::Unauthenticated => "authentication_error",
         Kind::Forbidden => "permission_error",
+        Kind::Limited if error.code() == "rate_limited" => "rate_limit_exceeded",
         Kind::Limited => "insufficient_quota",
         Kind::Upstream | Kind::Unavailable | Kind::Internal => "server_error",
         _ => "invalid_request_error",

@@ -280,7 +280,7 @@ impl Site {
             let address = address
                 .replace("{version}", "1")
                 .replace("{invitation_id}", &invitation.to_string())
-                .replace("{resource}", "projects");
+                .replace("{quota}", "projects");
             let address = address.replace("{path}", "entries/000.p/1").replace("/consistency", "/consistency?from=1");
             let address = address.replace("{stage}", "requirement_analysis");
             let address = address.replace("{code}", role).replace("{user_id}", &mate.to_string());
@@ -360,6 +360,10 @@ impl Site {
             ),
             of("GET /api/teams/{id}", Read, team),
             of("GET /api/teams/{id}/members", Read, team),
+            of("GET /api/organizations/{id}/usage", Read, org),
+            of("GET /api/organizations/{id}/usage.csv", Read, org),
+            of("POST /api/organizations/{id}/quotas/check", Read, org)
+                .json(&json!({"resource_type": "projects", "amount": 1})),
             of("GET /api/projects/{id}", Read, project),
             of("GET /api/projects/{id}/files", Read, project),
             of("GET /api/projects/{id}/findings", Read, project),
@@ -452,7 +456,12 @@ impl Site {
             of("POST /api/organizations/{id}/suspend", Site, org).json(&json!({"reason": "Unpaid."})),
             of("POST /api/organizations/{id}/resume", Site, org),
             plain("POST /api/organizations", Site).json(&json!({"name": "Third", "slug": "third"})),
-            of("PUT /api/organizations/{id}/quotas/{resource}", Site, org).json(&json!({"limit_value": 1})),
+            of("PUT /api/organizations/{id}/quotas/{quota}", Site, org).json(&json!({"limit_value": 1000})),
+            of("POST /api/organizations/{id}/quotas", Site, org)
+                .json(&json!({"resource_type": "storage", "limit_value": 1_000_000})),
+            of("DELETE /api/organizations/{id}/quotas/{quota}", Site, org),
+            of("POST /api/organizations/{id}/usage", Site, org)
+                .json(&json!({"resource_type": "llm_tokens", "amount": 1, "metadata": {"model": "elsewhere"}})),
             plugin("PUT /api/plugins/{slug}/config", Site).json(&json!({"severity_threshold": "low"})),
             plugin("POST /api/plugins/{slug}/disable", Site),
             plugin("POST /api/plugins/{slug}/enable", Site),
@@ -521,8 +530,8 @@ impl Site {
             let mut seen = self.app.call("GET", &address, Some(&self.owner), None).await;
             assert_eq!(seen.status, 200, "{address}: {}", seen.body);
             for quota in seen.body["items"].as_array_mut().into_iter().flatten() {
-                if quota["resource"] == "llm_tokens" {
-                    // What the run's last call cost is written down when it is told.
+                if quota["resource"] == "llm_tokens" || quota["resource"] == "api_calls" {
+                    // What the run's last call cost is written down when it is told, and looking costs a call.
                     quota["used"].take();
                     quota["reserved"].take();
                 }

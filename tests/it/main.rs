@@ -30,6 +30,7 @@ mod patience;
 mod plugins;
 mod privacy;
 mod projects;
+mod quotas;
 mod roles;
 mod runs;
 mod runs_elsewhere;

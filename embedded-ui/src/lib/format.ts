@@ -101,4 +101,7 @@ export function share(used: number, limit: number | null): number | null {
 export const QUOTA_NAMES: Record<Quota['resource'], string> = {
   projects: 'Projects',
   llm_tokens: 'Model tokens',
+  api_calls: 'API calls',
+  storage: 'Stored bytes',
+  team_members: 'Members',
 };

@@ -10,6 +10,7 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, Val, params};
 use crate::orgs;
+use crate::quotas;
 
 /// A role of the program is known by its code; the permissions of others are kept as JSON.
 fn permissions(code: &str, kept: Option<&str>) -> PermissionSet {
@@ -97,7 +98,7 @@ fn own_role(tx: &mut Tx<'_>, org: OrgId, code: &str) -> Result<Option<Permission
 /// Gives a person a role beside those they have; the assignment's id. `by` is null for the local operator.
 ///
 /// # Errors
-/// `role_held` when they hold it there already.
+/// `role_held` when they hold it there already; `quota_exceeded` when the organisation has as many members as it may.
 pub fn give(
     tx: &mut Tx<'_>,
     accounts: &Accounts,
@@ -126,11 +127,21 @@ pub fn give(
     });
     match given {
         Err(DbError::Unique(_)) => {
-            Err(Error::conflict("role_held", format!("The person holds the role {} there already.", role.code))
-                .field("role"))
+            return Err(Error::conflict(
+                "role_held",
+                format!("The person holds the role {} there already.", role.code),
+            )
+            .field("role"));
         }
-        other => Ok(other.map(|_| id)?),
-    }
+        other => other?,
+    };
+    count(tx, now, place.org())?;
+    Ok(id)
+}
+
+/// Who belongs to an organisation is counted against its quota whenever it changes.
+fn count(tx: &mut Tx<'_>, now: Time, org: Option<OrgId>) -> Result<()> {
+    org.map_or(Ok(()), |org| quotas::count_members(tx, now, org))
 }
 
 /// Gives a person a role in the place of all they hold over exactly `place`.
@@ -214,7 +225,7 @@ pub fn leave(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, org: OrgId) -> 
     keep_owners(tx, user, |owned| owned.org() == Some(org))?;
     accounts.forget_callers(tx);
     tx.execute("DELETE FROM role_grants WHERE user_id = $1 AND organization_id = $2", &params![user.0, org.0])?;
-    Ok(())
+    count(tx, accounts.clock.now(), Some(org))
 }
 
 /// The role of who owns a place.

@@ -4,7 +4,7 @@
 
 use super::{FileVersion, MAX_FILES, MAX_VERSIONS, ProjectFile, StagedFile};
 use crate::access::actions::{ProjectRead, ProjectUpdate};
-use crate::access::{Action, OrgId, Permit};
+use crate::access::{Action, Caller, OrgId, Permit, TeamId, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
@@ -13,6 +13,7 @@ use crate::db::{DbError, Row, Tx, params};
 use crate::projects::findings::SeverityCounts;
 use crate::projects::path::ProjectPath;
 use crate::projects::{Project, ProjectId, store as projects};
+use crate::quotas::{self, Owner, Resource};
 
 const COLUMNS: &str = "id, project_id, path, language, size, version, sha256, created_at, updated_at, updated_by, \
     (SELECT count(*) FROM findings WHERE findings.file_id = files.id AND findings.severity = 'low'), \
@@ -93,7 +94,7 @@ fn make<A: Action>(
         Err(DbError::Unique(_)) => return Err(taken(&file.path, "Somebody else just made that file")),
         other => other?,
     };
-    insert_version(tx, id, 1, file, now, by)?;
+    insert_version(tx, permit, project, id, 1, file, now)?;
     let made = by_id(tx, id)?.ok_or_else(|| Error::not_found("file"))?;
     record(tx, permit, now, project, AuditAction::Create, None, Some(&made))?;
     Ok(made)
@@ -149,7 +150,7 @@ fn add_version<A: Action>(
     if changed == 0 {
         return Err(conflict(before, before.version));
     }
-    insert_version(tx, before.id, version, file, now, by)?;
+    insert_version(tx, permit, project, before.id, version, file, now)?;
     // They are about a content that is no longer the latest.
     tx.execute("DELETE FROM findings WHERE file_id = $1", &params![before.id])?;
     let after = by_id(tx, before.id)?.ok_or_else(|| Error::not_found("file"))?;
@@ -182,6 +183,7 @@ pub fn restore(
 /// `not_found`.
 pub fn delete(tx: &mut Tx<'_>, permit: &Permit<ProjectUpdate>, now: Time, id: i64) -> Result<()> {
     let (project, file) = find(tx, permit, id)?;
+    give_back(tx, now, &project, Some(id))?;
     tx.execute("DELETE FROM files WHERE id = $1", &params![id])?;
     record(tx, permit, now, &project, AuditAction::Delete, Some(&file), None)
 }
@@ -231,11 +233,54 @@ pub fn version(tx: &mut Tx<'_>, id: i64, version: i64) -> Result<FileVersion> {
     found.ok_or_else(|| Error::not_found(format!("version {version} of this file")))
 }
 
-fn insert_version(tx: &mut Tx<'_>, id: i64, version: i64, file: &StagedFile, now: Time, by: &str) -> Result<()> {
+/// Keeps a version and counts its bytes against the quotas that hold.
+fn insert_version<A: Action>(
+    tx: &mut Tx<'_>,
+    permit: &Permit<A>,
+    project: &Project,
+    id: i64,
+    version: i64,
+    file: &StagedFile,
+    now: Time,
+) -> Result<()> {
+    let Caller { actor, user, .. } = permit.caller();
+    let team = project.team_id.map(TeamId);
+    let owner = Owner::org(OrgId(project.organization_id)).team(team).person(*user);
+    quotas::take(tx, now, &owner, Resource::Storage, file.size)?;
     tx.execute(
-        "INSERT INTO file_versions (file_id, version, sha256, size, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6)",
-        &params![id, version, &file.sha256, file.size, now, by],
+        "INSERT INTO file_versions (file_id, version, sha256, size, created_at, created_by, created_by_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &params![id, version, &file.sha256, file.size, now, actor.name.as_str(), user.map(|user| user.0)],
     )?;
+    Ok(())
+}
+
+/// The bytes of all versions of a project's files.
+///
+/// # Errors
+/// When the database fails.
+pub fn stored(tx: &mut Tx<'_>, project: &Project) -> Result<i64> {
+    let sql = "SELECT CAST(COALESCE(SUM(v.size), 0) AS BIGINT) FROM file_versions v \
+               JOIN files f ON f.id = v.file_id WHERE f.project_id = $1";
+    Ok(tx.query_row(sql, &params![project.id], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// Gives back the bytes of a file's versions, or of all of a project's, which are about to be deleted.
+///
+/// # Errors
+/// When the database fails.
+pub fn give_back(tx: &mut Tx<'_>, now: Time, project: &Project, file: Option<i64>) -> Result<()> {
+    let stored: Vec<(Option<i64>, i64)> = tx.query_map(
+        "SELECT v.created_by_id, CAST(SUM(v.size) AS BIGINT) FROM file_versions v JOIN files f ON f.id = v.file_id \
+         WHERE f.project_id = $1 AND f.id = COALESCE($2, f.id) GROUP BY v.created_by_id",
+        &params![project.id, file],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    for (user, bytes) in stored {
+        let team = project.team_id.map(TeamId);
+        let owner = Owner::org(OrgId(project.organization_id)).team(team).person(user.map(UserId));
+        quotas::give_back(tx, now, &owner, Resource::Storage, bytes, project.created_at)?;
+    }
     Ok(())
 }
 

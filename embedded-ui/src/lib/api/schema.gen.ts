@@ -788,17 +788,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The quotas of an organisation with what is used. */
+        /** The quotas of an organisation with what is used in the present period: its own first, then its teams' and people's. */
         get: operations["get_api_organizations_id_quotas"];
         put?: never;
-        post?: never;
+        /**
+         * Create a quota. The organisation's own takes the place of the one its tier gave it; any other is made beside it, and
+         *     all that hold for a call have to suffice.
+         */
+        post: operations["post_api_organizations_id_quotas"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/organizations/{id}/quotas/{resource}": {
+    "/api/organizations/{id}/quotas/check": {
         parameters: {
             query?: never;
             header?: never;
@@ -806,10 +810,28 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Sets a limit. A lower one than what is used stops further use and takes nothing away. */
-        put: operations["put_api_organizations_id_quotas_resource"];
-        post?: never;
+        put?: never;
+        /** Ask whether the quotas would suffice. Nothing is set aside: whoever acts on the answer is checked again. */
+        post: operations["post_api_organizations_id_quotas_check"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/quotas/{quota}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a quota. A lower limit than what is used stops further use and takes nothing away. */
+        put: operations["put_api_organizations_id_quotas_quota"];
+        post?: never;
+        /** Delete a quota. The organisation's own begins anew as its tier has it. */
+        delete: operations["delete_api_organizations_id_quotas_quota"];
         options?: never;
         head?: never;
         patch?: never;
@@ -971,6 +993,44 @@ export interface paths {
         put?: never;
         /** Make a team. Who makes it owns it, unless somebody else is named. */
         post: operations["post_api_organizations_id_teams"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an organisation used, summed up by day, model, project or person. */
+        get: operations["get_api_organizations_id_usage"];
+        put?: never;
+        /**
+         * Count use that was measured elsewhere: checked and counted in one step, so what passes a hard limit is refused and not
+         *     counted. Rates per minute do not hold for it.
+         */
+        post: operations["post_api_organizations_id_usage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/usage.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as CSV, for spreadsheets. */
+        get: operations["get_api_organizations_id_usage_csv"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1986,6 +2046,22 @@ export interface components {
              */
             untold: number;
         };
+        CheckQuota: {
+            /**
+             * Format: int64
+             * @description How much is wanted, 1 to 2^40.
+             */
+            amount: number;
+            /** @description projects, llm_tokens, api_calls, storage or team_members. */
+            resource_type: string;
+            /** Format: int64 */
+            team_id?: number | null;
+            /**
+             * Format: int64
+             * @description Whose it would be, besides the organisation's.
+             */
+            user_id?: number | null;
+        };
         /**
          * @description What a column holds.
          * @enum {string}
@@ -2145,6 +2221,11 @@ export interface components {
             id: number;
             name: string;
         };
+        /**
+         * @description What use is summed up by.
+         * @enum {string}
+         */
+        GroupBy: "day" | "model" | "project" | "person";
         /** @description One callback as it is shown. */
         HookView: {
             /** @description `action` or `filter`. */
@@ -2724,6 +2805,11 @@ export interface components {
             user_id: number;
             username: string;
         };
+        /**
+         * @description What happens at the limit.
+         * @enum {string}
+         */
+        Mode: "hard" | "soft" | "shadow";
         /** @description A model somebody may use. */
         Model: {
             /**
@@ -2838,6 +2924,46 @@ export interface components {
              */
             organization_id?: number | null;
         };
+        NewQuota: {
+            /**
+             * Format: int64
+             * @description Null means unlimited.
+             */
+            limit_value: number | null;
+            mode?: components["schemas"]["Mode"];
+            period?: components["schemas"]["Period"] | null;
+            /**
+             * Format: int64
+             * @description Of `api_calls`.
+             */
+            requests_per_minute?: number | null;
+            /** @description projects, llm_tokens, api_calls, storage or team_members. */
+            resource_type: string;
+            /** @description Whose use is limited; the organisation's when absent. */
+            scope?: components["schemas"]["ScopeKind"];
+            /**
+             * Format: int64
+             * @description The team, for the scope `team`.
+             */
+            team_id?: number | null;
+            /**
+             * Format: int64
+             * @description Of `llm_tokens`.
+             */
+            tokens_per_minute?: number | null;
+            /**
+             * Format: int64
+             * @description The person, for the scope `person`.
+             */
+            user_id?: number | null;
+            /**
+             * Format: double
+             * @description One threshold as a share of the limit, above 0 and at most 1: 0.8 warns at 80 %.
+             */
+            warning_threshold?: number | null;
+            /** @description Up to five percentages of 1 to 100; 80, 90 and 100 when both are absent. */
+            warning_thresholds?: number[] | null;
+        };
         /** @description A role to be made. */
         NewRole: {
             /** @description a-z, 0-9 and underscores, from a letter on; unique in the organisation, for good. */
@@ -2895,6 +3021,22 @@ export interface components {
             expires_in_days?: number | null;
             /** @description What it is for, 1 to 100 printable characters. */
             name: string;
+        };
+        NewUsage: {
+            /**
+             * Format: int64
+             * @description 1 to 2^40.
+             */
+            amount: number;
+            /** @description Whatever helps to tell it apart later, at most 4096 bytes; `model` names the model. */
+            metadata?: Record<string, never>;
+            /** @description llm_tokens or api_calls: what is used up. The others count themselves. */
+            resource_type: string;
+            /**
+             * Format: int64
+             * @description Who used it, a member of the organisation; nobody in particular when absent.
+             */
+            user_id?: number | null;
         };
         NewUserRequest: {
             email: string;
@@ -2986,12 +3128,29 @@ export interface components {
             /** @description What is set; a key that is not has its rule's default. */
             settings: Record<string, never>;
         };
+        /** @description Another limit for a time. */
+        Override: {
+            /**
+             * Format: int64
+             * @description Null means unlimited.
+             */
+            limit_value: number | null;
+            /** @description Why, for those who ask later; 1 to 500 characters. */
+            reason: string;
+            /** @description From here on the quota's own limit counts again. */
+            until: components["schemas"]["Time"];
+        };
         PasswordChange: {
             /** @description The present password. */
             current: string;
             /** @description At least 16 characters, not easily guessed, none of the last five. */
             new: string;
         };
+        /**
+         * @description How often counting begins anew, at midnight of the site's time zone.
+         * @enum {string}
+         */
+        Period: "none" | "daily" | "weekly" | "monthly" | "yearly";
         /** @description Something that can be allowed. */
         PermissionInfo: {
             /** @description `resource.action`. */
@@ -3148,22 +3307,68 @@ export interface components {
         ProviderKind: "builtin" | "openai";
         /** @description A quota as it is shown. */
         Quota: {
+            /** @description False: it is the one that the organisation's tier has. */
+            custom: boolean;
             /**
              * Format: int64
-             * @description Null means unlimited.
+             * @description The limit that counts now: an override's while there is one.
+             */
+            effective_limit?: number | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description Its own limit; null means unlimited.
              */
             limit_value?: number | null;
+            mode: components["schemas"]["Mode"];
+            override?: components["schemas"]["Override"] | null;
+            period: components["schemas"]["Period"];
+            renews_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description Of `api_calls`: so many requests a minute; null: as many as come.
+             */
+            requests_per_minute?: number | null;
             /**
              * Format: int64
              * @description Held by running processes for calls under way and those to come.
              */
             reserved: number;
             resource: components["schemas"]["Resource"];
+            scope: components["schemas"]["ScopeKind"];
             /**
              * Format: int64
-             * @description Settled use.
+             * @description The team, when the scope is one.
+             */
+            team_id?: number | null;
+            /**
+             * Format: int64
+             * @description Of `llm_tokens`: so many tokens a minute; null: as many as come.
+             */
+            tokens_per_minute?: number | null;
+            /**
+             * Format: int64
+             * @description Settled use in the present period.
              */
             used: number;
+            /**
+             * Format: int64
+             * @description The person, when the scope is one.
+             */
+            user_id?: number | null;
+            /**
+             * Format: int64
+             * @description The highest of them that was told in the present period; 0: none.
+             */
+            warned: number;
+            /** @description Percentages of the limit at which the organisation's administrators are told, once a period. */
+            warning_thresholds: number[];
+            /**
+             * Format: int64
+             * @description What a hard limit would have refused in the present period; counted in mode shadow.
+             */
+            would_have_blocked: number;
         };
         /** @description An organisation's quotas. */
         QuotaList: {
@@ -3194,6 +3399,16 @@ export interface components {
             scope: string;
             /** Format: int64 */
             team_id?: number | null;
+        };
+        /** @description Use as it was counted. */
+        Recorded: {
+            /** Format: int64 */
+            amount: number;
+            metadata: Record<string, never>;
+            model?: string | null;
+            resource: components["schemas"]["Resource"];
+            /** Format: int64 */
+            user_id?: number | null;
         };
         Resend: {
             /**
@@ -3227,7 +3442,7 @@ export interface components {
          * @description What is limited.
          * @enum {string}
          */
-        Resource: "projects" | "llm_tokens";
+        Resource: "projects" | "llm_tokens" | "api_calls" | "storage" | "team_members";
         /** @description How long an organisation keeps its entries. */
         Retention: {
             /**
@@ -3389,6 +3604,11 @@ export interface components {
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "paused" | "completed" | "failed" | "canceled";
+        /**
+         * @description Whose use a quota limits.
+         * @enum {string}
+         */
+        ScopeKind: "organization" | "team" | "person";
         /** @description An invitation with what whoever is invited needs. The code is not kept and cannot be shown again. */
         SentInvitation: {
             code: string;
@@ -3411,12 +3631,28 @@ export interface components {
             /** @description What the browser or program called itself. */
             user_agent?: string | null;
         };
+        /** @description What a change may set; what is absent stays. */
         SetQuota: {
             /**
              * Format: int64
              * @description Null means unlimited.
              */
-            limit_value: number | null;
+            limit_value?: number | null;
+            mode?: components["schemas"]["Mode"] | null;
+            override?: components["schemas"]["Override"] | null;
+            period?: components["schemas"]["Period"] | null;
+            /**
+             * Format: int64
+             * @description Of `api_calls`; null: as many as come.
+             */
+            requests_per_minute?: number | null;
+            /**
+             * Format: int64
+             * @description Of `llm_tokens`; null: as many as come.
+             */
+            tokens_per_minute?: number | null;
+            /** @description Up to five percentages of 1 to 100. */
+            warning_thresholds?: number[] | null;
         };
         /**
          * @description How bad a finding is.
@@ -3537,6 +3773,37 @@ export interface components {
             last_used_at?: components["schemas"]["Time"] | null;
             name: string;
         };
+        /** @description The answer. */
+        UsageReport: {
+            /** Format: date */
+            from: string;
+            group_by: components["schemas"]["GroupBy"];
+            items: components["schemas"]["UsageRow"][];
+            resource: components["schemas"]["Resource"];
+            /** Format: date */
+            to: string;
+            /**
+             * Format: int64
+             * @description Of the items.
+             */
+            total: number;
+            /** @description There are more than these: ask for fewer days. */
+            truncated: boolean;
+        };
+        /** @description Use of one day, model, project or person. */
+        UsageRow: {
+            /** Format: int64 */
+            amount: number;
+            /** @description The day, the model's name, or the id of the project or person; empty or 0 for what is nobody's in particular. */
+            key: string;
+            /** @description The name of the project or person, while there is one. */
+            name?: string | null;
+            /**
+             * Format: int64
+             * @description How many calls, or other single uses.
+             */
+            records: number;
+        };
         /** @description A person's account as it is shown. */
         User: {
             created_at: components["schemas"]["Time"];
@@ -3564,6 +3831,12 @@ export interface components {
         V1Models: {
             data: components["schemas"]["V1Model"][];
             object: string;
+        };
+        /** @description Whether something can be used now. */
+        Verdict: {
+            can_consume: boolean;
+            /** @description Why not; null when it can. */
+            error?: string | null;
         };
         /**
          * @description What is wrong.
@@ -4959,14 +5232,66 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
-    put_api_organizations_id_quotas_resource: {
+    post_api_organizations_id_quotas: {
         parameters: {
             query?: never;
             header?: never;
             path: {
                 id: number;
-                /** @description projects or llm_tokens */
-                resource: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewQuota"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quota"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_quotas_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckQuota"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id_quotas_quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                /** @description The quota's id, or a resource for the organisation's own quota of it */
+                quota: string;
             };
             cookie?: never;
         };
@@ -4983,6 +5308,28 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Quota"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_quotas_quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                /** @description The quota's id, or a resource for the organisation's own quota of it */
+                quota: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -5351,6 +5698,94 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Team"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_usage: {
+        parameters: {
+            query?: {
+                /** @description The first day, such as 2026-11-01, in the site's time zone; 29 days before the last when absent. */
+                from?: string;
+                /** @description The last day; today when absent. At most 366 days are asked for at once. */
+                to?: string;
+                /** @description day (when absent), model, project or person. */
+                group_by?: components["schemas"]["GroupBy"];
+                /** @description llm_tokens (when absent), api_calls, projects, storage or team_members; of what exists, what was added is summed up. */
+                resource?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUsage"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recorded"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_usage_csv: {
+        parameters: {
+            query?: {
+                /** @description The first day, such as 2026-11-01, in the site's time zone; 29 days before the last when absent. */
+                from?: string;
+                /** @description The last day; today when absent. At most 366 days are asked for at once. */
+                to?: string;
+                /** @description day (when absent), model, project or person. */
+                group_by?: components["schemas"]["GroupBy"];
+                /** @description llm_tokens (when absent), api_calls, projects, storage or team_members; of what exists, what was added is summed up. */
+                resource?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             default: components["responses"]["Problem"];
