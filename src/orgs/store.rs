@@ -175,7 +175,8 @@ pub fn begin_purge(tx: &mut Tx<'_>, id: OrgId, now: Time) -> Result<()> {
     Ok(())
 }
 
-/// Deletes at most `projects` projects with all that is in them, and a thousand records of use; false when none are left.
+/// Deletes at most `projects` projects with all that is in them, a thousand records of use and 30 days of its sums; false
+/// when none are left.
 ///
 /// # Errors
 /// When the database fails.
@@ -184,7 +185,10 @@ pub fn purge_some(tx: &mut Tx<'_>, id: OrgId, projects: i64) -> Result<bool> {
     let deleted = tx.execute(&format!("DELETE FROM projects WHERE id IN ({some})"), &params![id.0, projects])?;
     let some = "SELECT id FROM usage_records WHERE organization_id = $1 ORDER BY id LIMIT 1000";
     let used = tx.execute(&format!("DELETE FROM usage_records WHERE id IN ({some})"), &params![id.0])?;
-    Ok(deleted + used > 0)
+    let days = "SELECT DISTINCT day FROM usage_daily WHERE organization_id = $1 ORDER BY day LIMIT 30";
+    let sql = format!("DELETE FROM usage_daily WHERE organization_id = $1 AND day IN ({days})");
+    let days = tx.execute(&sql, &params![id.0])?;
+    Ok(deleted + used + days > 0)
 }
 
 /// Deletes it; roles, teams, quotas, model servers, invitations and notices go with it.

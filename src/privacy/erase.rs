@@ -17,6 +17,7 @@ use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::Tx;
+use crate::quotas;
 
 /// What was not erased, so that nobody is promised more than is done.
 const NOT_ERASED: [&str; 4] = [
@@ -45,6 +46,11 @@ pub struct ErasedRows {
     pub rows: u64,
 }
 
+/// The organisations a person is in.
+fn orgs_of(user: &User) -> BTreeSet<i64> {
+    user.roles.iter().filter_map(|grant| grant.organization_id).collect()
+}
+
 impl Privacy {
     /// Erases `user` in the caller's transaction. Whether the last owner of something may go was asked before.
     ///
@@ -62,6 +68,9 @@ impl Privacy {
                 tables.push(ErasedRows { table: table.name, rows });
             }
         }
+        for org in orgs_of(user) {
+            quotas::count_members(tx, now, OrgId(org))?;
+        }
         audit::keys::destroy(tx, id, now)?;
         let erasure = list::Erasure { person: user.id, account_created_at: user.created_at.0, erased_at: now.0 };
         store::remember(tx, &erasure)?;
@@ -72,7 +81,7 @@ impl Privacy {
     /// themselves is its actor.
     fn tell(&self, tx: &mut Tx<'_>, caller: &Caller, now: Time, user: &User) -> Result<()> {
         let event = Event::new(AuditAction::Delete, "user", format!("Erased person {}", user.id)).id(user.id);
-        let orgs: BTreeSet<i64> = user.roles.iter().filter_map(|grant| grant.organization_id).collect();
+        let orgs = orgs_of(user);
         if orgs.is_empty() {
             return audit::record(tx, now, caller, &event);
         }

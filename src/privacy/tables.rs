@@ -185,8 +185,8 @@ pub static TABLES: &[Table] = &[
         groups: &[
             plain("id organization_id team_id status created_at updated_at file_count latest_run_id"),
             work("name requirements"),
-            about("created_by", Class::Name, &AUTHOR),
             about("created_by_id", Class::Number, &AUTHOR),
+            about("created_by", Class::Name, &AUTHOR),
         ],
     },
     Table {
@@ -209,8 +209,8 @@ pub static TABLES: &[Table] = &[
         key: &["file_id", "version"],
         groups: &[
             plain("file_id version sha256 size created_at"),
-            about("created_by", Class::Name, &AUTHOR),
             about("created_by_id", Class::Number, &AUTHOR),
+            about("created_by", Class::Name, &AUTHOR),
         ],
     },
     Table {
@@ -244,8 +244,8 @@ pub static TABLES: &[Table] = &[
         key: &["id"],
         groups: &[
             plain("id organization_id resource amount project_id model source at"),
-            work("metadata"),
             about("user_id", Class::Number, &USE),
+            about("metadata", Class::Personal, &USE),
         ],
     },
     Table {
@@ -253,9 +253,9 @@ pub static TABLES: &[Table] = &[
         holds: "What was used in a day; kept under the person's number only",
         rows: Rows::Number("user_id"),
         deleted: false,
-        key: &["organization_id", "resource", "day", "model", "project_id", "user_id"],
+        key: &["organization_id", "resource", "day", "user_id", "project_id", "model"],
         groups: &[
-            plain("organization_id resource day model project_id amount records"),
+            plain("organization_id resource day project_id model amount records"),
             about("user_id", Class::Number, &USE),
         ],
     },
@@ -325,26 +325,22 @@ pub static TABLES: &[Table] = &[
     ),
     nobody(
         "quotas",
-        "What an organisation, a team or a person may use",
+        "What an organisation, a team or a person may use; a person by number only",
         &[
-            plain("id organization_id resource scope limit_value period mode thresholds per_minute custom"),
+            plain("id organization_id resource scope limit_value period mode thresholds per_minute custom?"),
             plain("override_limit override_until"),
-            work("override_reason"),
             about("scope_id", Class::Number, &USE),
+            work("override_reason"),
         ],
     ),
-    nobody(
-        "quota_counters",
-        "What was used of a quota in a period",
-        &[plain("quota_id period used granted warned blocked")],
-    ),
+    nobody("quota_counters", "What is used of a quota", &[plain("quota_id period used granted warned blocked")]),
     nobody(
         "quota_grants",
         "What a running server holds of a quota",
         &[plain("process quota_id period amount renewed_at")],
     ),
-    nobody("quota_batches", "The last batch of use a running server wrote down", &[plain("process batch")]),
-    nobody("quota_site", "The time zone that periods begin in", &[plain("id time_zone")]),
+    nobody("quota_batches", "The last batch of use that a server wrote", &[plain("process batch")]),
+    nobody("quota_site", "Where the site's days begin", &[plain("id time_zone")]),
     nobody(
         "llm_providers",
         "A model server",

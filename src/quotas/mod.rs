@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use account::Reservation;
-pub use counters::{count_members, follow_tier, give_back, hand_over, open, take};
+pub use counters::{count_members, follow_tier, give_back, hand_over, open, take, without_team};
 pub use gate::Rate;
 pub use meter::Quotas;
 pub use period::Period;

@@ -17,6 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
 use crate::orgs;
+use crate::quotas;
 use crate::web::{Created, Json, Path, Problem, Query, SignedIn};
 
 impl Teams {
@@ -152,6 +153,7 @@ async fn delete(State(teams): State<Teams>, permit: Permit<TeamManage>, Path(id)
         check_owner(tx, &permit, &team)?;
         room.accounts.forget_callers(tx);
         store::delete(tx, &permit, &team)?;
+        quotas::without_team(tx, now, OrgId(team.organization_id), TeamId(team.id))?;
         let event = Event::new(AuditAction::Delete, "team", format!("Deleted team {}", team.name)).id(id);
         audit::record(tx, now, permit.caller(), &event.org(OrgId(team.organization_id)).before(&team))
     });

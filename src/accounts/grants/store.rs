@@ -182,7 +182,8 @@ fn remove_at(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, place: Place) -
 pub fn leave_team(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, org: OrgId, team: TeamId) -> Result<()> {
     let place = Place::Team(org, team);
     keep_owners(tx, user, |owned| owned == place)?;
-    remove_at(tx, accounts, user, place)
+    remove_at(tx, accounts, user, place)?;
+    count(tx, accounts.clock.now(), Some(org))
 }
 
 /// Takes one role away.
@@ -196,7 +197,7 @@ pub fn take(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, user: UserId, grant: 
     }
     accounts.forget_callers(tx);
     tx.execute("DELETE FROM role_grants WHERE id = $1", &params![id])?;
-    Ok(())
+    count(tx, accounts.clock.now(), place.org())
 }
 
 /// One role held, by its assignment's id, and by whom.

@@ -199,6 +199,20 @@ pub fn count_members(tx: &mut Tx<'_>, now: Time, org: OrgId) -> Result<()> {
     }
 }
 
+/// Takes a team's quotas away with the team, and counts who still belongs to the organisation.
+///
+/// # Errors
+/// When the database fails.
+pub fn without_team(tx: &mut Tx<'_>, now: Time, org: OrgId, team: TeamId) -> Result<()> {
+    for resource in Resource::ALL {
+        let rules = quotas::holding(tx, &Owner::org(org).team(Some(team)), resource)?;
+        for rule in rules.iter().filter(|rule| rule.scope == Scope::Team(team)) {
+            quotas::delete(tx, rule.id)?;
+        }
+    }
+    count_members(tx, now, org)
+}
+
 /// What reaching `counter` by `uses` (totals and numbers of equal ones) means: thresholds to tell, and in mode shadow
 /// what would have been refused.
 pub(super) fn told(

@@ -126,8 +126,7 @@ impl Question {
     /// When the database fails.
     pub fn answer(&self, tx: &mut Tx<'_>) -> Result<UsageReport> {
         let most = i64::try_from(MOST_ROWS + 1).unwrap_or(i64::MAX);
-        let row = |(key, name, amount, records)| UsageRow { key, name, amount, records };
-        let mut items: Vec<_> = store::sums(tx, self, most)?.into_iter().map(row).collect();
+        let mut items = store::sums(tx, self, most)?;
         let truncated = items.len() > MOST_ROWS;
         items.truncate(MOST_ROWS);
         Ok(UsageReport {

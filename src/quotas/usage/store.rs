@@ -1,7 +1,7 @@
 //! All SQL of records of use and of its sums by day.
 
 use super::Key;
-use super::question::{GroupBy, Question};
+use super::question::{GroupBy, Question, UsageRow};
 use crate::access::{OrgId, UserId};
 use crate::base::clock::Time;
 use crate::base::error::Result;
@@ -59,7 +59,7 @@ pub fn add(tx: &mut Tx<'_>, key: &Key, amount: i64, records: i64) -> Result<()> 
 
 /// The sums of one resource from one day to another, both included, by what `group` names: key, name where it has one,
 /// amount, records. At most `most` rows: days in order, else the largest first.
-pub fn sums(tx: &mut Tx<'_>, question: &Question, most: i64) -> Result<Vec<(String, Option<String>, i64, i64)>> {
+pub fn sums(tx: &mut Tx<'_>, question: &Question, most: i64) -> Result<Vec<UsageRow>> {
     let none = "CAST(NULL AS TEXT)";
     let (key, name, order) = match question.group_by {
         GroupBy::Day => ("u.day", none, "1"),
@@ -74,5 +74,7 @@ pub fn sums(tx: &mut Tx<'_>, question: &Question, most: i64) -> Result<Vec<(Stri
     );
     let Question { org, resource, from, to, .. } = question;
     let params = params![org.0, resource.code(), from.to_string(), to.to_string(), most];
-    Ok(tx.query_map(&sql, &params, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?)
+    Ok(tx.query_map(&sql, &params, |row| {
+        Ok(UsageRow { key: row.get(0)?, name: row.get(1)?, amount: row.get(2)?, records: row.get(3)? })
+    })?)
 }
