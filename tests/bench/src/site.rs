@@ -34,7 +34,10 @@ impl Site {
         let server = site.start();
         let org = ["admin", "create-org", "--name", "Acme", "--slug", "acme", "--tier", "enterprise"];
         site.org = site.cli(&org, "")["id"].as_i64().unwrap();
-        site.cli(&["quota", "set", "--org", "acme", "llm_tokens", "1000000000000"], "");
+        for (resource, limit) in [("llm_tokens", "1000000000000"), ("api_calls", "unlimited"), ("storage", "unlimited")]
+        {
+            site.cli(&["quota", "set", "--org", "acme", resource, limit], "");
+        }
         let admin = site.person(&server, "root", &["--role", "admin"]);
         let provider = json!({"name": "bench", "base_url": format!("http://{model}/v1"), "organization_id": site.org, "api_key": "k"});
         post(&server, "/api/llm/providers", &admin, &provider, 201);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use resoftai::access::{Caller, OrgId};
 use resoftai::base::clock::Clock;
 use resoftai::db::{Db, Options};
-use resoftai::projects::store::{NewProject, create};
+use resoftai::projects::store::{Home, NewProject, create};
 use rusqlite::{Connection, params};
 
 /// The largest group of the product's writer.
@@ -34,7 +34,11 @@ pub fn ours(database: &Path, org: i64, time: Duration) {
             writers.spawn(async move {
                 while !over.load(Relaxed) {
                     let (permit, now) = (permit.clone(), clock.now());
-                    let new = NewProject { org: OrgId(org), name: NAME.into(), requirements: REQUIREMENTS.into() };
+                    let new = NewProject {
+                        home: Home::Org(OrgId(org)),
+                        name: NAME.into(),
+                        requirements: REQUIREMENTS.into(),
+                    };
                     db.write(move |tx| create(tx, &permit, now, &new)).await.unwrap();
                     done.fetch_add(1, Relaxed);
                 }
@@ -75,7 +79,8 @@ fn write(conn: &Connection, org: i64, project: i64, entry: i64) {
     let insert = "INSERT INTO projects (id, organization_id, name, requirements, status, created_by, created_at, updated_at) \
         VALUES (?1, ?2, ?3, ?4, 'pending', 'system', 1800000000000000, 1800000000000000)";
     conn.prepare_cached(insert).unwrap().execute(params![project, org, NAME, REQUIREMENTS]).unwrap();
-    let count = "UPDATE quotas SET used = used + 1 WHERE organization_id = ?1 AND resource = 'projects'";
+    let count = "UPDATE quota_counters SET used = used + 1 WHERE quota_id = \
+        (SELECT id FROM quotas WHERE organization_id = ?1 AND resource = 'projects' AND scope = 'organization')";
     conn.prepare_cached(count).unwrap().execute([org]).unwrap();
     audit(conn, org, project, entry);
 }
