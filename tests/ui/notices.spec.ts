@@ -1,5 +1,7 @@
 // The bell and what it leads to. The replies are the test's own: what raises a notice has tests beside the server.
-import { expect, readable, test } from './site';
+import { createUser, expect, readable, signIn, test } from './site';
+
+const PASSWORD = 'a kettle sings on the stove';
 
 test.use({ model: false });
 
@@ -42,7 +44,9 @@ test('the bell counts what is unread; a notice is read when it is opened', async
   await expect(page.getByRole('button', { name: /Mark/ })).toHaveCount(0);
 });
 
-test('without notices the page says what comes there', async ({ signedIn: page }) => {
+test('without notices the page says what comes there', async ({ page, site }) => {
+  createUser(site, 'quiet', PASSWORD, ['--role', 'viewer', '--org', 'demo']);
+  await signIn(page, 'quiet', PASSWORD);
   await page.getByRole('link', { name: 'Notices' }).click();
   await expect(page.getByRole('heading', { name: 'No notices' })).toBeVisible();
   await expect(page.getByRole('alert')).toHaveCount(0);
