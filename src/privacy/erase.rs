@@ -24,7 +24,7 @@ const NOT_ERASED: [&str; 4] = [
     "Backups made before keep the person until they are rotated out; a server started on a restored database erases them again.",
     "What the person wrote for an organisation stays, without their name: it belongs to the organisation.",
     "What was used stays under the person's number, which names nobody any more.",
-    "Audit entries stay as they were written; what they held about the person can no longer be read.",
+    "Audit entries stay as they were written; what they held about the person can no longer be read, except in entries from before they were sealed.",
 ];
 
 /// What was done.
