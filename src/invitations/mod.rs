@@ -7,7 +7,7 @@
 
 mod accept;
 mod routes;
-mod store;
+pub mod store;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

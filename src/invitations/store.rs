@@ -178,3 +178,11 @@ pub(super) fn use_up(tx: &mut Tx<'_>, id: i64, by: UserId, now: Time) -> Result<
         WHERE id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2";
     if tx.execute(sql, &params![id, now, by.0])? == 1 { Ok(()) } else { Err(refused()) }
 }
+
+/// Deletes what was sent to an address, whatever became of it; how many those were.
+///
+/// # Errors
+/// When the database fails.
+pub fn forget_address(tx: &mut Tx<'_>, email: &str) -> Result<u64> {
+    Ok(tx.execute("DELETE FROM invitations WHERE email_key = $1", &params![key(email)])?)
+}

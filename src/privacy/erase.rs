@@ -17,6 +17,7 @@ use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::Tx;
+use crate::invitations;
 use crate::quotas;
 
 /// What was not erased, so that nobody is promised more than is done.
@@ -68,6 +69,7 @@ impl Privacy {
                 tables.push(ErasedRows { table: table.name, rows });
             }
         }
+        invitations::store::forget_address(tx, &user.email)?;
         for org in orgs_of(user) {
             quotas::count_members(tx, now, OrgId(org))?;
         }

@@ -169,6 +169,13 @@ async fn somebody_everywhere(app: &App, root: &str, models: &ModelServer) -> (St
     let file = json!({"path": "a.py", "content": "print(1)\n"});
     make(&format!("/api/projects/{project}/files"), file).await;
     make(&format!("/api/projects/{project}/runs"), json!({"requirement": "Build.", "model": MODEL})).await;
+    app.org("elsewhere");
+    let boss = app.person("boss", "org_admin", Some("elsewhere")).await;
+    let there = app.cli_json(&["org", "show", "elsewhere"], "")["id"].clone();
+    let invitation = json!({"email": format!("{NAME}@example.org"), "role": "developer"});
+    let sent =
+        app.call("POST", &format!("/api/organizations/{there}/invitations"), Some(&boss), Some(invitation)).await;
+    assert_eq!(sent.status, 201, "{}", sent.body);
     let wrong = json!({"username": NAME, "password": "not their password"});
     assert_eq!(app.call("POST", "/api/auth/login", None, Some(wrong)).await.status, 401);
     app.sql(&format!(
@@ -231,7 +238,14 @@ async fn nothing_in_the_database_or_its_files_tells_of_somebody_who_was_erased()
     let root = app.person("root", "admin", None).await;
     let (token, id) = somebody_everywhere(&app, &root, &models).await;
     let seen = columns_with(&app, &root, NAME).await;
-    for column in ["users.email", "projects.created_by", "files.updated_by", "runs.created_by", "notices.text"] {
+    for column in [
+        "users.email",
+        "invitations.email",
+        "projects.created_by",
+        "files.updated_by",
+        "runs.created_by",
+        "notices.text",
+    ] {
         assert!(seen.iter().any(|one| one == column), "{column} tells of them before: {seen:?}");
     }
 
@@ -258,6 +272,7 @@ async fn nothing_in_the_database_or_its_files_tells_of_somebody_who_was_erased()
     let theirs: Vec<&Value> =
         trail["items"].as_array().unwrap().iter().filter(|entry| entry["actor"]["id"] == id).collect();
     assert!(theirs.len() > 3 && theirs.iter().all(|entry| entry["actor"]["name"] == format!("erased person {id}")));
+    assert!(app.cli(&["audit", "verify"], "").status.success(), "no entry was touched");
     let gone = app.call("GET", &format!("/api/users/{id}/export"), Some(&root), None).await;
     let again = app.call("POST", &address, Some(&root), Some(json!({"username": NAME}))).await;
     assert_eq!((gone.status, again.status), (404, 404));
