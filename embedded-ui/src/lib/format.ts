@@ -1,5 +1,5 @@
 // Words and numbers for people: stage and role names, sizes, durations, times in the reader's locale.
-import type { AgentRole, ProjectStatus, Quota, RunStatus, Stage, StageStatus } from './api/types';
+import type { AgentRole, ProjectStatus, RunStatus, Stage, StageStatus } from './api/types';
 
 export const STAGE_NAMES: Record<Stage, string> = {
   requirement_analysis: 'Requirement analysis',
@@ -97,11 +97,3 @@ export function share(used: number, limit: number | null): number | null {
   if (limit <= 0) return 1;
   return Math.min(1, used / limit);
 }
-
-export const QUOTA_NAMES: Record<Quota['resource'], string> = {
-  projects: 'Projects',
-  llm_tokens: 'Model tokens',
-  api_calls: 'API calls',
-  storage: 'Stored bytes',
-  team_members: 'Members',
-};
