@@ -22,6 +22,7 @@ use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
 use crate::orgs;
+use crate::teams;
 use crate::web::{Created, Json, Path, Problem, Public, Query, SignedIn};
 
 impl Invitations {
@@ -142,10 +143,11 @@ async fn create(
     let write = room.accounts.db.write(move |tx| {
         orgs::store::by_id(tx, org)?;
         let team = body.team_id.map(TeamId);
-        if let Some(team) = team
-            && !store::has_team(tx, org, team)?
-        {
-            return Err(Error::not_found("such team").field("team_id"));
+        if let Some(team) = team {
+            if teams::store::organization(tx, team)? != Some(org) {
+                return Err(Error::not_found("such team").field("team_id"));
+            }
+            teams::store::find(tx, team)?.choosable()?;
         }
         let place = Place::of(Some(org.0), body.team_id);
         let role = grants::store::find(tx, &body.role, place)?;

@@ -2,7 +2,7 @@
 
 use super::{Invitation, InvitationStatus, MOST, refused};
 use crate::access::actions::UserInvite;
-use crate::access::{OrgId, Permit, Place, TeamId, UserId};
+use crate::access::{OrgId, Permit, Place, UserId};
 use crate::accounts::store::key;
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -98,12 +98,6 @@ fn make_room(tx: &mut Tx<'_>, org: OrgId, now: Time) -> Result<()> {
         return Err(Error::conflict("too_many_invitations", message));
     }
     Ok(())
-}
-
-/// Whether the organisation has the team.
-pub(super) fn has_team(tx: &mut Tx<'_>, org: OrgId, team: TeamId) -> Result<bool> {
-    let sql = "SELECT 1 FROM teams WHERE organization_id = $1 AND id = $2";
-    Ok(tx.query_row(sql, &params![org.0, team.0], |_| Ok(()))?.is_some())
 }
 
 /// An invitation of the organisation.

@@ -81,6 +81,10 @@ async fn nobody_invites_to_more_than_they_hold_then_and_later() {
     assert_eq!(invite(&app, &boss, org, to("super_admin")).await.status, 400);
     assert_eq!(told(&invite(&app, &boss, org, to("wizard")).await), (400, "unknown_role", "role"));
     assert_eq!(told(&invite(&app, &boss, org, json!({"email": "x", "role": "viewer"})).await).1, "invalid_email");
+    let teams = app.call("GET", &format!("/api/organizations/{org}/teams"), Some(&boss), None).await.body;
+    let whole = json!({"email": "t@e.org", "role": "viewer", "team_id": teams["items"][0]["id"]});
+    let refused = invite(&app, &boss, org, whole).await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("default_team")), "{}", refused.body);
     let lost = json!({"email": "t@e.org", "role": "viewer", "team_id": 900_000});
     assert_eq!(told(&invite(&app, &boss, org, lost).await), (404, "not_found", "team_id"));
 
