@@ -1,7 +1,9 @@
-//! What every floor may use and that knows nothing of the product: errors, time, pages, addresses, names, crypto, tasks, logs.
+//! What every floor may use and that knows nothing of the product: errors, time, pages, addresses, names, tables,
+//! crypto, tasks, logs.
 
 pub mod clock;
 pub mod crypto;
+pub mod csv;
 pub mod email;
 pub mod error;
 pub mod names;

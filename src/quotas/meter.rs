@@ -114,8 +114,8 @@ impl Quotas {
         Ok(Reservation::new(amount, held, Passed::free(purse), self.meter.clone(), slot).unless_undone())
     }
 
-    /// Counts a request of `caller`: of the organisation its token is for, else of the first one it belongs to. Who acts
-    /// for the site is not counted. With the answer's rate limit, where one holds.
+    /// Counts a request of `caller` as use of the first organisation it belongs to. Who acts for the site is not counted.
+    /// With the answer's rate limit, where one holds.
     ///
     /// # Errors
     /// `quota_exceeded`, `rate_limited`, or the database's own.

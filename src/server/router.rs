@@ -63,10 +63,10 @@ fn rooms(app: &App) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(app.accounts.clone().routes(app.orgs.clone()))
         .merge(app.orgs.clone().routes())
-        .merge(Invitations::new(app.accounts.clone()).routes())
+        .merge(Invitations::new(accounts.clone()).routes())
         .merge(Teams::new(db.clone(), clock.clone(), accounts.clone()).routes())
         .merge(Roles::new(db.clone(), clock.clone(), accounts.clone()).routes())
-        .merge(Notices::new(app.db.clone(), app.clock.clone()).routes())
+        .merge(Notices::new(db.clone(), clock.clone()).routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())
         .merge(app.projects.clone().routes())
@@ -74,7 +74,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.plugins.clone().routes())
         .merge(app.privacy.clone().routes())
         .merge(system::System { llm: app.llm.clone() }.routes())
-        .merge(Audit::new(app.db.clone(), app.clock.clone(), accounts::store::id_of_name).routes())
+        .merge(Audit::new(db.clone(), clock.clone(), accounts::store::id_of_name).routes())
         .merge(app.audit_logs.clone().routes())
         .merge(
             health::Health { db: app.db.clone(), plugins: app.plugins.clone(), data_dir: app.data_dir.clone() }
@@ -88,6 +88,7 @@ fn rooms(app: &App) -> OpenApiRouter {
 /// When the metrics recorder cannot be installed.
 pub fn build(app: &App) -> Result<Router> {
     let (router, mut description) = rooms(app).split_for_parts();
+    name_rests(&mut description);
     name_operations(&mut description);
     let metrics = telemetry::metrics()?;
     let router = router
@@ -103,12 +104,15 @@ pub fn build(app: &App) -> Result<Router> {
     Ok(middleware::wrap(router, app.accounts.clone(), app.quotas.clone()))
 }
 
-/// Writes a parameter that takes the rest of the path as OpenAPI does, which knows none, and names each operation by its
-/// method and path: handlers are called `list` and `get` in every room, but an operation's id
-/// is unique (OpenAPI 3.1, section 4.8.10).
-fn name_operations(description: &mut utoipa::openapi::OpenApi) {
+/// Writes a parameter that takes the rest of a path as any other: OpenAPI knows none of that kind.
+fn name_rests(description: &mut utoipa::openapi::OpenApi) {
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+}
+
+/// Names each operation by its method and path: handlers are called `list` and `get` in every room, but an operation's id
+/// is unique (OpenAPI 3.1, section 4.8.10).
+fn name_operations(description: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut description.paths.paths {
         let words: Vec<&str> = path.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
         let name = words.join("_");

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::store;
 use crate::access::OrgId;
+use crate::base::csv;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
 use crate::quotas::Resource;
@@ -147,23 +148,13 @@ impl UsageReport {
     /// # Errors
     /// When memory runs out.
     pub fn csv(&self) -> Result<Vec<u8>> {
-        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-        writer
-            .write_record([self.group_by.code(), "name", self.resource.code(), "records"])
-            .map_err(Error::internal)?;
-        for item in &self.items {
-            let (key, name) = (harmless(&item.key), harmless(item.name.as_deref().unwrap_or_default()));
-            let numbers = [item.amount.to_string(), item.records.to_string()];
-            writer.write_record([&key, &name, &numbers[0], &numbers[1]]).map_err(Error::internal)?;
-        }
-        writer.into_inner().map_err(|cause| Error::internal(cause.to_string()))
+        let titles = [self.group_by.code(), "name", self.resource.code(), "records"].map(str::to_owned);
+        let rows = self.items.iter().map(|item| {
+            let name = item.name.as_deref().map(csv::text).unwrap_or_default();
+            [csv::text(&item.key), name, item.amount.to_string(), item.records.to_string()]
+        });
+        csv::lines(std::iter::once(titles).chain(rows)).map_err(Error::internal)
     }
-}
-
-/// Text that a spreadsheet does not take for a formula.
-fn harmless(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    if formula { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]
