@@ -1,17 +1,20 @@
 //! Contents by their SHA-256: files of projects, packages.
 //!
 //! Invariants: a content under its final name is whole and durable (written aside, synced, renamed, folders synced), and
-//! what is read is what was written, or an error. Contents are never edited. Who may see one is the rooms' business: a
-//! hash is not a permission.
+//! what is read is what was written, or an error. Contents are never edited, and removed only by [`Blobs::sweep`]. Who may
+//! see one is the rooms' business: a hash is not a permission.
 //!
 //! Reads go through `object_store`, so that another home than a local folder changes this file only. Its local store
 //! does not sync what it writes, therefore the writing is done here, into the same layout: `ab/cd/<hash>`.
 
+mod sweep;
+
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
@@ -39,6 +42,14 @@ struct Inner {
     store: Box<dyn ObjectStore>,
     folder: PathBuf,
     writers: Arc<Semaphore>,
+    /// What nothing named at the last look, and nobody put since.
+    unused: Mutex<HashSet<String>>,
+}
+
+impl Inner {
+    fn unused(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Blobs {
@@ -50,7 +61,7 @@ impl Blobs {
             let store: Box<dyn ObjectStore> =
                 Box::new(LocalFileSystem::new_with_prefix(&folder).map_err(Error::internal)?);
             let writers = Arc::new(Semaphore::new(WRITERS));
-            Ok(Self { inner: Arc::new(Inner { store, folder, writers }) })
+            Ok(Self { inner: Arc::new(Inner { store, folder, writers, unused: Mutex::default() }) })
         })
         .await
     }
@@ -69,6 +80,7 @@ impl Blobs {
             // The permit goes along: a caller that leaves does not make room for another write.
             let _permit = permit;
             let hash = sha256_hex(&content);
+            inner.unused().remove(&hash);
             write(&inner.folder, &hash, &content)?;
             Ok(hash)
         })

@@ -405,7 +405,7 @@ pub static ELSEWHERE: &[Elsewhere] = &[
         place: "blobs/ in the data directory",
         what: "Contents of the files of projects: whatever people and agents wrote into them",
         why: "They are the work of the organisation",
-        kept: "As long as a version of a file has them",
+        kept: "As long as a version of a file has them, and up to 12 hours longer",
         at_erasure: "Kept: they belong to the organisation, which removes a person from them where that is due",
     },
     Elsewhere {

@@ -126,6 +126,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let llm = start_llm(config, dns, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
+    projects.sweep(&tasks);
     let runs = Runs::new(runs::Rooms {
         db: db.clone(),
         accounts: accounts.clone(),

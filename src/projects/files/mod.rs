@@ -5,6 +5,10 @@
 
 pub mod routes;
 pub mod store;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,7 @@ use super::path::ProjectPath;
 use super::{Projects, language};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::tasks::Tasks;
 
 /// The largest file, in bytes.
 pub const MAX_SIZE: usize = 8 << 20;
@@ -22,6 +27,9 @@ pub const MAX_SIZE: usize = 8 << 20;
 pub const MAX_FILES: i64 = 5_000;
 /// The most versions of a file.
 pub const MAX_VERSIONS: i64 = 10_000;
+
+/// Between two looks for contents that no version names: far longer than any upload takes to write down its version.
+const LOOK: Duration = Duration::from_secs(6 * 3600);
 
 /// A file as it is shown, without its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -99,5 +107,28 @@ impl Projects {
     /// `blob_damaged` when the disk does not give back what was written.
     pub async fn content(&self, sha256: &str) -> Result<Bytes> {
         self.blobs.get(sha256, MAX_SIZE).await
+    }
+
+    /// Removes contents of deleted files from the disk from now on, until the server stops.
+    pub fn sweep(&self, tasks: &Tasks) {
+        let projects = self.clone();
+        tasks.spawn_until_stop(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                match projects.remove_unused().await {
+                    Ok(removed) => tracing::info!(removed, "contents of deleted files were removed"),
+                    Err(error) => {
+                        tracing::warn!(
+                            ?error,
+                            "contents of deleted files could not be removed; trying again in 6 hours"
+                        );
+                    }
+                }
+            }
+        });
+    }
+
+    async fn remove_unused(&self) -> Result<usize> {
+        self.blobs.sweep(|digits| self.db.read(move |tx| Ok(store::named(tx, &digits)?))).await
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every statement is bounded to a project or file whose place the permit was checked against.
 
+use std::collections::HashSet;
+
 use super::{FileVersion, MAX_FILES, MAX_VERSIONS, ProjectFile, StagedFile};
 use crate::access::actions::{ProjectRead, ProjectUpdate};
 use crate::access::{Action, Caller, OrgId, Permit, TeamId, UserId};
@@ -253,6 +255,17 @@ fn insert_version<A: Action>(
         &params![id, version, &file.sha256, file.size, now, actor.name.as_str(), user.map(|user| user.0)],
     )?;
     Ok(())
+}
+
+/// The hashes that begin with `digits` and that a version of some file names.
+///
+/// # Errors
+/// When the database fails.
+pub fn named(tx: &mut Tx<'_>, digits: &str) -> Result<HashSet<String>, DbError> {
+    // Behind every hexadecimal digit, in any collation.
+    let end = format!("{digits}g");
+    let sql = "SELECT DISTINCT sha256 FROM file_versions WHERE sha256 >= $1 AND sha256 < $2";
+    Ok(tx.query_map(sql, &params![digits, end], |row| row.get(0))?.into_iter().collect())
 }
 
 /// The bytes of all versions of a project's files.
