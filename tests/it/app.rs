@@ -1,6 +1,7 @@
 //! A server under test, and actors that talk to it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use bytes::Bytes;
@@ -71,11 +72,7 @@ impl App {
 
     fn start_at(dir: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let settings: Vec<_> = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let database = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|url| {
-            let schema: String =
-                dir.path().file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
-            format!("{}?options=-csearch_path%3D{}", url.to_str().unwrap(), schema.to_lowercase())
-        });
+        let database = database_of(dir.path());
         let (process, address, fingerprint) = launch(&dir, database.as_deref(), arguments, &settings);
         Self { dir, address, fingerprint, database, settings, process }
     }
@@ -108,35 +105,12 @@ impl App {
 
     /// The same; what the database says when it refuses.
     pub fn try_sql(&self, statement: &str) -> Result<(), String> {
-        let Some(url) = self.database.clone() else {
-            let database = rusqlite::Connection::open(self.dir.path().join("resoftai.db")).unwrap();
-            database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-            return database.execute_batch(statement).map_err(|error| error.to_string());
-        };
-        let statement = statement.to_owned();
-        // The driver waits on a runtime of its own, which a thread of ours must not hold.
-        let work = move || {
-            let done = postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&statement);
-            done.map_err(|error| {
-                error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned())
-            })
-        };
-        std::thread::spawn(work).join().unwrap()
+        try_sql(self.dir.path(), self.database.as_deref(), statement)
     }
 
     /// The first column of what a query finds, as the database keeps it.
     pub fn sql_texts(&self, query: &str) -> Vec<String> {
-        let Some(url) = self.database.clone() else {
-            let database = rusqlite::Connection::open(self.dir.path().join("resoftai.db")).unwrap();
-            let mut statement = database.prepare(query).unwrap();
-            return statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        };
-        let query = query.to_owned();
-        let work = move || {
-            let rows = postgres::Client::connect(&url, postgres::NoTls).unwrap().query(&query, &[]).unwrap();
-            rows.iter().map(|row| row.get(0)).collect()
-        };
-        std::thread::spawn(work).join().unwrap()
+        sql_texts(self.dir.path(), self.database.as_deref(), query)
     }
 
     /// Runs a command on the box, with `input` as standard input.
@@ -218,6 +192,46 @@ impl Drop for App {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// The PostgreSQL database of the server whose data directory is `dir`: a schema of its own. None: it is on SQLite.
+pub fn database_of(dir: &Path) -> Option<String> {
+    let url = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL")?.into_string().unwrap();
+    let name = dir.file_name().unwrap().to_str().unwrap().to_lowercase();
+    let schema: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    Some(format!("{url}?options=-csearch_path%3D{schema}"))
+}
+
+/// Runs statements on the database of a data directory, and tells what it says when it refuses.
+pub fn try_sql(dir: &Path, database: Option<&str>, statement: &str) -> Result<(), String> {
+    let Some(url) = database else {
+        let database = rusqlite::Connection::open(dir.join("resoftai.db")).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        return database.execute_batch(statement).map_err(|error| error.to_string());
+    };
+    let (url, statement) = (url.to_owned(), statement.to_owned());
+    // The driver waits on a runtime of its own, which a thread of ours must not hold.
+    let work = move || {
+        let done = postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&statement);
+        done.map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned()))
+    };
+    std::thread::spawn(work).join().unwrap()
+}
+
+/// The first column of what a query finds in the database of a data directory.
+pub fn sql_texts(dir: &Path, database: Option<&str>, query: &str) -> Vec<String> {
+    let Some(url) = database else {
+        let database = rusqlite::Connection::open(dir.join("resoftai.db")).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        let mut statement = database.prepare(query).unwrap();
+        return statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    };
+    let (url, query) = (url.to_owned(), query.to_owned());
+    let work = move || {
+        let rows = postgres::Client::connect(&url, postgres::NoTls).unwrap().query(&query, &[]).unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    std::thread::spawn(work).join().unwrap()
 }
 
 fn launch(

@@ -37,3 +37,4 @@ mod runs_elsewhere;
 mod sd_notify;
 mod specification;
 mod teams;
+mod upgrade;
