@@ -1,5 +1,6 @@
 //! All SQL of people: accounts, roles held, sessions, personal tokens.
 
+use super::routes::{Only, PeopleFilter};
 use super::{Accounts, User, grants};
 use crate::access::actions::{UserManage, UserRead};
 use crate::access::{OrgId, Permit, UserId};
@@ -140,20 +141,39 @@ pub fn password_hash(tx: &mut Tx<'_>, id: UserId) -> Result<Option<String>> {
 ///
 /// # Errors
 /// When the database fails.
-pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, page: Page) -> Result<Vec<User>> {
+pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, filter: &PeopleFilter, page: Page) -> Result<Vec<User>> {
     let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();
     let scope = permit.sql_teamed("g.organization_id", "g.team_id", &mut params);
     let visible = match scope.as_str() {
         "TRUE" => scope,
         _ => format!("EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = users.id AND {scope})"),
     };
-    let sql = format!("{USER} WHERE id < $1 AND {visible} ORDER BY id DESC LIMIT $2");
+    let wanted = narrowed(filter, &mut params);
+    let sql = format!("{USER} WHERE id < $1 AND {visible} AND {wanted} ORDER BY id DESC LIMIT $2");
     let mut users = tx.query_map(&sql, &params, read_user)?;
     for user in &mut users {
         user.roles = grants::store::of_user(tx, UserId(user.id))?;
         user.roles.retain(|grant| grant.organization_id.is_none() || permit.covers_place(grant.place()));
     }
     Ok(users)
+}
+
+/// An SQL condition that holds for the people wanted; pushes what it compares with onto `params`.
+fn narrowed(filter: &PeopleFilter, params: &mut Vec<Val>) -> String {
+    let mut rules = vec!["TRUE".to_owned()];
+    if let Some(text) = &filter.q {
+        params.push(Val::within(&key(text)));
+        let at = params.len();
+        rules.push(format!("(username_key LIKE ${at} ESCAPE '!' OR email_key LIKE ${at} ESCAPE '!')"));
+    }
+    let held = "EXISTS (SELECT 1 FROM role_grants h WHERE h.user_id = users.id";
+    rules.extend(filter.only.map(|only| match only {
+        Only::Active => "is_active = TRUE".to_owned(),
+        Only::Inactive => "is_active = FALSE".to_owned(),
+        Only::NoRole => format!("NOT {held})"),
+        Only::SiteRole => format!("{held} AND h.organization_id IS NULL)"),
+    }));
+    rules.join(" AND ")
 }
 
 /// A new session; its id goes into the token.
@@ -290,14 +310,17 @@ pub fn members(
     tx: &mut Tx<'_>,
     permit: &Permit<UserRead>,
     org: OrgId,
+    filter: &PeopleFilter,
     page: Page,
 ) -> Result<Vec<super::routes::Member>> {
     permit.require(org, "such organization")?;
+    let mut params: Vec<Val> = params![org.0, page.before, page.fetch()].to_vec();
+    let wanted = narrowed(filter, &mut params);
     let sql = format!(
         "{USER} WHERE id < $2 AND EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = users.id AND g.organization_id = $1) \
-         ORDER BY id DESC LIMIT $3"
+         AND {wanted} ORDER BY id DESC LIMIT $3"
     );
-    let users = tx.query_map(&sql, &params![org.0, page.before, page.fetch()], read_user)?;
+    let users = tx.query_map(&sql, &params, read_user)?;
     let mut members = Vec::with_capacity(users.len());
     for user in users {
         let user = with_roles(tx, Some(user))?;

@@ -10,6 +10,18 @@ use crate::base::error::{Error, Result};
 
 pub const DEFAULT_LIMIT: u32 = 20;
 pub const MAX_LIMIT: u32 = 100;
+/// The most characters that are looked for in names.
+const LONGEST_PART: usize = 100;
+
+/// # Errors
+/// `invalid_query` when `q`, a part of a name to look for, is too long.
+pub fn check_part(q: Option<&String>) -> Result<()> {
+    if q.is_some_and(|text| text.chars().count() > LONGEST_PART) {
+        let message = format!("q has more than {LONGEST_PART} characters. Look for a shorter part of the name.");
+        return Err(Error::invalid("invalid_query", message).field("q"));
+    }
+    Ok(())
+}
 
 /// The page a caller asks for.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]

@@ -24,6 +24,11 @@ pub enum Val {
 }
 
 impl Val {
+    /// A pattern of `LIKE .. ESCAPE '!'` for texts that hold `part`.
+    pub fn within(part: &str) -> Self {
+        Self::Text(format!("%{}%", part.replace('!', "!!").replace('%', "!%").replace('_', "!_")))
+    }
+
     /// Refuses what only one of the engines would take.
     pub(super) fn check(&self) -> Result<(), DbError> {
         match self {

@@ -19,7 +19,7 @@ use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{DAY, Time};
 use crate::base::email;
 use crate::base::error::{Error, Result};
-use crate::base::page::{List, PageQuery};
+use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
 use crate::orgs;
 use crate::teams;
@@ -104,6 +104,8 @@ fn require_some(permit: &Permit<UserInvite>, org: OrgId) -> Result<()> {
 #[into_params(parameter_in = Query)]
 struct InvitationFilter {
     status: Option<InvitationStatus>,
+    /// A part of the address, whatever its case; at most 100 characters.
+    q: Option<String>,
 }
 
 /// The invitations of an organisation, newest first; those who invite into teams only see those of their teams.
@@ -119,9 +121,10 @@ async fn list(
 ) -> Result<Json<List<Invitation>>> {
     let (page, org, now) = (query.check()?, OrgId(id), room.accounts.clock.now());
     require_some(&permit, org)?;
+    check_part(filter.q.as_ref())?;
     let found = room.accounts.db.read(move |tx| {
         orgs::store::by_id(tx, org)?;
-        store::list(tx, &permit, org, filter.status, page, now)
+        store::list(tx, &permit, org, (filter.status, filter.q.as_deref()), page, now)
     });
     Ok(Json(page.list(found.await?, |invitation| invitation.id)))
 }

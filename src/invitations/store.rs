@@ -111,7 +111,7 @@ pub(super) fn list(
     tx: &mut Tx<'_>,
     permit: &Permit<UserInvite>,
     org: OrgId,
-    status: Option<InvitationStatus>,
+    (status, part): (Option<InvitationStatus>, Option<&str>),
     page: Page,
     now: Time,
 ) -> Result<Vec<Invitation>> {
@@ -128,6 +128,10 @@ pub(super) fn list(
             }
             InvitationStatus::Pending => format!("accepted_at IS NULL AND revoked_at IS NULL AND expires_at > ${at}"),
         });
+    }
+    if let Some(part) = part {
+        params.push(Val::within(&key(part)));
+        rules.push(format!("email_key LIKE ${} ESCAPE '!'", params.len()));
     }
     let rules = rules.join(" AND ");
     let sql = format!("{INVITATION} WHERE organization_id = $1 AND id < $2 AND {rules} ORDER BY id DESC LIMIT $3");

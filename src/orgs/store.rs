@@ -269,17 +269,12 @@ pub fn list(
         rules.push(format!("tier = ${}", params.len()));
     }
     if let Some(text) = &filter.q {
-        params.extend(params![within(&names::key(text)), within(&text.to_lowercase())]);
+        params.extend([Val::within(&names::key(text)), Val::within(&text.to_lowercase())]);
         let at = params.len();
         rules.push(format!("(name_key LIKE ${} ESCAPE '!' OR slug LIKE ${at} ESCAPE '!')", at - 1));
     }
     let sql = format!("{ORGANIZATION} WHERE id < $1 AND {} ORDER BY id DESC LIMIT $2", rules.join(" AND "));
     Ok(tx.query_map(&sql, &params, read)?)
-}
-
-/// A pattern of LIKE for texts that hold `text`.
-fn within(text: &str) -> String {
-    format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }
 
 /// How many organisations there are.

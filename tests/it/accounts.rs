@@ -345,3 +345,40 @@ async fn an_address_is_changed_from_above_and_belongs_to_one() {
     assert_eq!(change("ada@elsewhere.example").await.body["email"], "ada@elsewhere.example");
     assert_eq!(app.cli_json(&["user", "show", "ada"], "")["email"], "ada@elsewhere.example");
 }
+
+#[tokio::test]
+async fn people_are_searched_and_what_they_hold_elsewhere_stays_unknown() {
+    let app = App::start();
+    let (acme, other) = (app.org("acme"), app.org("other"));
+    let root = app.person("root", "admin", None).await;
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    app.person("ada_l", "developer", Some("acme")).await;
+    app.person("adam", "viewer", Some("other")).await;
+    let given = json!({"username": "ada_l", "role": "viewer"});
+    let path = format!("/api/organizations/{other}/role-assignments");
+    assert_eq!(app.call("POST", &path, Some(&root), Some(given)).await.status, 201);
+    let ada = id_of(&app, "ada_l");
+    let off = format!("/api/users/{}/deactivate", id_of(&app, "adam"));
+    assert_eq!(app.call("POST", &off, Some(&root), None).await.status, 200);
+
+    let names = async |token: &str, path: String| {
+        let reply = app.call("GET", &path, Some(token), None).await;
+        let items = reply.body["items"].as_array().unwrap_or_else(|| panic!("{path}: {}", reply.body)).clone();
+        items.iter().map(|item| item["username"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&root, "/api/users?q=ADA".to_owned()).await, ["adam", "ada_l"]);
+    assert_eq!(names(&root, "/api/users?q=a_l".to_owned()).await, ["ada_l"], "_ stands for itself");
+    assert_eq!(names(&root, "/api/users?q=adam@example".to_owned()).await, ["adam"]);
+    assert_eq!(names(&root, "/api/users?only=inactive".to_owned()).await, ["adam"]);
+    assert_eq!(names(&root, "/api/users?only=site_role".to_owned()).await, ["root"]);
+    assert!(names(&root, "/api/users?only=no_role".to_owned()).await.is_empty());
+    assert_eq!(names(&boss, "/api/users?q=ada&only=active".to_owned()).await, ["ada_l"]);
+    assert_eq!(names(&boss, format!("/api/organizations/{acme}/members?q=ada")).await, ["ada_l"]);
+    assert!(names(&boss, format!("/api/organizations/{acme}/members?q=%25")).await.is_empty());
+    let long = app.call("GET", &format!("/api/users?q={}", "x".repeat(101)), Some(&boss), None).await;
+    assert_eq!(refusal(&long), (400, "invalid_query", "q"));
+
+    let account = app.call("GET", &format!("/api/users/{ada}"), Some(&boss), None).await.body;
+    let held = account["roles"].as_array().unwrap();
+    assert!(held.len() == 1 && held[0]["organization_id"] == acme, "{account}");
+}

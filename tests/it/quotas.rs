@@ -269,6 +269,33 @@ async fn use_is_summed_up_by_model_and_person_and_written_as_csv() {
 }
 
 #[tokio::test]
+async fn what_one_used_oneself_is_told_without_a_right_to_see_quotas() {
+    let site = Site::new().await;
+    site.app.org("other");
+    let guest = site.app.person("guest", "viewer", Some("other")).await;
+    let team = site.root("POST", "teams", json!({"name": "Labs", "slug": "labs"})).await.body;
+    let given = json!({"username": "guest", "role": "developer", "team_id": team["id"]});
+    assert_eq!(site.root("POST", "role-assignments", given).await.status, 201);
+    let (dev, own) = (site.id_of("dev").await, site.id_of("guest").await);
+    assert_eq!(site.used(70, json!({"user_id": dev})).await.status, 201);
+    assert_eq!(site.used(30, json!({"user_id": own})).await.status, 201);
+    let of = async |who: &str, more: String| {
+        site.app.call("GET", &site.at(&format!("usage?days=7{more}")), Some(who), None).await
+    };
+    let mine = of(&guest, format!("&user_id={own}&group_by=person")).await.body;
+    assert_eq!((&mine["total"], mine["items"].as_array().unwrap().len()), (&json!(30), 1), "{mine}");
+    for others in [String::new(), format!("&user_id={dev}")] {
+        let reply = of(&guest, others.clone()).await;
+        assert!((403..=404).contains(&reply.status), "{others}: {} {}", reply.status, reply.body);
+    }
+    assert_eq!(of(&site.dev, format!("&user_id={own}")).await.body["total"], 30);
+    assert_eq!(of(&site.dev, String::new()).await.body["total"], 100);
+    let csv = site.at(&format!("usage.csv?user_id={own}&group_by=person"));
+    assert_eq!(site.app.call("GET", &csv, Some(&guest), None).await.status, 200);
+    assert_eq!(of(&site.dev, "&from=2020-01-01&days=0".to_owned()).await.status, 400);
+}
+
+#[tokio::test]
 async fn calls_are_counted_by_person_and_survive_a_stop() {
     let mut site = Site::new().await;
     for _ in 0..7 {

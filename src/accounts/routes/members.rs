@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::users::sees;
+use super::users::{PeopleFilter, sees};
 use crate::access::actions::{OrganizationRead, UserManage, UserRead};
 use crate::access::{OrgId, Permit, Place, Role, UserId};
 use crate::accounts::grants::{self, FoundRole, check_grant};
@@ -13,7 +13,7 @@ use crate::accounts::{Accounts, RoleGrant, User, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::page::{List, PageQuery};
+use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
 use crate::orgs;
 use crate::web::{Created, Json, Path, Problem, Query};
@@ -24,6 +24,8 @@ pub struct Member {
     pub user_id: i64,
     pub username: String,
     pub email: String,
+    /// Whether the account is switched on.
+    pub is_active: bool,
     /// The role held over the organisation, the strongest when there are several; null: held in teams only.
     pub role: Option<String>,
     /// Everything held in the organisation and in its teams.
@@ -37,27 +39,30 @@ impl Member {
         let rank = |code: &str| Role::ALL.iter().position(|role| role.code() == code).unwrap_or(Role::ALL.len());
         let over = roles.iter().filter(|grant| grant.team_id.is_none());
         let role = over.min_by_key(|grant| rank(&grant.role)).map(|grant| grant.role.clone());
-        Self { user_id: user.id, username: user.username.clone(), email: user.email.clone(), role, roles }
+        let (username, email) = (user.username.clone(), user.email.clone());
+        Self { user_id: user.id, username, email, is_active: user.is_active, role, roles }
     }
 }
 
 /// The members of an organisation, newest first.
 #[utoipa::path(get, path = "/api/organizations/{id}/members", tag = "organizations",
-    params(("id" = i64, Path), PageQuery),
+    params(("id" = i64, Path), PageQuery, PeopleFilter),
     responses((status = 200, body = List<Member>), (status = "default", response = Problem)))]
 pub async fn list(
     State(accounts): State<Accounts>,
     permit: Permit<UserRead>,
     Path(id): Path<i64>,
     Query(query): Query<PageQuery>,
+    Query(filter): Query<PeopleFilter>,
 ) -> Result<Json<List<Member>>> {
     let page = query.check()?;
+    check_part(filter.q.as_ref())?;
     permit.require(OrgId(id), "such organization")?;
     let members = accounts
         .db
         .read(move |tx| {
             orgs::store::get(tx, &permit.caller_arc().permit::<OrganizationRead>()?, OrgId(id))?;
-            store::members(tx, &permit, OrgId(id), page)
+            store::members(tx, &permit, OrgId(id), &filter, page)
         })
         .await?;
     Ok(Json(page.list(members, |member| member.user_id)))

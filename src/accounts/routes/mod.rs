@@ -10,6 +10,7 @@ mod tokens;
 mod users;
 
 pub use members::Member;
+pub use users::{Only, PeopleFilter};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -54,7 +54,8 @@ pub async fn get(
 ) -> Result<Json<Account>> {
     let now = accounts.clock.now();
     let read = accounts.db.read(move |tx| {
-        let user = find(tx, &permit, id)?;
+        let mut user = find(tx, &permit, id)?;
+        user.roles.retain(|grant| grant.organization_id.is_none() || permit.covers_place(grant.place()));
         let (failed_sign_ins, locked_until) = throttle::store::state(tx, &store::key(&user.username), now)?;
         let sessions = sessions::store::count(tx, UserId(id), now)?;
         let tokens = store::count_personal(tx, UserId(id))?;

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::access::actions::{UserManage, UserRead};
 use crate::access::{OrgId, Permit, Place, Role};
@@ -12,21 +12,47 @@ use crate::accounts::{Accounts, RoleGrant, User, check_username, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::email;
 use crate::base::error::{Error, Result};
-use crate::base::page::{List, PageQuery};
+use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
 use crate::orgs;
 use crate::web::{Created, Json, Problem, Query};
 
+/// Whom a list of people is narrowed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Only {
+    /// Whose account is switched on.
+    Active,
+    /// Whose account is switched off.
+    Inactive,
+    /// Who holds no role anywhere.
+    NoRole,
+    /// Who holds a role over the whole site.
+    SiteRole,
+}
+
+/// Which people are wanted; what is absent rules nobody out.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PeopleFilter {
+    /// A part of the user name or the address, whatever its case; at most 100 characters.
+    pub q: Option<String>,
+    #[param(inline)]
+    pub only: Option<Only>,
+}
+
 /// People who share an organisation with the caller; for site administrators, everybody.
-#[utoipa::path(get, path = "/api/users", tag = "users", params(PageQuery),
+#[utoipa::path(get, path = "/api/users", tag = "users", params(PageQuery, PeopleFilter),
     responses((status = 200, body = List<User>), (status = "default", response = Problem)))]
 pub async fn list(
     State(accounts): State<Accounts>,
     permit: Permit<UserRead>,
     Query(query): Query<PageQuery>,
+    Query(filter): Query<PeopleFilter>,
 ) -> Result<Json<List<User>>> {
     let page = query.check()?;
-    let users = accounts.db.read(move |tx| store::list(tx, &permit, page)).await?;
+    check_part(filter.q.as_ref())?;
+    let users = accounts.db.read(move |tx| store::list(tx, &permit, &filter, page)).await?;
     Ok(Json(page.list(users, |user| user.id)))
 }
 

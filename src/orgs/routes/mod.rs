@@ -13,12 +13,9 @@ use utoipa_axum::routes;
 use super::{OrgStatus, Organization, OrganizationChange, Orgs, check_tier, store};
 use crate::access::actions::{OrganizationManage, OrganizationRead};
 use crate::access::{OrgId, Permit};
-use crate::base::error::{Error, Result};
-use crate::base::page::{List, PageQuery};
+use crate::base::error::Result;
+use crate::base::page::{List, PageQuery, check_part};
 use crate::web::{Json, Path, Problem, Query, SignedIn};
-
-/// The most characters that are looked for in names.
-const TEXT_MAX: usize = 100;
 
 impl Orgs {
     pub fn routes(self) -> OpenApiRouter {
@@ -48,11 +45,7 @@ pub struct OrganizationFilter {
 impl OrganizationFilter {
     fn check(&self) -> Result<()> {
         self.tier.as_deref().map_or(Ok(()), check_tier)?;
-        if self.q.as_ref().is_some_and(|text| text.chars().count() > TEXT_MAX) {
-            let message = format!("q has more than {TEXT_MAX} characters. Look for a shorter part of the name.");
-            return Err(Error::invalid("invalid_query", message).field("q"));
-        }
-        Ok(())
+        check_part(self.q.as_ref())
     }
 }
 

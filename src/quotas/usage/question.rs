@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::store;
-use crate::access::OrgId;
+use crate::access::actions::ProjectRead;
+use crate::access::{OrgId, Permit};
 use crate::base::csv;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
@@ -46,8 +47,10 @@ impl GroupBy {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UsageQuery {
-    /// The first day, such as 2026-11-01, in the site's time zone; 29 days before the last when absent.
+    /// The first day, such as 2026-11-01, in the site's time zone; when absent, as `days` says.
     from: Option<String>,
+    /// How many days up to the last one, where `from` is absent; 30 when absent.
+    days: Option<i32>,
     /// The last day; today when absent. At most 366 days are asked for at once.
     to: Option<String>,
     /// day (when absent), model, project or person.
@@ -55,6 +58,8 @@ pub struct UsageQuery {
     group_by: GroupBy,
     /// llm_tokens (when absent), api_calls, projects, storage or team_members; of what exists, what was added is summed up.
     resource: Option<String>,
+    /// What this person used. One's own takes no permission to see quotas.
+    pub user_id: Option<i64>,
 }
 
 /// A checked question.
@@ -63,6 +68,7 @@ pub struct Question {
     pub org: OrgId,
     pub resource: Resource,
     pub group_by: GroupBy,
+    pub user: Option<i64>,
     pub from: Date,
     pub to: Date,
 }
@@ -75,14 +81,14 @@ impl UsageQuery {
         let to = self.to.as_deref().map_or(Ok(today), |text| day(text, "to"))?;
         let from = match &self.from {
             Some(text) => day(text, "from")?,
-            None => to.saturating_sub(29.days()),
+            None => to.saturating_sub((self.days.unwrap_or(30).clamp(0, MOST_DAYS + 1) - 1).days()),
         };
         let days = from.until(to).map_or(0, |span| span.get_days()) + 1;
         if !(1..=MOST_DAYS).contains(&days) {
             let sentence = format!("from {from} to {to} are {days} days; ask for 1 to {MOST_DAYS} at once.");
             return Err(Error::invalid("invalid_range", sentence).field("from"));
         }
-        Ok(Question { org, resource, group_by: self.group_by, from, to })
+        Ok(Question { org, resource, group_by: self.group_by, user: self.user_id, from, to })
     }
 }
 
@@ -123,11 +129,13 @@ pub struct UsageReport {
 }
 
 impl Question {
+    /// The answer; `projects`: whose names may be told.
+    ///
     /// # Errors
     /// When the database fails.
-    pub fn answer(&self, tx: &mut Tx<'_>) -> Result<UsageReport> {
+    pub fn answer(&self, tx: &mut Tx<'_>, projects: Option<&Permit<ProjectRead>>) -> Result<UsageReport> {
         let most = i64::try_from(MOST_ROWS + 1).unwrap_or(i64::MAX);
-        let mut items = store::sums(tx, self, most)?;
+        let mut items = store::sums(tx, self, projects, most)?;
         let truncated = items.len() > MOST_ROWS;
         items.truncate(MOST_ROWS);
         Ok(UsageReport {
@@ -165,7 +173,8 @@ mod tests {
     use super::*;
 
     fn query(from: &str, to: &str) -> UsageQuery {
-        UsageQuery { from: Some(from.to_owned()), to: Some(to.to_owned()), group_by: GroupBy::Day, resource: None }
+        let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
+        UsageQuery { from, to, days: None, group_by: GroupBy::Day, resource: None, user_id: None }
     }
 
     #[test]
@@ -176,6 +185,11 @@ mod tests {
         assert_eq!(code("2026-11-27", "2026-11-26"), Some("invalid_range"));
         assert_eq!(code("-009999-01-01", "2026-11-26"), Some("invalid_day"));
         assert_eq!(code("2026-13-01", "2026-11-26"), Some("invalid_day"));
+        let days = |days| UsageQuery { from: None, to: None, days: Some(days), ..query("", "") };
+        let first = |count| days(count).check(OrgId(1), date(2026, 11, 26)).map(|question| question.from).ok();
+        assert_eq!((first(1), first(7)), (Some(date(2026, 11, 26)), Some(date(2026, 11, 20))));
+        assert_eq!(first(366), Some(date(2025, 11, 26)));
+        assert_eq!([0, 367, i32::MIN, i32::MAX].map(first), [None; 4]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Use over HTTP: everybody in an organisation sees the sums, integrations write theirs down.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -11,13 +13,13 @@ use utoipa_axum::routes;
 
 use super::checked_amount;
 use super::question::{UsageQuery, UsageReport};
-use crate::access::actions::{QuotaManage, QuotaView};
-use crate::access::{OrgId, Permit, UserId};
+use crate::access::actions::{OrganizationRead, ProjectRead, QuotaManage, QuotaView};
+use crate::access::{Caller, OrgId, Permit, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::quotas::rule::Owner;
 use crate::quotas::{Quotas, Resource, Usage, store};
-use crate::web::{Created, Json, Path, Problem, Query};
+use crate::web::{Created, Json, Path, Problem, Query, SignedIn};
 
 const ORGANIZATION: &str = "such organization";
 /// The most that may be said about a use, in bytes of JSON.
@@ -34,11 +36,11 @@ pub fn routes() -> OpenApiRouter<Quotas> {
     responses((status = 200, body = UsageReport), (status = "default", response = Problem)))]
 async fn report(
     State(quotas): State<Quotas>,
-    permit: Permit<QuotaView>,
+    SignedIn(caller): SignedIn,
     Path(id): Path<i64>,
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageReport>> {
-    ask(&quotas, &permit, OrgId(id), &query).await.map(Json)
+    ask(&quotas, &caller, OrgId(id), &query).await.map(Json)
 }
 
 /// The same as CSV, for spreadsheets.
@@ -46,11 +48,11 @@ async fn report(
     responses((status = 200, content_type = "text/csv", body = String), (status = "default", response = Problem)))]
 async fn table(
     State(quotas): State<Quotas>,
-    permit: Permit<QuotaView>,
+    SignedIn(caller): SignedIn,
     Path(id): Path<i64>,
     Query(query): Query<UsageQuery>,
 ) -> Result<Response> {
-    let report = ask(&quotas, &permit, OrgId(id), &query).await?;
+    let report = ask(&quotas, &caller, OrgId(id), &query).await?;
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"usage-{}-{}.csv\"", report.from, report.to)),
@@ -58,12 +60,17 @@ async fn table(
     Ok((headers, report.csv()?).into_response())
 }
 
-async fn ask(quotas: &Quotas, permit: &Permit<QuotaView>, org: OrgId, query: &UsageQuery) -> Result<UsageReport> {
-    permit.require(org, ORGANIZATION)?;
+async fn ask(quotas: &Quotas, caller: &Arc<Caller>, org: OrgId, query: &UsageQuery) -> Result<UsageReport> {
+    if query.user_id.is_some() && query.user_id == caller.user.map(|user| user.0) {
+        caller.permit::<OrganizationRead>()?.require(org, ORGANIZATION)?;
+    } else {
+        caller.permit::<QuotaView>()?.require(org, ORGANIZATION)?;
+    }
+    let projects = caller.permit::<ProjectRead>().ok();
     let question = query.check(org, quotas.meter.zone.day(quotas.meter.clock.now()))?;
     let found = quotas.meter.db.read(move |tx| {
         store::tier(tx, org)?.ok_or_else(|| Error::not_found(ORGANIZATION))?;
-        question.answer(tx)
+        question.answer(tx, projects.as_ref())
     });
     found.await
 }

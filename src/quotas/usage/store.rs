@@ -2,10 +2,11 @@
 
 use super::Key;
 use super::question::{GroupBy, Question, UsageRow};
-use crate::access::{OrgId, UserId};
+use crate::access::actions::ProjectRead;
+use crate::access::{OrgId, Permit, UserId};
 use crate::base::clock::Time;
 use crate::base::error::Result;
-use crate::db::{Tx, params};
+use crate::db::{Tx, Val, params};
 use crate::quotas::Resource;
 
 /// What was used, as it is written down.
@@ -59,21 +60,36 @@ pub fn add(tx: &mut Tx<'_>, key: &Key, amount: i64, records: i64) -> Result<()> 
 
 /// The sums of one resource from one day to another, both included, by what `group` names: key, name where it has one,
 /// amount, records. At most `most` rows: days in order, else the largest first.
-pub fn sums(tx: &mut Tx<'_>, question: &Question, most: i64) -> Result<Vec<UsageRow>> {
-    let none = "CAST(NULL AS TEXT)";
+pub fn sums(
+    tx: &mut Tx<'_>,
+    question: &Question,
+    projects: Option<&Permit<ProjectRead>>,
+    most: i64,
+) -> Result<Vec<UsageRow>> {
+    let Question { org, resource, from, to, .. } = question;
+    let mut params: Vec<Val> = params![org.0, resource.code(), from.to_string(), to.to_string(), most].to_vec();
+    let none = || "CAST(NULL AS TEXT)".to_owned();
     let (key, name, order) = match question.group_by {
-        GroupBy::Day => ("u.day", none, "1"),
-        GroupBy::Model => ("u.model", none, "3 DESC, 1"),
-        GroupBy::Project => ("u.project_id", "(SELECT p.name FROM projects p WHERE p.id = u.project_id)", "3 DESC, 1"),
-        GroupBy::Person => ("u.user_id", "(SELECT p.username FROM users p WHERE p.id = u.user_id)", "3 DESC, 1"),
+        GroupBy::Day => ("u.day", none(), "1"),
+        GroupBy::Model => ("u.model", none(), "3 DESC, 1"),
+        GroupBy::Project => {
+            let told = projects.map(|permit| permit.sql_teamed("p.organization_id", "p.team_id", &mut params));
+            let name = told.map(|told| format!("(SELECT p.name FROM projects p WHERE p.id = u.project_id AND {told})"));
+            ("u.project_id", name.unwrap_or_else(none), "3 DESC, 1")
+        }
+        GroupBy::Person => {
+            ("u.user_id", "(SELECT p.username FROM users p WHERE p.id = u.user_id)".to_owned(), "3 DESC, 1")
+        }
     };
+    let of_whom = question.user.map_or_else(String::new, |user| {
+        params.push(Val::I64(user));
+        format!("AND u.user_id = ${}", params.len())
+    });
     let sql = format!(
         "SELECT CAST({key} AS TEXT), {name}, CAST(SUM(u.amount) AS BIGINT), CAST(SUM(u.records) AS BIGINT) \
-         FROM usage_daily u WHERE u.organization_id = $1 AND u.resource = $2 AND u.day >= $3 AND u.day <= $4 \
+         FROM usage_daily u WHERE u.organization_id = $1 AND u.resource = $2 AND u.day >= $3 AND u.day <= $4 {of_whom} \
          GROUP BY {key} ORDER BY {order} LIMIT $5"
     );
-    let Question { org, resource, from, to, .. } = question;
-    let params = params![org.0, resource.code(), from.to_string(), to.to_string(), most];
     Ok(tx.query_map(&sql, &params, |row| {
         Ok(UsageRow { key: row.get(0)?, name: row.get(1)?, amount: row.get(2)?, records: row.get(3)? })
     })?)

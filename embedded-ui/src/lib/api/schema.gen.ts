@@ -2441,6 +2441,8 @@ export interface components {
         List_Member: {
             items: {
                 email: string;
+                /** @description Whether the account is switched on. */
+                is_active: boolean;
                 /** @description The role held over the organisation, the strongest when there are several; null: held in teams only. */
                 role?: string | null;
                 /** @description Everything held in the organisation and in its teams. */
@@ -2797,6 +2799,8 @@ export interface components {
         /** @description A person's place in an organisation. */
         Member: {
             email: string;
+            /** @description Whether the account is switched on. */
+            is_active: boolean;
             /** @description The role held over the organisation, the strongest when there are several; null: held in teams only. */
             role?: string | null;
             /** @description Everything held in the organisation and in its teams. */
@@ -4942,6 +4946,8 @@ export interface operations {
                 /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
                 status?: components["schemas"]["InvitationStatus"];
+                /** @description A part of the address, whatever its case; at most 100 characters. */
+                q?: string;
             };
             header?: never;
             path: {
@@ -5111,6 +5117,9 @@ export interface operations {
                 limit?: number;
                 /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
+                /** @description A part of the user name or the address, whatever its case; at most 100 characters. */
+                q?: string;
+                only?: "active" | "inactive" | "no_role" | "site_role";
             };
             header?: never;
             path: {
@@ -5706,14 +5715,18 @@ export interface operations {
     get_api_organizations_id_usage: {
         parameters: {
             query?: {
-                /** @description The first day, such as 2026-11-01, in the site's time zone; 29 days before the last when absent. */
+                /** @description The first day, such as 2026-11-01, in the site's time zone; when absent, as `days` says. */
                 from?: string;
+                /** @description How many days up to the last one, where `from` is absent; 30 when absent. */
+                days?: number;
                 /** @description The last day; today when absent. At most 366 days are asked for at once. */
                 to?: string;
                 /** @description day (when absent), model, project or person. */
                 group_by?: components["schemas"]["GroupBy"];
                 /** @description llm_tokens (when absent), api_calls, projects, storage or team_members; of what exists, what was added is summed up. */
                 resource?: string;
+                /** @description What this person used. One's own takes no permission to see quotas. */
+                user_id?: number;
             };
             header?: never;
             path: {
@@ -5763,14 +5776,18 @@ export interface operations {
     get_api_organizations_id_usage_csv: {
         parameters: {
             query?: {
-                /** @description The first day, such as 2026-11-01, in the site's time zone; 29 days before the last when absent. */
+                /** @description The first day, such as 2026-11-01, in the site's time zone; when absent, as `days` says. */
                 from?: string;
+                /** @description How many days up to the last one, where `from` is absent; 30 when absent. */
+                days?: number;
                 /** @description The last day; today when absent. At most 366 days are asked for at once. */
                 to?: string;
                 /** @description day (when absent), model, project or person. */
                 group_by?: components["schemas"]["GroupBy"];
                 /** @description llm_tokens (when absent), api_calls, projects, storage or team_members; of what exists, what was added is summed up. */
                 resource?: string;
+                /** @description What this person used. One's own takes no permission to see quotas. */
+                user_id?: number;
             };
             header?: never;
             path: {
@@ -6849,6 +6866,9 @@ export interface operations {
                 limit?: number;
                 /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
+                /** @description A part of the user name or the address, whatever its case; at most 100 characters. */
+                q?: string;
+                only?: "active" | "inactive" | "no_role" | "site_role";
             };
             header?: never;
             path?: never;
