@@ -7,7 +7,7 @@ test.use({ model: false });
 /** Other tests on the site make organisations, so the demo's own is looked for. */
 async function organization(page: Page): Promise<string> {
   const { items } = await ask(page, 'GET', '/api/organizations');
-  return `/organizations/${items.find((org: any) => org.slug === 'demo').id}/usage`;
+  return `/organizations/${items.find((org: any) => org.slug === 'demo').id}/quotas`;
 }
 
 /** Quotas are the site's to set. */
@@ -74,7 +74,7 @@ test('a raised limit counts at once', async ({ page, site }) => {
   const make = () => ask(page, 'POST', '/api/projects', { name: 'One', requirements: 'x', organization_id: id });
   await ask(page, 'PUT', `/api/organizations/${id}/quotas/projects`, { limit_value: 0 });
   expect((await make()).code).toBe('quota_exceeded');
-  await page.goto(`/organizations/${id}/usage`);
+  await page.goto(`/organizations/${id}/quotas`);
   await page.getByRole('button', { name: 'Edit Projects' }).click();
   await page.getByLabel('Limit', { exact: true }).fill('1');
   await page.getByRole('button', { name: 'Save' }).click();

@@ -118,7 +118,8 @@ export async function ask(page: Page, method: string, path: string, body?: unkno
   return page.evaluate(
     async ([method, path, body]) => {
       const headers = { 'content-type': 'application/json' };
-      return (await fetch(path!, { method: method!, headers, body: body ?? null })).json();
+      const reply = await fetch(path!, { method: method!, headers, body: body ?? null });
+      return reply.status === 204 ? null : reply.json();
     },
     [method, path, body === undefined ? null : JSON.stringify(body)] as const,
   );

@@ -17,7 +17,7 @@ test('a team is made and people are taken in with a role', async ({ signedIn: pa
   await expect(page.getByLabel(`Role of ${site.username}`)).toHaveValue('owner');
   await page.getByRole('button', { name: 'Add member' }).click();
   await page.getByLabel('User name').fill('painter');
-  await page.getByLabel('Role in the team').selectOption('Viewer');
+  await page.getByLabel('Role', { exact: true }).selectOption('Viewer');
   await page.getByRole('button', { name: 'Add', exact: true }).click();
   await page.getByLabel('Role of painter').selectOption('Admin');
   await expect(page.getByText('painter is admin now.')).toBeVisible();

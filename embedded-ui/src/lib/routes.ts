@@ -1,11 +1,23 @@
 // Which page an address names. Pure, so that every address has a test.
 
 const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings'] as const;
-const ORGANIZATION_TABS = ['overview', 'people', 'teams', 'roles', 'usage', 'audit', 'settings'] as const;
-const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens'] as const;
+const ORGANIZATION_TABS = [
+  'overview',
+  'people',
+  'teams',
+  'roles',
+  'usage',
+  'quotas',
+  'audit',
+  'settings',
+] as const;
+const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
+const SITE_TABS = ['organizations', 'people', 'roles', 'data'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
-export type OrganizationTab = (typeof ORGANIZATION_TABS)[number];
+/** `retention` is below `audit`. */
+export type OrganizationTab = (typeof ORGANIZATION_TABS)[number] | 'retention';
 export type AccountTab = (typeof ACCOUNT_TABS)[number];
+export type SiteTab = (typeof SITE_TABS)[number];
 export type Route =
   | { page: 'projects' }
   | { page: 'new-project' }
@@ -19,7 +31,8 @@ export type Route =
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
   | { page: 'organizations' }
-  | { page: 'organization'; id: number; tab: OrganizationTab; teamId: number | null }
+  | { page: 'organization'; id: number; tab: OrganizationTab; teamId: number | null; personId: number | null }
+  | { page: 'site'; tab: SiteTab; personId: number | null }
   | { page: 'not-found' };
 
 const NOWHERE: Route = { page: 'not-found' };
@@ -61,11 +74,24 @@ function projectRoute(id: number, parts: string[]): Route {
 }
 
 function organizationRoute(id: number, parts: string[]): Route {
-  const base = { page: 'organization' as const, id, teamId: null };
-  const teamId = idOf(parts[1]);
-  if (parts.length === 2 && parts[0] === 'teams' && teamId !== null) return { ...base, tab: 'teams', teamId };
+  const base = { page: 'organization' as const, id, teamId: null, personId: null };
+  const itemId = idOf(parts[1]);
+  if (parts.length === 2 && itemId !== null) {
+    if (parts[0] === 'people') return { ...base, tab: 'people', personId: itemId };
+    return parts[0] === 'teams' ? { ...base, tab: 'teams', teamId: itemId } : NOWHERE;
+  }
+  if (parts.join('/') === 'audit/retention') return { ...base, tab: 'retention' };
   const tab = tabOf(ORGANIZATION_TABS, parts);
   return tab ? { ...base, tab } : NOWHERE;
+}
+
+function siteRoute(parts: string[]): Route {
+  const personId = idOf(parts[1]);
+  if (parts.length === 2 && parts[0] === 'people' && personId !== null) {
+    return { page: 'site', tab: 'people', personId };
+  }
+  const tab = tabOf(SITE_TABS, parts);
+  return tab ? { page: 'site', tab, personId: null } : NOWHERE;
 }
 
 export function match(path: string): Route {
@@ -77,6 +103,7 @@ export function match(path: string): Route {
     const tab = tabOf(ACCOUNT_TABS, parts.slice(1));
     return tab ? { page: 'account', tab } : NOWHERE;
   }
+  if (noun === 'site') return siteRoute(parts.slice(1));
   const id = idOf(second);
   if (id !== null && noun === 'projects') return projectRoute(id, rest);
   if (id !== null && noun === 'organizations') return organizationRoute(id, rest);

@@ -25,6 +25,11 @@ class Session {
     }
   }
 
+  /** Reads again what the reader may do, after they changed something about it. */
+  async refresh(): Promise<void> {
+    this.me = await call(api.GET('/api/auth/me'));
+  }
+
   async signIn(username: string, password: string): Promise<void> {
     await call(api.POST('/api/auth/login', { body: { username, password } }));
     await this.load();

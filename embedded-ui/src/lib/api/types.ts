@@ -1,6 +1,6 @@
 // The nouns of the HTTP API, one alias each, as generated from openapi.json (`make api`).
 // This is the only file that knows where the types come from: pages import nouns from here.
-import type { components } from './schema.gen';
+import type { components, paths } from './schema.gen';
 
 export type { paths } from './schema.gen';
 
@@ -19,10 +19,19 @@ export type RoleGrant = Full<Schemas['RoleGrant']>;
 export type User = Full<Schemas['User']>;
 export type Me = Full<Schemas['Me']>;
 export type LoginReply = Full<Schemas['LoginReply']>;
+export type Account = Full<Schemas['Account']>;
+export type Assignment = Full<Schemas['Assignment']>;
+export type ResetCode = Full<Schemas['ResetCode']>;
+export type Erased = Full<Schemas['Erased']>;
+export type Retention = Full<Schemas['Retention']>;
+export type Only = NonNullable<NonNullable<paths['/api/users']['get']['parameters']['query']>['only']>;
 export type Token = Full<Schemas['Token']>;
 export type Organization = Full<Schemas['Organization']>;
 export type Member = Full<Schemas['Member']>;
 export type Quota = Full<Schemas['Quota']>;
+export type UsageReport = Full<Schemas['UsageReport']>;
+export type UsageRow = Full<Schemas['UsageRow']>;
+export type UsageGroup = Full<Schemas['GroupBy']>;
 export type ProjectStatus = Full<Schemas['ProjectStatus']>;
 export type Project = Full<Schemas['Project']>;
 export type ProjectFile = Full<Schemas['ProjectFile']>;
