@@ -77,6 +77,9 @@ impl Grants {
     }
 
     fn add(&mut self, set: PermissionSet, place: Place) {
+        if set.is_empty() {
+            return;
+        }
         self.anywhere = self.anywhere.union(set);
         match place {
             Place::Site => self.site = self.site.union(set),
@@ -123,6 +126,31 @@ impl Grants {
         }
     }
 
+    /// What of this counts with a token: what `scopes` has too, and within `only` when one is named. Roles over the site then
+    /// count in that organisation, and not over the site any more.
+    #[must_use]
+    pub fn limited_to(&self, scopes: PermissionSet, only: Option<OrgId>) -> Self {
+        let within = |org: OrgId| only.is_none_or(|only| only == org);
+        let mut limited = Self::default();
+        match only {
+            None => limited.add(self.site.intersection(scopes), Place::Site),
+            Some(org) => limited.add(self.at(Place::Org(org)).intersection(scopes), Place::Org(org)),
+        }
+        for (org, set) in self.orgs.iter().filter(|(org, _)| within(*org)) {
+            limited.add(set.intersection(scopes), Place::Org(*org));
+        }
+        for (team, org, set) in self.teams.iter().filter(|(_, org, _)| within(*org)) {
+            limited.add(set.intersection(scopes), Place::Team(*org, *team));
+        }
+        for closed in self.closed.iter().filter(|closed| within(closed.org)) {
+            let permissions = closed.permissions.intersection(scopes);
+            if !permissions.is_empty() {
+                limited.close(closed.org, permissions, &closed.why);
+            }
+        }
+        limited
+    }
+
     /// Why nothing counts in an organisation in which roles are held; None where they count, or none are held.
     pub fn why_closed(&self, org: OrgId) -> Option<Error> {
         let closed = self.closed.iter().find(|closed| closed.org == org)?;
@@ -133,6 +161,11 @@ impl Grants {
     pub fn why_not(&self, permission: Permission) -> Option<Error> {
         let closed = self.closed.iter().find(|closed| closed.permissions.has(permission))?;
         Some(Error::forbidden("organization_suspended", closed.why.clone()))
+    }
+
+    /// Everything that is held, wherever.
+    pub fn held(&self) -> PermissionSet {
+        self.anywhere
     }
 
     /// Whether the permission is held at all, wherever.
@@ -175,19 +208,59 @@ mod tests {
         }
     }
 
+    /// Roles out of numbers: the bits are permissions, the index is a place of [`places`].
+    fn roles(given: Vec<(u32, usize)>) -> Vec<(PermissionSet, Place)> {
+        let places: Vec<Place> = places().collect();
+        given.into_iter().map(|(bits, at)| (set(bits), places[at])).collect()
+    }
+
+    fn set(bits: u32) -> PermissionSet {
+        let held = CATALOGUE.iter().filter(|(permission, ..)| bits >> (*permission as u8) & 1 == 1);
+        PermissionSet::of(&held.map(|(permission, ..)| *permission).collect::<Vec<_>>())
+    }
+
     proptest! {
         #[test]
-        fn nobody_holds_more_or_less_than_the_policy_says(
-            roles in proptest::collection::vec((any::<u32>(), 0..7_usize), 0..12),
+        fn a_token_allows_what_both_its_owner_and_its_limits_do(
+            held in proptest::collection::vec((any::<u32>(), 0..7_usize), 0..12),
+            scopes in any::<u32>(),
+            only in proptest::option::of(1..4_i64),
+            shut in proptest::option::of(1..3_i64),
         ) {
-            let places: Vec<Place> = places().collect();
-            let roles: Vec<(PermissionSet, Place)> = roles
-                .into_iter()
-                .map(|(bits, at)| {
-                    let held = CATALOGUE.iter().filter(|(permission, ..)| bits >> (*permission as u8) & 1 == 1);
-                    (PermissionSet::of(&held.map(|(permission, ..)| *permission).collect::<Vec<_>>()), places[at])
-                })
-                .collect();
+            let (scopes, only) = (set(scopes), only.map(OrgId));
+            let (shut, open): (Vec<_>, Vec<_>) =
+                roles(held).into_iter().partition(|(_, place)| place.org().map(|org| org.0) == shut && shut.is_some());
+            let mut owner = Grants::of(open);
+            for (set, place) in shut {
+                owner.close(place.org().unwrap(), set, "suspended");
+            }
+            let limited = owner.limited_to(scopes, only);
+            for asked in places() {
+                let inside = only.is_none() || asked.org() == only;
+                let wanted = if inside { owner.at(asked).intersection(scopes) } else { PermissionSet::default() };
+                prop_assert_eq!(limited.at(asked), wanted, "at {:?}", asked);
+            }
+            for (permission, code, _) in CATALOGUE {
+                let somewhere = places().any(|place| limited.at(place).has(permission));
+                // A role over the site counts in the organisation named, also when nothing else is known of it.
+                let named = only.is_some_and(|org| limited.at(Place::Org(org)).has(permission));
+                prop_assert_eq!(limited.anywhere(permission), somewhere || named, "{} anywhere", code);
+            }
+            for closed in &limited.closed {
+                let known = owner.closed.iter().find(|known| known.org == closed.org).unwrap();
+                prop_assert!(known.permissions.contains(closed.permissions) && scopes.contains(closed.permissions));
+                prop_assert!(only.is_none_or(|only| only == closed.org));
+            }
+            // Limits are for good: asking for more again gives nothing.
+            let everything = Role::SuperAdmin.permissions();
+            prop_assert_eq!(&limited.limited_to(everything, None), &limited);
+        }
+
+        #[test]
+        fn nobody_holds_more_or_less_than_the_policy_says(
+            held in proptest::collection::vec((any::<u32>(), 0..7_usize), 0..12),
+        ) {
+            let (places, roles): (Vec<Place>, _) = (places().collect(), roles(held));
             let grants = Grants::of(roles.iter().copied());
             for (permission, code, _) in CATALOGUE {
                 let anywhere = roles.iter().any(|(set, _)| set.has(permission));

@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod grants;
 pub mod policy;
+mod via;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 
 pub use grants::{Grants, Place};
 pub use policy::{Permission, PermissionSet, Role, TeamRole};
+pub use via::{TokenUsed, Via};
 
 use crate::base::error::{Error, Result};
 use crate::db::Val;
@@ -40,6 +42,8 @@ pub struct TeamId(pub i64);
 pub enum ActorKind {
     /// A person with an account.
     User,
+    /// A service account: a program's, of one organisation.
+    Service,
     /// Root, or the server's own account, over the local socket.
     Operator,
     /// An agent of a run, on behalf of the person who started it.
@@ -51,9 +55,12 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
+    pub const ALL: [Self; 6] = [Self::User, Self::Service, Self::Operator, Self::Agent, Self::System, Self::Anonymous];
+
     pub fn code(self) -> &'static str {
         match self {
             Self::User => "user",
+            Self::Service => "service",
             Self::Operator => "operator",
             Self::Agent => "agent",
             Self::System => "system",
@@ -95,8 +102,8 @@ pub struct Caller {
     pub actor: Actor,
     /// The person whose account it is; null for the operator and the product.
     pub user: Option<UserId>,
-    /// The session this request belongs to, when it came with one.
-    pub session: Option<i64>,
+    pub via: Via,
+    /// What counts now: the account's roles, less what a token is not for.
     pub grants: Arc<Grants>,
     pub origin: Origin,
 }
@@ -107,7 +114,7 @@ impl Caller {
         Self {
             actor: Actor::system(),
             user: None,
-            session: None,
+            via: Via::Nothing,
             grants: Arc::new(Grants::all()),
             origin: Origin::default(),
         }

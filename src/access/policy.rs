@@ -86,6 +86,11 @@ impl Permission {
 pub struct PermissionSet(u64);
 
 impl PermissionSet {
+    /// Every permission there is.
+    pub const ALL: Self = SUPER_ADMIN;
+    /// What changes nothing.
+    pub const READING: Self = VIEWER.union(Self::of(&[P::AuditRead]));
+
     pub const fn of(permissions: &[Permission]) -> Self {
         let mut bits = 0;
         let mut at = 0;
@@ -131,6 +136,11 @@ impl PermissionSet {
             let known = CATALOGUE.iter().find(|(_, known, _)| *known == code);
             known.map(|(permission, ..)| set.union(Self::of(&[*permission]))).ok_or(code)
         })
+    }
+
+    /// The set of those named that this version knows: what is kept may come from another one.
+    pub fn known<'a>(codes: impl IntoIterator<Item = &'a str>) -> Self {
+        codes.into_iter().filter_map(|code| Self::parse([code]).ok()).fold(Self::default(), Self::union)
     }
 
     pub fn codes(self) -> Vec<&'static str> {

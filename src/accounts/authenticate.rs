@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Accounts, sessions, store, token};
-use crate::access::{Actor, Caller, Grants, Origin, UserId};
+use super::{Accounts, sessions, store, token, tokens};
+use crate::access::{Actor, Caller, Grants, Origin, UserId, Via};
 use crate::base::clock::{SECOND, Time};
 use crate::base::crypto;
 use crate::base::error::Result;
@@ -23,12 +23,13 @@ const FRESH_SHARED: i64 = 2 * SECOND;
 /// How old what is noted of the last use may grow.
 const NOTED: i64 = 60 * SECOND;
 
-/// What a caller came with.
-#[derive(Debug, Clone, Copy)]
-enum Used {
-    Session(i64),
-    /// A personal token.
-    Token(i64),
+/// What a token or a session is tied to.
+struct Held {
+    via: Via,
+    user: UserId,
+    expires_at: Option<Time>,
+    /// When it was last used, as far as it was noted.
+    last_used_at: Option<Time>,
 }
 
 /// Callers by the digest of their token.
@@ -49,7 +50,7 @@ struct Callers {
 struct Known {
     actor: Actor,
     user: UserId,
-    session: Option<i64>,
+    via: Via,
     grants: Arc<Grants>,
     until: Time,
 }
@@ -94,7 +95,7 @@ impl Accounts {
         let known = match self.cache.get(&digest, now) {
             Ok(known) => Some(known),
             Err(generation) => {
-                let known = self.look_up(token, &digest, now).await?;
+                let known = self.look_up(token, &digest, now, &origin).await?;
                 if let Some(known) = &known {
                     self.cache.put(generation, &digest, known.clone());
                 }
@@ -104,46 +105,61 @@ impl Accounts {
         Ok(known.map(|known| Caller {
             actor: known.actor,
             user: Some(known.user),
-            session: known.session,
+            via: known.via,
             grants: known.grants,
             origin,
         }))
     }
 
-    async fn look_up(&self, token: &str, digest: &str, now: Time) -> Result<Option<Known>> {
+    async fn look_up(&self, token: &str, digest: &str, now: Time, origin: &Origin) -> Result<Option<Known>> {
         let held = if token.starts_with(token::PERSONAL_PREFIX) {
-            let digest = digest.to_owned();
-            let held = self.db.read(move |tx| store::personal_by_digest(tx, &digest, now)).await?;
-            held.map(|held| (Used::Token(held.id), held))
+            self.personal(digest.to_owned(), now).await?
         } else if let Some(session) = self.tokens.session(token) {
             let held = self.db.read(move |tx| store::live_session(tx, session, now)).await?;
-            held.map(|held| (Used::Session(session), held))
+            held.map(|held| Held {
+                via: Via::Session(session),
+                user: held.user,
+                expires_at: Some(held.expires_at),
+                last_used_at: held.last_used_at,
+            })
         } else {
             None
         };
-        let Some((used, held)) = held else { return Ok(None) };
-        if held.last_used_at.is_none_or(|last| last.plus(NOTED) <= now) {
-            self.note(used, now);
+        let Some(Held { via, user: id, expires_at, last_used_at }) = held else { return Ok(None) };
+        if last_used_at.is_none_or(|last| last.plus(NOTED) <= now) {
+            self.note(via.clone(), now, origin.ip_address.clone());
         }
-        let session = match used {
-            Used::Session(id) => Some(id),
-            Used::Token(_) => None,
-        };
-        let (id, expires) = (held.user, held.expires_at);
         let user = self.db.read(move |tx| store::user(tx, id)).await?;
         let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
         let until = now.plus(self.cache.fresh);
-        let until = expires.map_or(until, |expires| expires.min(until));
-        Ok(Some(Known { actor: user.actor(), user: id, session, grants: Arc::new(user.grants()), until }))
+        let until = expires_at.map_or(until, |expires| expires.min(until));
+        let grants = match &via {
+            Via::Token(token) => tokens::limited(user.grants(), token),
+            _ => user.grants(),
+        };
+        Ok(Some(Known { actor: user.actor(), user: id, via, grants: Arc::new(grants), until }))
+    }
+
+    async fn personal(&self, digest: String, now: Time) -> Result<Option<Held>> {
+        let found = self.db.read(move |tx| tokens::store::by_digest(tx, &digest)).await?;
+        let held = found.map(|(user, token)| (user, token.held_to(self.options.token_max_days)));
+        Ok(held.filter(|(_, token)| !token.is_over(now)).map(|(user, token)| Held {
+            via: Via::Token(Arc::new(token.used())),
+            user,
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+        }))
     }
 
     /// Notes a use in the background; losing one note at a crash harms nobody.
-    fn note(&self, used: Used, now: Time) {
+    fn note(&self, via: Via, now: Time, ip_address: Option<String>) {
         let db = self.db.clone();
         self.tasks.spawn(async move {
-            let noted = db.write(move |tx| match used {
-                Used::Token(id) => store::touch_personal(tx, id, now),
-                Used::Session(id) => sessions::store::touch(tx, id, now),
+            let used = via.clone();
+            let noted = db.write(move |tx| match &via {
+                Via::Token(token) => tokens::store::touch(tx, token.id, now, ip_address.clone()),
+                Via::Session(id) => sessions::store::touch(tx, *id, now),
+                Via::Socket | Via::Nothing => Ok(()),
             });
             if let Err(error) = noted.await {
                 tracing::warn!(?used, "That a token was used was not noted: {error}");

@@ -12,6 +12,7 @@ pub mod sessions;
 pub mod store;
 pub mod throttle;
 pub mod token;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use utoipa::ToSchema;
 
 pub use grants::RoleGrant;
 
-use crate::access::{Actor, ActorKind, Caller, Grants, OrgId, Origin, UserId};
+use crate::access::{Actor, ActorKind, Caller, Grants, OrgId, Origin, UserId, Via};
 use crate::audit::{AuditAction, Event};
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::{self, Key};
@@ -44,9 +45,17 @@ pub struct Deactivated {
     pub user: i64,
 }
 
+/// What the site decided about accounts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// No personal token lasts longer, in days; None: they may last for ever.
+    pub token_max_days: Option<u32>,
+}
+
 /// The room of accounts.
 #[derive(Clone)]
 pub struct Accounts {
+    pub(crate) options: Options,
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
@@ -87,10 +96,11 @@ impl User {
 }
 
 impl Accounts {
-    pub fn new(db: Db, clock: Clock, tasks: Tasks, jwt_key: &Key) -> Self {
+    pub fn new(db: Db, clock: Clock, tasks: Tasks, jwt_key: &Key, options: Options) -> Self {
         // Over PostgreSQL another replica may change a role: its word is heard within this many seconds.
         let cache = authenticate::Cache::new(db.engine());
         Self {
+            options,
             throttle: throttle::Throttle::default(),
             tokens: token::Signer::new(jwt_key),
             hashers: Arc::new(Semaphore::new(HASHERS)),
@@ -114,7 +124,7 @@ impl Accounts {
         Ok(Arc::new(Caller {
             actor: user.actor(),
             user: Some(id),
-            session: None,
+            via: Via::Nothing,
             grants: Arc::new(user.grants()),
             origin: Origin::default(),
         }))

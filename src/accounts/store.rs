@@ -1,4 +1,4 @@
-//! All SQL of people: accounts, roles held, sessions, personal tokens.
+//! All SQL of people: accounts, who is in an organisation, sessions as they are opened and looked up.
 
 use super::routes::{Only, PeopleFilter};
 use super::{Accounts, User, grants};
@@ -16,11 +16,10 @@ pub struct NewUser {
     pub password_hash: String,
 }
 
-/// What a token or session is tied to.
+/// What a session is tied to.
 pub struct Held {
-    pub id: i64,
     pub user: UserId,
-    pub expires_at: Option<Time>,
+    pub expires_at: Time,
     /// When it was last used, as far as it was noted.
     pub last_used_at: Option<Time>,
 }
@@ -199,14 +198,10 @@ pub fn insert_session(
 /// When the database fails.
 pub fn live_session(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<Option<Held>> {
     Ok(tx.query_row(
-        "SELECT id, user_id, expires_at, last_seen_at FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
+        "SELECT user_id, expires_at, last_seen_at FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
         &params![id, now],
-        read_held,
+        |row| Ok(Held { user: UserId(row.get(0)?), expires_at: row.get(1)?, last_used_at: row.get(2)? }),
     )?)
-}
-
-fn read_held(row: &Row<'_>) -> Result<Held, DbError> {
-    Ok(Held { id: row.get(0)?, user: UserId(row.get(1)?), expires_at: row.get(2)?, last_used_at: row.get(3)? })
 }
 
 /// # Errors
@@ -215,91 +210,6 @@ pub fn revoke_session(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, now: Time) 
     accounts.forget_callers(tx);
     tx.execute("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", &params![id, now])?;
     Ok(())
-}
-
-/// A personal token as its owner sees it; the secret itself is never kept.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-pub struct Token {
-    pub id: i64,
-    pub name: String,
-    pub created_at: Time,
-    pub expires_at: Option<Time>,
-    pub last_used_at: Option<Time>,
-}
-
-/// # Errors
-/// When the database fails.
-pub fn insert_personal(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    name: &str,
-    digest: &str,
-    now: Time,
-    expires: Option<Time>,
-) -> Result<Token> {
-    let id = tx.next_id()?;
-    tx.execute(
-        "INSERT INTO personal_tokens (id, user_id, name, token_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
-        &params![id, user.0, name, digest, now, expires],
-    )?;
-    Ok(Token { id, name: name.to_owned(), created_at: now, expires_at: expires, last_used_at: None })
-}
-
-/// # Errors
-/// When the database fails.
-pub fn count_personal(tx: &mut Tx<'_>, user: UserId) -> Result<i64> {
-    let count =
-        tx.query_row("SELECT COUNT(*) FROM personal_tokens WHERE user_id = $1", &params![user.0], |row| row.get(0))?;
-    Ok(count.unwrap_or(0))
-}
-
-/// # Errors
-/// When the database fails.
-pub fn personal_by_digest(tx: &mut Tx<'_>, digest: &str, now: Time) -> Result<Option<Held>> {
-    Ok(tx.query_row(
-        "SELECT id, user_id, expires_at, last_used_at FROM personal_tokens \
-         WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
-        &params![digest, now],
-        read_held,
-    )?)
-}
-
-/// # Errors
-/// When the database fails.
-pub fn touch_personal(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<()> {
-    tx.execute("UPDATE personal_tokens SET last_used_at = $2 WHERE id = $1", &params![id, now])?;
-    Ok(())
-}
-
-/// # Errors
-/// When the database fails.
-pub fn list_personal(tx: &mut Tx<'_>, user: UserId, page: Page) -> Result<Vec<Token>> {
-    Ok(tx.query_map(
-        "SELECT id, name, created_at, expires_at, last_used_at FROM personal_tokens \
-         WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
-        &params![user.0, page.before, page.fetch()],
-        |row| {
-            Ok(Token {
-                id: row.get(0)?,
-                name: row.get(1)?,
-                created_at: row.get(2)?,
-                expires_at: row.get(3)?,
-                last_used_at: row.get(4)?,
-            })
-        },
-    )?)
-}
-
-/// # Errors
-/// `not_found` when the token is not this person's.
-pub fn delete_personal(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId, id: i64) -> Result<String> {
-    accounts.forget_callers(tx);
-    tx.query_row(
-        "DELETE FROM personal_tokens WHERE id = $1 AND user_id = $2 RETURNING name",
-        &params![id, user.0],
-        |row| row.get(0),
-    )?
-    .ok_or_else(|| Error::not_found(format!("personal token {id}")))
 }
 
 /// The members of an organisation, by descending user id: who holds a role in it or in one of its teams.
@@ -327,13 +237,4 @@ pub fn members(
         members.extend(user.map(|user| super::routes::Member::new(&user, org)));
     }
     Ok(members)
-}
-
-/// Deletes all of a person's tokens; how many there were.
-///
-/// # Errors
-/// When the database fails.
-pub fn delete_all_personal(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId) -> Result<u64> {
-    accounts.forget_callers(tx);
-    Ok(tx.execute("DELETE FROM personal_tokens WHERE user_id = $1", &params![user.0])?)
 }

@@ -28,7 +28,7 @@ pub const AT_WORK: usize = 4;
 /// Entries read, encoded and sent at a time.
 const BATCH: usize = 500;
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "id",
     "at",
     "organization_id",
@@ -46,6 +46,8 @@ const COLUMNS: [&str; 18] = [
     "ip_address",
     "user_agent",
     "request_id",
+    "token_id",
+    "token_name",
     "erased",
 ];
 
@@ -185,7 +187,7 @@ impl Format {
 }
 
 /// An entry in the order of [`COLUMNS`].
-fn cells(entry: &AuditEntry) -> [String; 18] {
+fn cells(entry: &AuditEntry) -> [String; 20] {
     let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
     let text = |value: &Option<String>| value.as_deref().map(csv::text).unwrap_or_default();
     let json = |value: &Option<serde_json::Value>| value.as_ref().map(|value| csv::text(&value.to_string()));
@@ -207,6 +209,8 @@ fn cells(entry: &AuditEntry) -> [String; 18] {
         text(&entry.ip_address),
         text(&entry.user_agent),
         text(&entry.request_id),
+        number(entry.token.as_ref().map(|token| token.id)),
+        text(&entry.token.as_ref().and_then(|token| token.name.clone())),
         entry.erased.to_string(),
     ]
 }

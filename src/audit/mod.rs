@@ -166,7 +166,7 @@ fn image(state: &impl Serialize) -> Option<String> {
 /// # Errors
 /// When the database fails; the action then fails with it.
 pub fn record(tx: &mut Tx<'_>, at: Time, caller: &Caller, event: &Event) -> Result<()> {
-    record_as(tx, at, &caller.actor, &caller.origin, event)
+    store::insert(tx, at, &caller.actor, &caller.origin, caller.token(), event)
 }
 
 /// [`record`] for where there is no caller yet, such as a sign-in that failed.
@@ -174,7 +174,15 @@ pub fn record(tx: &mut Tx<'_>, at: Time, caller: &Caller, event: &Event) -> Resu
 /// # Errors
 /// When the database fails.
 pub fn record_as(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: &Event) -> Result<()> {
-    store::insert(tx, at, actor, origin, event)
+    store::insert(tx, at, actor, origin, None, event)
+}
+
+/// The personal token that something was done with.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EntryToken {
+    pub id: i64,
+    /// What its owner called it; null where that was erased.
+    pub name: Option<String>,
 }
 
 /// One entry as it is shown.
@@ -199,6 +207,8 @@ pub struct AuditEntry {
     pub ip_address: Option<String>,
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
+    /// The personal token that it was done with; null: with a session, or without any.
+    pub token: Option<EntryToken>,
     /// Whether something of this entry can no longer be read, because the person it belonged to was erased.
     pub erased: bool,
 }

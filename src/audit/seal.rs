@@ -20,6 +20,7 @@ pub(super) enum Column {
     Description,
     Before,
     After,
+    TokenName,
 }
 
 impl Column {
@@ -31,6 +32,7 @@ impl Column {
             Self::Description => "description",
             Self::Before => "before_json",
             Self::After => "after_json",
+            Self::TokenName => "token_name",
         }
     }
 
@@ -39,7 +41,7 @@ impl Column {
     }
 
     fn is_of_actor(self) -> bool {
-        matches!(self, Self::ActorName | Self::IpAddress | Self::UserAgent)
+        matches!(self, Self::ActorName | Self::IpAddress | Self::UserAgent | Self::TokenName)
     }
 
     /// What the sealed value is bound to.
@@ -51,7 +53,7 @@ impl Column {
 /// Whose keys an entry is sealed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Owners {
-    /// Of the actor's name and where they called from.
+    /// Of the actor's name, where they called from and the token they used.
     pub actor: Option<UserId>,
     /// Of the words and the states.
     pub subject: Option<UserId>,
@@ -61,7 +63,9 @@ impl Owners {
     pub fn of(kind: ActorKind, actor: Option<i64>, subject: Option<UserId>) -> Self {
         // Whoever tried to sign in as somebody goes by that person's name.
         let named = if kind == ActorKind::Anonymous { subject } else { None };
-        Self { actor: actor.map(UserId).or(named), subject }
+        // A service account is no person.
+        let acting = actor.filter(|_| kind != ActorKind::Service).map(UserId);
+        Self { actor: acting.or(named), subject }
     }
 
     pub fn event(actor: &Actor, event: &Event) -> Self {
@@ -136,8 +140,15 @@ impl Opener {
 mod tests {
     use super::*;
 
-    const ALL: [Column; 6] =
-        [Column::ActorName, Column::IpAddress, Column::UserAgent, Column::Description, Column::Before, Column::After];
+    const ALL: [Column; 7] = [
+        Column::ActorName,
+        Column::IpAddress,
+        Column::UserAgent,
+        Column::Description,
+        Column::Before,
+        Column::After,
+        Column::TokenName,
+    ];
 
     fn opener(mask: i64, keys: [Option<Key>; 2]) -> Opener {
         let owners = Owners::of(ActorKind::User, Some(1), Some(UserId(2)));
@@ -151,7 +162,7 @@ mod tests {
         let mut sealer = Sealer { entry: 7, actor: Some(&actor), subject: Some(&subject), mask: 0 };
         let sealed: Vec<_> = ALL.iter().map(|column| sealer.seal(*column, "Ada").unwrap()).collect();
         let mask = sealer.mask;
-        assert_eq!(mask, 63);
+        assert_eq!(mask, 127);
         let whole = opener(mask, [Some(actor.clone()), Some(subject.clone())]);
         for (column, text) in ALL.into_iter().zip(&sealed) {
             assert_eq!(whole.open(column, text.clone()), Field::Plain("Ada".to_owned()));
@@ -182,6 +193,8 @@ mod tests {
     fn who_tried_to_sign_in_as_somebody_is_sealed_with_their_key() {
         let owners = Owners::of(ActorKind::Anonymous, None, Some(UserId(2)));
         assert_eq!(owners, Owners { actor: Some(UserId(2)), subject: Some(UserId(2)) });
+        let program = Owners::of(ActorKind::Service, Some(3), Some(UserId(2)));
+        assert_eq!(program, Owners { actor: None, subject: Some(UserId(2)) }, "a program is no person");
         let operator = Owners::of(ActorKind::Operator, None, Some(UserId(2)));
         assert_eq!(operator, Owners { actor: None, subject: Some(UserId(2)) });
     }

@@ -4,14 +4,21 @@
 use super::keys::{self, Ring};
 use super::seal::{Column, Field, Opener, Owners, Sealer};
 use super::search::{self, Branch, Filter, Found, LOOKS, Place, Scanned, Text};
-use super::{AuditAction, AuditEntry, Event};
-use crate::access::{Actor, ActorKind, Origin, Scope, UserId};
+use super::{AuditAction, AuditEntry, EntryToken, Event};
+use crate::access::{Actor, ActorKind, Origin, Scope, TokenUsed, UserId};
 use crate::base::clock::Time;
 use crate::base::crypto::Key;
 use crate::base::error::Result;
 use crate::db::{DbError, Row, Tx, params};
 
-pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: &Event) -> Result<()> {
+pub fn insert(
+    tx: &mut Tx<'_>,
+    at: Time,
+    actor: &Actor,
+    origin: &Origin,
+    token: Option<&TokenUsed>,
+    event: &Event,
+) -> Result<()> {
     let id = tx.next_id()?;
     let owners = Owners::event(actor, event);
     let actor_key = owners.actor.map(|person| keys::to_seal(tx, person, at)).transpose()?;
@@ -26,10 +33,12 @@ pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: 
     let description = sealer.seal(Column::Description, &event.description)?;
     let before = sealer.seal_some(Column::Before, event.before.as_ref())?;
     let after = sealer.seal_some(Column::After, event.after.as_ref())?;
+    let token_name = sealer.seal_some(Column::TokenName, token.map(|token| &token.name))?;
     tx.execute(
         "INSERT INTO audit_entries (id, at, organization_id, actor_kind, actor_id, actor_name, action, resource_type, \
-         resource_id, description, success, before_json, after_json, ip_address, user_agent, request_id, person_id, sealed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         resource_id, description, success, before_json, after_json, ip_address, user_agent, request_id, person_id, sealed, token_id, \
+         token_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         &params![
             id,
             at,
@@ -49,6 +58,8 @@ pub fn insert(tx: &mut Tx<'_>, at: Time, actor: &Actor, origin: &Origin, event: 
             origin.request_id.clone(),
             event.person.map(|person| person.0),
             sealer.mask,
+            token.map(|token| token.id),
+            token_name,
         ],
     )?;
     Ok(())
@@ -79,7 +90,7 @@ pub fn destroy_key(tx: &mut Tx<'_>, person: UserId, at: Time) -> Result<bool, Db
 const BROKEN: &str = "unreadable: the stored entry was changed";
 
 const COLUMNS: &str = "id, at, organization_id, actor_kind, actor_id, actor_name, action, resource_type, resource_id, \
-     description, success, before_json, after_json, ip_address, user_agent, request_id, person_id, sealed";
+     description, success, before_json, after_json, ip_address, user_agent, request_id, person_id, sealed, token_id, token_name";
 /// Entries read at once where not every one of them may fit.
 const BATCH: usize = 500;
 
@@ -213,6 +224,9 @@ impl Stored {
         let mut some = |column, text: Option<String>| text.and_then(|text| open(column, text).ok());
         entry.ip_address = some(Column::IpAddress, entry.ip_address);
         entry.user_agent = some(Column::UserAgent, entry.user_agent);
+        if let Some(token) = &mut entry.token {
+            token.name = some(Column::TokenName, token.name.take());
+        }
         let (before, after) = (some(Column::Before, before), some(Column::After, after));
         Ok(Self { entry, before, after, mask: 0 })
     }
@@ -252,13 +266,17 @@ fn read(row: &Row<'_>) -> Result<Stored, DbError> {
         ip_address: row.get(13)?,
         user_agent: row.get(14)?,
         request_id: row.get(15)?,
+        token: row
+            .get::<Option<i64>>(18)?
+            .map(|id| Ok::<_, DbError>(EntryToken { id, name: row.get(19)? }))
+            .transpose()?,
         erased: false,
     };
     Ok(Stored { entry, before: row.get(11)?, after: row.get(12)?, mask: row.get(17)? })
 }
 
 fn actor_kind(code: &str) -> Result<ActorKind, DbError> {
-    [ActorKind::User, ActorKind::Operator, ActorKind::Agent, ActorKind::System, ActorKind::Anonymous]
+    ActorKind::ALL
         .into_iter()
         .find(|kind| kind.code() == code)
         .ok_or_else(|| DbError::Other(format!("audit_entries.actor_kind holds `{code}`, which is no kind of actor")))

@@ -189,6 +189,8 @@ async fn show(context: &Context, id: i64) -> Result<()> {
         ("address", "ip_address"),
         ("agent", "user_agent"),
         ("request", "request_id"),
+        ("token", "token.name"),
+        ("token id", "token.id"),
         ("erased", "erased"),
     ];
     context.out.item(&entry, &fields)?;

@@ -124,6 +124,13 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.deletion_days.to_string(),
     },
     Setting {
+        name: "accounts.token_max_days",
+        alias: None,
+        help: "Days that a personal token lasts at most, 1 to 3650, those made before included; absent: they may last for ever",
+        set: |config, value| number(value, 1..=3650).map(|days| config.token_max_days = Some(days)),
+        show: |config| config.token_max_days.map_or_else(String::new, |days| days.to_string()),
+    },
+    Setting {
         name: "site.time_zone",
         alias: None,
         help: "Time zone in which days and the periods of quotas begin, as the IANA names it, such as Europe/Berlin; absent: UTC",

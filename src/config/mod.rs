@@ -36,6 +36,8 @@ pub struct Config {
     pub license_key: Option<Secret>,
     /// Days between the word that an organisation is to be deleted and its deletion.
     pub deletion_days: u32,
+    /// No personal token lasts longer, in days; None: they may last for ever.
+    pub token_max_days: Option<u32>,
     pub llm: LlmConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
     pub ca_file: Option<PathBuf>,
@@ -87,6 +89,7 @@ impl Default for Config {
             enterprise_mode: true,
             license_key: None,
             deletion_days: 30,
+            token_max_days: None,
             llm: LlmConfig::default(),
             ca_file: None,
             time_zone: Zone::default(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Invitation, Invitations, refused, store};
 use crate::access::actions::{UserInvite, UserManage};
-use crate::access::{Actor, Caller, OrgId, Origin, UserId};
+use crate::access::{Actor, Caller, OrgId, Origin, UserId, Via};
 use crate::accounts::grants::{self, FoundRole};
 use crate::accounts::store::NewUser;
 use crate::accounts::{self, User, check_username};
@@ -134,7 +134,7 @@ fn still_given(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<(FoundRole, O
     let caller = Caller {
         actor: user.actor(),
         user: Some(inviter),
-        session: None,
+        via: Via::Nothing,
         grants: Arc::new(user.grants()),
         origin: Origin::default(),
     };

@@ -23,7 +23,7 @@ use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
 use crate::orgs;
 use crate::teams;
-use crate::web::{Created, Json, Path, Problem, Public, Query, SignedIn};
+use crate::web::{Created, Json, Oneself, Path, Problem, Public, Query};
 
 impl Invitations {
     pub fn routes(self) -> OpenApiRouter {
@@ -324,7 +324,7 @@ async fn accept_new(
     responses((status = 200, body = Accepted), (status = "default", response = Problem)))]
 async fn join(
     State(room): State<Invitations>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Json(body): Json<Code>,
 ) -> Result<Json<Accepted>> {
     Ok(Json(Accepted::of(accept::as_known(&room, caller, &body.code).await?)))

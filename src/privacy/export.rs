@@ -106,7 +106,7 @@ fn theirs(mut entry: AuditEntry, person: UserId) -> AuditEntry {
     // Nobody stands behind the others but those who tried to sign in under this name.
     if entry.actor.kind != ActorKind::Anonymous && entry.actor.id != Some(person.0) {
         entry.actor = Actor { id: None, name: "somebody else".to_owned(), ..entry.actor };
-        (entry.ip_address, entry.user_agent) = (None, None);
+        (entry.ip_address, entry.user_agent, entry.token) = (None, None, None);
     }
     entry
 }

@@ -15,7 +15,7 @@ use crate::access::{Caller, Permit, UserId};
 use crate::accounts;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
-use crate::web::{Json, Path, Problem, SignedIn};
+use crate::web::{Json, Oneself, Path, Problem, SignedIn};
 
 impl Privacy {
     pub fn routes(self) -> OpenApiRouter {
@@ -52,7 +52,7 @@ async fn data_inventory(_: Permit<OrganizationManage>) -> Result<Json<Inventory>
 #[utoipa::path(get, path = "/api/users/me/export", tag = "privacy",
     responses((status = 200, body = Vec<u8>, content_type = "application/zip"),
         (status = "default", response = Problem)))]
-async fn export_mine(State(privacy): State<Privacy>, SignedIn(caller): SignedIn) -> Result<Response> {
+async fn export_mine(State(privacy): State<Privacy>, Oneself(caller): Oneself) -> Result<Response> {
     let message = "An export is about a person. Sign in with an account; the local operator has none.";
     let id = caller.user.ok_or_else(|| Error::invalid("no_account", message))?;
     privacy.export(caller, id).await
@@ -90,6 +90,7 @@ async fn erase(
 ) -> Result<Json<Erased>> {
     let id = UserId(id);
     if caller.user == Some(id) {
+        caller.require_oneself()?;
         let missing =
             || Error::forbidden("password_missing", "Erasing yourself takes your password.").field("password");
         privacy.accounts.confirm(&caller, body.password.ok_or_else(missing)?, "password").await?;

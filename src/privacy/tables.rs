@@ -26,7 +26,7 @@ const SIGN_IN: Purpose = Purpose {
     kept: "As long as the account",
 };
 const TOKEN: Purpose = Purpose {
-    what: "Name, age and last use of a personal token",
+    what: "Name, limits, age and last use of a personal token",
     why: "So that its owner knows what it is for and whether it is still used",
     kept: "Until it is deleted",
 };
@@ -133,7 +133,8 @@ pub static TABLES: &[Table] = &[
         groups: &[
             plain("id"),
             about("user_id", Class::Number, &TOKEN),
-            about("name created_at expires_at last_used_at", Class::Personal, &TOKEN),
+            plain("organization_id"),
+            about("name scopes created_at expires_at last_used_at last_used_ip", Class::Personal, &TOKEN),
             about("token_hash", Class::Secret, &PROOF),
         ],
     },
@@ -266,10 +267,12 @@ pub static TABLES: &[Table] = &[
         deleted: false,
         key: &["id"],
         groups: &[
-            plain("id at organization_id actor_kind action resource_type resource_id success? request_id sealed"),
+            plain(
+                "id at organization_id actor_kind action resource_type resource_id success? request_id sealed token_id",
+            ),
             about("actor_id person_id", Class::Number, &TRAIL),
             about("actor_name", Class::Name, &TRAIL),
-            about("description before_json after_json ip_address user_agent", Class::Personal, &TRAIL),
+            about("description before_json after_json ip_address user_agent token_name", Class::Personal, &TRAIL),
         ],
     },
     nobody(

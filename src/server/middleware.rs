@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::listen::Peer;
 use super::metering;
-use crate::access::{Actor, ActorKind, Caller, Grants, Origin};
+use crate::access::{Actor, ActorKind, Caller, Grants, Origin, Via};
 use crate::accounts::Accounts;
 use crate::accounts::routes::COOKIE;
 use crate::base::crypto;
@@ -130,7 +130,7 @@ impl Peer {
         Some(Caller {
             actor: Actor { kind: ActorKind::Operator, id: None, name: format!("uid {uid}") },
             user: None,
-            session: None,
+            via: Via::Socket,
             grants: Arc::new(Grants::all()),
             origin: origin.clone(),
         })

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::accounts::Accounts;
+use crate::accounts::{self, Accounts};
 use crate::audit;
 use crate::audit::tree::Logs;
 use crate::base::clock::Clock;
@@ -113,7 +113,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let audit_logs = Logs::new(db.clone(), clock.clone(), &audit_key)?;
     audit_logs.start(&tasks).await?;
     audit::retention::start(db.clone(), clock.clone(), &tasks);
-    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key);
+    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key, account_options(config));
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
@@ -160,6 +160,10 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;
     Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
+}
+
+fn account_options(config: &Config) -> accounts::Options {
+    accounts::Options { token_max_days: config.token_max_days }
 }
 
 async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, accounts: &Accounts) -> Result<Orgs> {

@@ -219,6 +219,19 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
+/// Whoever is signed in, with all of their rights: for what changes the caller's own account.
+pub struct Oneself(pub Arc<Caller>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Oneself {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let caller = caller(parts)?;
+        caller.require_oneself()?;
+        Ok(Self(caller))
+    }
+}
+
 impl<S: Send + Sync, A: Action> FromRequestParts<S> for Permit<A> {
     type Rejection = Error;
 

@@ -9,6 +9,6 @@ mod kept;
 mod nul;
 pub mod problem;
 
-pub use extract::{BodyLimit, Created, Json, Path, Public, Query, Secure, SignedIn};
+pub use extract::{BodyLimit, Created, Json, Oneself, Path, Public, Query, Secure, SignedIn};
 pub use kept::Kept;
 pub use problem::Problem;

@@ -37,4 +37,5 @@ mod runs_elsewhere;
 mod sd_notify;
 mod specification;
 mod teams;
+mod tokens;
 mod upgrade;

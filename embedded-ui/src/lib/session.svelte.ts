@@ -45,19 +45,44 @@ class Session {
     return this.me?.site_permissions.includes(permission) ?? false;
   }
 
-  /** Whether the person holds a permission in an organisation; without one, anywhere. */
+  /** Whether the person holds a permission over a whole organisation; without one, anywhere, be it in one team. */
   may(permission: string, organization?: number): boolean {
     if (this.maySite(permission)) return true;
-    const mine = this.me?.organizations ?? [];
-    return mine.some(
-      (org) =>
-        (organization === undefined || org.id === organization) && org.permissions.includes(permission),
-    );
+    if (organization === undefined) return this.held(null).has(permission);
+    return this.#organization(organization)?.permissions.includes(permission) ?? false;
+  }
+
+  /** Whether the person holds a permission for what belongs to a team; for what belongs to none, over the organisation. */
+  mayIn(permission: string, organization: number, team: number | null): boolean {
+    if (this.may(permission, organization)) return true;
+    return this.me?.teams.find(({ id }) => id === team)?.permissions.includes(permission) ?? false;
+  }
+
+  /** Whether the person holds a permission over an organisation or in some team of it. */
+  mayWithin(permission: string, organization: number): boolean {
+    return this.may(permission, organization) || this.held(organization).has(permission);
+  }
+
+  /** Everything the person holds in an organisation and its teams; null: anywhere. */
+  held(organization: number | null): Set<string> {
+    const here = (id: number) => organization === null || id === organization;
+    const places = [
+      ...(this.me?.organizations ?? []).filter(({ id }) => here(id)),
+      ...(this.me?.teams ?? []).filter(({ organization_id }) => here(organization_id)),
+    ];
+    return new Set([
+      ...(this.me?.site_permissions ?? []),
+      ...places.flatMap(({ permissions }) => permissions),
+    ]);
   }
 
   organizationName(id: number | null): string {
     if (id === null) return 'Site';
-    return this.me?.organizations.find((org) => org.id === id)?.name ?? `Organisation ${id}`;
+    return this.#organization(id)?.name ?? `Organisation ${id}`;
+  }
+
+  #organization(id: number) {
+    return this.me?.organizations.find((org) => org.id === id);
   }
 
   #forget(): void {

@@ -4,7 +4,7 @@
 
 use super::{FoundRole, RoleGrant};
 use crate::access::policy::{self, TEAM_OWNER};
-use crate::access::{OrgId, PermissionSet, Place, Role, TeamId, UserId};
+use crate::access::{Grants, OrgId, PermissionSet, Place, Role, TeamId, UserId};
 use crate::accounts::Accounts;
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -16,11 +16,7 @@ use crate::quotas;
 fn permissions(code: &str, kept: Option<&str>) -> PermissionSet {
     let own = || {
         let codes: Vec<String> = kept.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        // A permission this version does not know allows nothing.
-        codes
-            .iter()
-            .filter_map(|code| PermissionSet::parse([code.as_str()]).ok())
-            .fold(PermissionSet::default(), PermissionSet::union)
+        PermissionSet::known(codes.iter().map(String::as_str))
     };
     policy::built_in(code).unwrap_or_else(own)
 }
@@ -54,6 +50,24 @@ pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
             .for_each(|grant| grant.closed.clone_from(&why));
     }
     Ok(held)
+}
+
+/// The teams in which something is held: where they are, their slugs and names. At most 500.
+///
+/// # Errors
+/// When the database fails.
+pub fn teams_of(tx: &mut Tx<'_>, grants: &Grants) -> Result<Vec<(Place, String, String)>> {
+    let teams: Vec<Val> = grants.teams.iter().take(500).map(|(team, ..)| Val::I64(team.0)).collect();
+    if teams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<String> = (1..=teams.len()).map(|at| format!("${at}")).collect();
+    let sql = format!(
+        "SELECT organization_id, id, slug, name FROM teams WHERE id IN ({}) ORDER BY organization_id, name_key, id",
+        places.join(", ")
+    );
+    let read = |row: &Row<'_>| Ok((Place::of(row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?));
+    Ok(tx.query_map(&sql, &teams, read)?)
 }
 
 /// The role that `code` means at `place`; `admin` over the site is the specification's word for the super admin.

@@ -43,6 +43,8 @@ impl Accounts {
             .routes(routes!(members::remove))
             .routes(routes!(tokens::list, tokens::create))
             .routes(routes!(tokens::delete))
+            .routes(routes!(tokens::list_of))
+            .routes(routes!(tokens::delete_of))
             .with_state(self)
             .merge(making)
     }

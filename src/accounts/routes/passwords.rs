@@ -17,7 +17,7 @@ use crate::audit::{self, AuditAction};
 use crate::base::clock::{SECOND, Time};
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
-use crate::web::{Created, Json, Path, Problem, Public, SignedIn};
+use crate::web::{Created, Json, Oneself, Path, Problem, Public};
 
 const LONGEST_HOURS: i64 = 168;
 
@@ -35,14 +35,14 @@ pub struct PasswordChange {
     responses((status = 204), (status = "default", response = Problem)))]
 pub async fn change(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Json(body): Json<PasswordChange>,
 ) -> Result<StatusCode> {
     let user = accounts.confirm(&caller, body.current, "current").await?;
     let renewed = accounts.renew(&user, body.new).await.map_err(|error| named(error, "new"))?;
     let (room, now) = (accounts.clone(), accounts.clock.now());
     let write = accounts.db.write(move |tx| {
-        put(tx, &room, &user, &renewed, caller.session, now)?;
+        put(tx, &room, &user, &renewed, caller.session(), now)?;
         let event = event(AuditAction::Update, &user, format!("{} changed their password", user.username));
         audit::record(tx, now, &caller, &event)
     });

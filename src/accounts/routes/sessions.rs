@@ -12,7 +12,7 @@ use crate::accounts::{Accounts, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
-use crate::web::{Json, Path, Problem, Query, SignedIn};
+use crate::web::{Json, Oneself, Path, Problem, Query, SignedIn};
 
 /// Where the caller is signed in, newest first.
 #[utoipa::path(get, path = "/api/sessions", tag = "sessions", params(PageQuery),
@@ -23,7 +23,7 @@ pub async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<List<Session>>> {
     let (user, page, now) = (person(&caller)?, query.check()?, accounts.clock.now());
-    let current = caller.session;
+    let current = caller.session();
     let sessions = accounts.db.read(move |tx| sessions::store::list(tx, user, current, now, page)).await?;
     Ok(Json(page.list(sessions, |session| session.id)))
 }
@@ -33,7 +33,7 @@ pub async fn list(
     responses((status = 204), (status = "default", response = Problem)))]
 pub async fn end(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
     let (user, now) = (person(&caller)?, accounts.clock.now());
@@ -50,11 +50,11 @@ pub async fn end(
 /// End all of the caller's sessions but the one that asks.
 #[utoipa::path(delete, path = "/api/sessions", tag = "sessions",
     responses((status = 204), (status = "default", response = Problem)))]
-pub async fn end_others(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) -> Result<StatusCode> {
+pub async fn end_others(State(accounts): State<Accounts>, Oneself(caller): Oneself) -> Result<StatusCode> {
     let (user, now) = (person(&caller)?, accounts.clock.now());
     let room = accounts.clone();
     let write = accounts.db.write(move |tx| {
-        let ended = sessions::store::end_all(tx, &room, user, caller.session, now)?;
+        let ended = sessions::store::end_all(tx, &room, user, caller.session(), now)?;
         let told = format!("{} ended {ended} other sessions of their own", caller.actor.name);
         audit::record(tx, now, &caller, &Event::new(AuditAction::Logout, "user", told).id(user.0).person(user))
     });
@@ -77,7 +77,7 @@ pub async fn list_of(
         check_reach(&permit, &user)?;
         let event = Event::new(AuditAction::Read, "user", format!("Looked at the sessions of {}", user.username));
         audit::record(tx, now, permit.caller(), &event.id(user.id).person(id))?;
-        sessions::store::list(tx, id, permit.caller().session, now, page)
+        sessions::store::list(tx, id, permit.caller().session(), now, page)
     });
     Ok(Json(page.list(read.await?, |session| session.id)))
 }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::COOKIE;
-use crate::access::{Actor, Origin, UserId};
+use crate::access::{Actor, Grants, OrgId, Origin, PermissionSet, Place, TokenUsed, UserId};
 use crate::accounts::throttle::{self, Attempt};
-use crate::accounts::{Accounts, User, login_failed, store};
+use crate::accounts::{Accounts, User, grants, login_failed, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{SECOND, Time};
 use crate::base::error::Result;
@@ -138,7 +138,7 @@ pub async fn logout(
     Extension(secure): Extension<Secure>,
     SignedIn(caller): SignedIn,
 ) -> Result<Response> {
-    if let Some(session) = caller.session {
+    if let Some(session) = caller.session() {
         let room = accounts.clone();
         let now = accounts.clock.now();
         accounts
@@ -166,6 +166,58 @@ pub struct Me {
     /// Permissions held over the whole site.
     pub site_permissions: Vec<String>,
     pub organizations: Vec<MyOrganization>,
+    /// Teams in which a role is held.
+    pub teams: Vec<MyTeam>,
+    /// The personal token that was shown, with what it is held to; null: a session, or the local socket.
+    pub token: Option<MyToken>,
+    /// Days that a personal token lasts at most on this site; null: it may last for ever.
+    pub token_max_days: Option<u32>,
+}
+
+/// A team of the caller's, and what they may do there.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct MyTeam {
+    pub id: i64,
+    pub organization_id: i64,
+    pub slug: String,
+    pub name: String,
+    /// What counts for what belongs to the team, by roles held there, in its organisation or over the site.
+    pub permissions: Vec<String>,
+}
+
+/// What the caller's token is held to.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct MyToken {
+    pub id: i64,
+    pub name: String,
+    /// Null: whatever its owner may.
+    pub scopes: Option<Vec<String>>,
+    /// Null: wherever its owner's roles count.
+    pub organization_id: Option<i64>,
+    pub expires_at: Option<Time>,
+}
+
+impl MyTeam {
+    fn of(grants: &Grants, place: Place, slug: String, name: String) -> Option<Self> {
+        let (organization_id, id) = (place.org()?.0, place.team()?.0);
+        Some(Self { id, organization_id, slug, name, permissions: codes(grants.at(place)) })
+    }
+}
+
+impl MyToken {
+    fn of(token: &TokenUsed) -> Self {
+        Self {
+            id: token.id,
+            name: token.name.clone(),
+            scopes: token.scopes.map(codes),
+            organization_id: token.org.map(|org| org.0),
+            expires_at: token.expires_at,
+        }
+    }
+}
+
+fn codes(set: PermissionSet) -> Vec<String> {
+    set.codes().into_iter().map(str::to_owned).collect()
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -182,7 +234,7 @@ pub struct MyOrganization {
 #[utoipa::path(get, path = "/api/auth/me", tag = "auth",
     responses((status = 200, body = Me), (status = "default", response = Problem)))]
 pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) -> Result<Json<Me>> {
-    let codes = |set: crate::access::PermissionSet| set.codes().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let token_max_days = accounts.options.token_max_days;
     let me = accounts
         .db
         .read(move |tx| {
@@ -193,12 +245,21 @@ pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) ->
             let organizations = orgs::store::reached_by(tx, &caller.grants)?
                 .into_iter()
                 .map(|Organization { id, name, slug, status, .. }| {
-                    let held = caller.grants.orgs.iter().find(|(org, _)| org.0 == id);
-                    let set = held.map_or(caller.grants.site, |(_, set)| caller.grants.site.union(*set));
-                    MyOrganization { id, name, slug, status, permissions: codes(set) }
+                    let permissions = codes(caller.grants.at(Place::Org(OrgId(id))));
+                    MyOrganization { id, name, slug, status, permissions }
                 })
                 .collect();
-            Ok(Me { user, name: caller.actor.name.clone(), site_permissions: codes(caller.grants.site), organizations })
+            let teams = grants::store::teams_of(tx, &caller.grants)?.into_iter();
+            let teams = teams.map(|(place, slug, name)| MyTeam::of(&caller.grants, place, slug, name));
+            Ok(Me {
+                user,
+                name: caller.actor.name.clone(),
+                site_permissions: codes(caller.grants.site),
+                organizations,
+                teams: teams.flatten().collect(),
+                token: caller.token().map(MyToken::of),
+                token_max_days,
+            })
         })
         .await?;
     Ok(Json(me))

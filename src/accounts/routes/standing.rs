@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use super::users::{check_reach, sees};
 use crate::access::actions::UserManage;
 use crate::access::{Permit, UserId};
-use crate::accounts::{Accounts, DEACTIVATED, Deactivated, User, event, grants, passwords, sessions, store, throttle};
+use crate::accounts::{
+    Accounts, DEACTIVATED, Deactivated, User, event, grants, passwords, sessions, store, throttle, tokens,
+};
 use crate::audit::{self, AuditAction};
 use crate::base::clock::Time;
 use crate::base::email;
@@ -58,7 +60,7 @@ pub async fn get(
         user.roles.retain(|grant| grant.organization_id.is_none() || permit.covers_place(grant.place()));
         let (failed_sign_ins, locked_until) = throttle::store::state(tx, &store::key(&user.username), now)?;
         let sessions = sessions::store::count(tx, UserId(id), now)?;
-        let tokens = store::count_personal(tx, UserId(id))?;
+        let tokens = tokens::store::count(tx, UserId(id))?;
         Ok(Account { user, failed_sign_ins, locked_until, sessions, tokens })
     });
     Ok(Json(read.await?))
@@ -110,7 +112,7 @@ pub async fn deactivate(
         grants::store::keep_owners(tx, user, |_| true)?;
         store::set_active(tx, &room, user, false)?;
         let sessions = sessions::store::end_all(tx, &room, user, None, now)?;
-        let tokens = store::delete_all_personal(tx, &room, user)?;
+        let tokens = tokens::store::delete_all(tx, &room, user)?;
         passwords::store::forget_code(tx, user)?;
         jobs::enqueue(tx, now, DEACTIVATED, &Deactivated { user: id })?;
         let after = User { is_active: false, ..before.clone() };

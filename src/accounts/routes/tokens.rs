@@ -1,22 +1,18 @@
-//! Personal access tokens: for IDEs and scripts, made by their owner, shown once.
+//! Personal access tokens: for IDEs and scripts, made by their owner, shown once; and those of people the caller manages.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
+use super::users::check_reach;
+use crate::access::actions::UserManage;
+use crate::access::{Permit, UserId};
 use crate::accounts::confirm::person;
-use crate::accounts::store::Token;
+use crate::accounts::tokens::{self, NewToken, NewTokenRequest, Token};
 use crate::accounts::{Accounts, store, token};
 use crate::audit::{self, AuditAction, Event};
-use crate::base::clock::DAY;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
-use crate::web::{Created, Json, Path, Problem, Query, SignedIn};
-
-/// How many personal tokens one person may have.
-const MOST: i64 = 100;
-const LONGEST_DAYS: i64 = 3650;
+use crate::web::{Created, Json, Oneself, Path, Problem, Query, SignedIn};
 
 /// The caller's tokens, newest first.
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", params(PageQuery),
@@ -26,63 +22,32 @@ pub async fn list(
     SignedIn(caller): SignedIn,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<List<Token>>> {
-    let (user, page) = (person(&caller)?, query.check()?);
-    let tokens = accounts.db.read(move |tx| store::list_personal(tx, user, page)).await?;
-    Ok(Json(page.list(tokens, |token| token.id)))
+    let (user, page, days) = (person(&caller)?, query.check()?, accounts.options.token_max_days);
+    let tokens = accounts.db.read(move |tx| tokens::store::list(tx, user, page)).await?;
+    let tokens = tokens.into_iter().map(|token| token.held_to(days)).collect();
+    Ok(Json(page.list(tokens, |token: &Token| token.id)))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTokenRequest {
-    /// What it is for, 1 to 100 printable characters.
-    name: String,
-    /// Days until it ends, 1 to 3650; absent or null: never.
-    expires_in_days: Option<i64>,
-}
-
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct NewToken {
-    pub token: Token,
-    /// The token itself. It is not kept and cannot be shown again.
-    pub secret: String,
-}
-
-/// Make a personal token.
+/// Make a personal token. It allows what its scopes name of what its owner may at that moment, in the organisation it is for.
 #[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewTokenRequest,
     responses((status = 201, body = NewToken), (status = "default", response = Problem)))]
 pub async fn create(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Json(body): Json<NewTokenRequest>,
 ) -> Result<Created<NewToken>> {
-    let user = person(&caller)?;
-    let length = body.name.trim().chars().count();
-    if !(1..=100).contains(&length) || body.name.chars().any(char::is_control) {
-        let message =
-            format!("The name has {length} characters; it needs 1 to 100, and none of them a control character.");
-        return Err(Error::invalid("invalid_name", message).field("name"));
-    }
-    if body.expires_in_days.is_some_and(|days| !(1..=LONGEST_DAYS).contains(&days)) {
-        let message = format!("expires_in_days must be between 1 and {LONGEST_DAYS}.");
-        return Err(Error::invalid("invalid_expiry", message).field("expires_in_days"));
-    }
-    let now = accounts.clock.now();
-    let expires = body.expires_in_days.map(|days| now.plus(days * DAY));
+    let (user, asked) = (person(&caller)?, accounts.check_token(&caller, &body)?);
     let (secret, digest) = token::personal()?;
-    let token = accounts
-        .db
-        .write(move |tx| {
-            if store::count_personal(tx, user)? >= MOST {
-                let message = format!("You have {MOST} personal tokens, the most there can be. Delete one first.");
-                return Err(Error::conflict("too_many_tokens", message));
-            }
-            let token = store::insert_personal(tx, user, body.name.trim(), &digest, now, expires)?;
-            let event = Event::new(AuditAction::Create, "personal_token", format!("Created token {}", token.name));
-            audit::record(tx, now, &caller, &event.id(token.id).person(user).after(&token))?;
-            Ok(token)
-        })
-        .await?;
-    Ok(Created(NewToken { token, secret }))
+    let now = accounts.clock.now();
+    let write = accounts.db.write(move |tx| {
+        let owner = store::user(tx, user)?.ok_or_else(|| Error::not_found("user"))?;
+        asked.check_held(&owner.grants())?;
+        let token = tokens::store::insert(tx, user, &asked, &digest, now)?;
+        let event = Event::new(AuditAction::Create, "personal_token", format!("Created token {}", token.name));
+        audit::record(tx, now, &caller, &event.id(token.id).person(user).after(&token))?;
+        Ok(token)
+    });
+    Ok(Created(NewToken { token: write.await?, secret }))
 }
 
 /// Delete one of the caller's tokens; it stops working at once.
@@ -90,19 +55,61 @@ pub async fn create(
     responses((status = 204), (status = "default", response = Problem)))]
 pub async fn delete(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
     let user = person(&caller)?;
-    let now = accounts.clock.now();
-    let room = accounts.clone();
-    accounts
-        .db
-        .write(move |tx| {
-            let name = store::delete_personal(tx, &room, user, id)?;
-            let event = Event::new(AuditAction::Delete, "personal_token", format!("Deleted token {name}")).id(id);
-            audit::record(tx, now, &caller, &event.person(user))
-        })
-        .await?;
+    let (room, now) = (accounts.clone(), accounts.clock.now());
+    let write = accounts.db.write(move |tx| {
+        let name = tokens::store::delete(tx, &room, user, id)?;
+        let event = Event::new(AuditAction::Delete, "personal_token", format!("Deleted token {name}")).id(id);
+        audit::record(tx, now, &caller, &event.person(user))
+    });
+    write.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The tokens of somebody the caller manages, newest first; never a secret. That they were looked at is in the audit trail.
+#[utoipa::path(get, path = "/api/users/{id}/tokens", tag = "tokens", params(("id" = i64, Path), PageQuery),
+    responses((status = 200, body = List<Token>), (status = "default", response = Problem)))]
+pub async fn list_of(
+    State(accounts): State<Accounts>,
+    permit: Permit<UserManage>,
+    Path(id): Path<i64>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<List<Token>>> {
+    let (id, page, now) = (UserId(id), query.check()?, accounts.clock.now());
+    let days = accounts.options.token_max_days;
+    let read = accounts.db.write(move |tx| {
+        let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+        check_reach(&permit, &user)?;
+        let event = Event::new(AuditAction::Read, "user", format!("Looked at the tokens of {}", user.username));
+        audit::record(tx, now, permit.caller(), &event.id(user.id).person(id))?;
+        tokens::store::list(tx, id, page)
+    });
+    let tokens = read.await?.into_iter().map(|token| token.held_to(days)).collect();
+    Ok(Json(page.list(tokens, |token: &Token| token.id)))
+}
+
+/// Delete a token of somebody the caller manages; it stops working at once.
+#[utoipa::path(delete, path = "/api/users/{id}/tokens/{token_id}", tag = "tokens",
+    params(("id" = i64, Path), ("token_id" = i64, Path)),
+    responses((status = 204), (status = "default", response = Problem)))]
+pub async fn delete_of(
+    State(accounts): State<Accounts>,
+    permit: Permit<UserManage>,
+    Path((id, token_id)): Path<(i64, i64)>,
+) -> Result<StatusCode> {
+    let id = UserId(id);
+    let (room, now) = (accounts.clone(), accounts.clock.now());
+    let write = accounts.db.write(move |tx| {
+        let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+        check_reach(&permit, &user)?;
+        let name = tokens::store::delete(tx, &room, id, token_id)?;
+        let text = format!("Deleted token {name} of {}", user.username);
+        let event = Event::new(AuditAction::Delete, "personal_token", text).id(token_id).person(id);
+        audit::record(tx, now, permit.caller(), &event)
+    });
+    write.await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::actions::{UserManage, UserRead};
-use crate::access::{OrgId, Permit, Place, Role};
+use crate::access::{OrgId, Permit, Place, Role, UserId};
 use crate::accounts::grants::{self, FoundRole, check_grant};
 use crate::accounts::store::NewUser;
 use crate::accounts::{Accounts, RoleGrant, User, check_username, store};
@@ -117,13 +117,17 @@ pub fn sees(permit: &Permit<UserManage>, user: &User) -> bool {
     permit.require_site().is_ok() || user.roles.iter().any(shared)
 }
 
-/// Who signs in as somebody can do what they can, so a password is set by those who hold all of that themselves.
+/// Who signs in as somebody can do what they can, so a password is set by those who hold all of that themselves. A limited
+/// token does none of it to its own owner.
 ///
 /// # Errors
-/// `not_found` for who is not there for the caller, `role_above_yours`.
+/// `not_found` for who is not there for the caller, `role_above_yours`, `token_limited`.
 pub fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
     if !sees(permit, user) {
         return Err(Error::not_found("user"));
+    }
+    if permit.caller().user == Some(UserId(user.id)) {
+        permit.caller().require_oneself()?;
     }
     let grants = &permit.caller().grants;
     let above = |grant: &RoleGrant| !grants.hold_all(grant.place(), grant.permissions);

@@ -18,7 +18,7 @@ use crate::db::{DbError, Row, Tx, Val, params};
 /// The columns of an entry in the order of their names in a leaf.
 const ENTRY: &str = "e.action, e.actor_id, e.actor_kind, e.actor_name, e.after_json, e.at, e.before_json, e.description, e.id, \
                      e.ip_address, e.organization_id, e.person_id, e.request_id, e.resource_id, e.resource_type, e.sealed, \
-                     e.success, e.user_agent";
+                     e.success, e.token_id, e.token_name, e.user_agent";
 /// Where [`ENTRY`] has the id, and the organisation's.
 const ID: usize = 8;
 const ORGANIZATION: usize = 10;
@@ -50,7 +50,9 @@ fn leaf(row: &Row<'_>, from: usize) -> Result<String, DbError> {
     leaf.text("resource_type", text(14)?.as_deref());
     leaf.number("sealed", row.get::<Option<i64>>(from + 15)?.filter(|mask| *mask != 0));
     leaf.truth("success", row.get(from + 16)?);
-    leaf.text("user_agent", text(17)?.as_deref());
+    leaf.number("token_id", row.get(from + 17)?);
+    leaf.text("token_name", text(18)?.as_deref());
+    leaf.text("user_agent", text(19)?.as_deref());
     Ok(leaf.close())
 }
 

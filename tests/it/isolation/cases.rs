@@ -41,7 +41,7 @@ impl Site {
         use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
-        let Names { mate, team, role, assignment, site_assignment, .. } = names;
+        let Names { mate, team, role, assignment, site_assignment, viewer_token, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -162,6 +162,8 @@ impl Site {
             plain("POST /api/llm/providers", Write).json(&another),
             plain("POST /api/users", Write).json(&newcomer),
             of("PUT /api/users/{id}/password", Write, user).json(&json!({"password": "another long password"})),
+            of("GET /api/users/{id}/tokens", Write, user),
+            case("DELETE /api/users/{id}/tokens/{token_id}", Write, format!("/api/users/{user}/tokens/{viewer_token}")),
             of("GET /api/users/{id}", Write, user),
             of("PUT /api/users/{id}", Write, user).json(&json!({"email": "moved@example.org"})),
             of("POST /api/users/{id}/unlock", Write, user),

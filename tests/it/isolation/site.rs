@@ -24,6 +24,7 @@ pub(super) struct Names {
     pub(super) run: i64,
     pub(super) provider: i64,
     pub(super) token: i64,
+    pub(super) viewer_token: i64,
     pub(super) user: i64,
     /// Somebody else of ours.
     pub(super) mate: i64,
@@ -56,6 +57,7 @@ impl Names {
             run: 900_000_004,
             provider: 900_000_005,
             token: 900_000_006,
+            viewer_token: 900_000_025,
             user: 900_000_007,
             mate: 900_000_021,
             team: 900_000_022,
@@ -74,9 +76,23 @@ impl Names {
 
     pub(super) fn words(&self) -> Vec<String> {
         let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
-        let Self { role, mate, team, assignment, site_assignment, invitation, .. } = self;
+        let Self { role, mate, team, assignment, site_assignment, invitation, viewer_token, .. } = self;
         let ids = [
-            org, project, file, run, provider, token, user, notice, entry, session, mate, team, assignment, invitation,
+            org,
+            project,
+            file,
+            run,
+            provider,
+            token,
+            user,
+            notice,
+            entry,
+            session,
+            mate,
+            team,
+            assignment,
+            invitation,
+            viewer_token,
         ];
         let words = [slug.clone(), username.clone(), role.clone(), site_assignment.to_string()];
         words.into_iter().chain(ids.map(ToString::to_string)).collect()
@@ -132,6 +148,7 @@ impl Site {
             run: 0,
             provider: id(&provider),
             token: id(&token["token"]),
+            viewer_token: id(&app.call("GET", "/api/tokens", Some(&viewer), None).await.body["items"][0]),
             user,
             notice: notice(&app, org),
             entry: 0,

@@ -1576,7 +1576,7 @@ export interface paths {
         /** The caller's tokens, newest first. */
         get: operations["get_api_tokens"];
         put?: never;
-        /** Make a personal token. */
+        /** Make a personal token. It allows what its scopes name of what its owner may at that moment, in the organisation it is for. */
         post: operations["post_api_tokens"];
         delete?: never;
         options?: never;
@@ -1784,6 +1784,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/{id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tokens of somebody the caller manages, newest first; never a secret. That they were looked at is in the audit trail. */
+        get: operations["get_api_users_id_tokens"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{id}/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a token of somebody the caller manages; it stops working at once. */
+        delete: operations["delete_api_users_id_tokens_token_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}/unlock": {
         parameters: {
             query?: never;
@@ -1930,7 +1964,7 @@ export interface components {
          * @description What kind of being acts.
          * @enum {string}
          */
-        ActorKind: "user" | "operator" | "agent" | "system" | "anonymous";
+        ActorKind: "user" | "service" | "operator" | "agent" | "system" | "anonymous";
         /**
          * @description Who does a step.
          * @enum {string}
@@ -1990,6 +2024,7 @@ export interface components {
             resource_id?: string | null;
             resource_type: string;
             success: boolean;
+            token?: components["schemas"]["EntryToken"] | null;
             user_agent?: string | null;
         };
         /** @description A part of the trail, newest first. */
@@ -2123,6 +2158,13 @@ export interface components {
             tree_size: number;
             /** @description The log's key by the server's word; compare it with the one that you were given. */
             verifier_key: string;
+        };
+        /** @description The personal token that something was done with. */
+        EntryToken: {
+            /** Format: int64 */
+            id: number;
+            /** @description What its owner called it; null where that was erased. */
+            name?: string | null;
         };
         EraseRequest: {
             /** @description Who erases themselves proves it with their password. */
@@ -2749,7 +2791,16 @@ export interface components {
                 /** Format: int64 */
                 id: number;
                 last_used_at?: components["schemas"]["Time"] | null;
+                /** @description The address it was used from last. */
+                last_used_ip?: string | null;
                 name: string;
+                /**
+                 * Format: int64
+                 * @description The only organisation it counts in; null: wherever its owner's roles do.
+                 */
+                organization_id?: number | null;
+                /** @description Codes of the permissions it is held to; null: whatever its owner may. */
+                scopes?: string[] | null;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -2794,6 +2845,14 @@ export interface components {
             organizations: components["schemas"]["MyOrganization"][];
             /** @description Permissions held over the whole site. */
             site_permissions: string[];
+            /** @description Teams in which a role is held. */
+            teams: components["schemas"]["MyTeam"][];
+            token?: components["schemas"]["MyToken"] | null;
+            /**
+             * Format: int32
+             * @description Days that a personal token lasts at most on this site; null: it may last for ever.
+             */
+            token_max_days?: number | null;
             user?: components["schemas"]["User"] | null;
         };
         /** @description A person's place in an organisation. */
@@ -2837,6 +2896,31 @@ export interface components {
             slug: string;
             /** @description While it is not `active`, its people's permissions in it do not count. */
             status: components["schemas"]["OrgStatus"];
+        };
+        /** @description A team of the caller's, and what they may do there. */
+        MyTeam: {
+            /** Format: int64 */
+            id: number;
+            name: string;
+            /** Format: int64 */
+            organization_id: number;
+            /** @description What counts for what belongs to the team, by roles held there, in its organisation or over the site. */
+            permissions: string[];
+            slug: string;
+        };
+        /** @description What the caller's token is held to. */
+        MyToken: {
+            expires_at?: components["schemas"]["Time"] | null;
+            /** Format: int64 */
+            id: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Null: wherever its owner's roles count.
+             */
+            organization_id?: number | null;
+            /** @description Null: whatever its owner may. */
+            scopes?: string[] | null;
         };
         /** @description Who is given what. The person is named by `username` or `user_id`. */
         NewAssignment: {
@@ -3012,19 +3096,28 @@ export interface components {
             role: components["schemas"]["TeamRole"];
             username: string;
         };
+        /** @description A token that was just made. */
         NewToken: {
             /** @description The token itself. It is not kept and cannot be shown again. */
             secret: string;
             token: components["schemas"]["Token"];
         };
+        /** @description A token to be made. */
         NewTokenRequest: {
             /**
              * Format: int64
-             * @description Days until it ends, 1 to 3650; absent or null: never.
+             * @description Days until it ends, 1 to 3650; absent or null: never, where the site allows that.
              */
             expires_in_days?: number | null;
             /** @description What it is for, 1 to 100 printable characters. */
             name: string;
+            /**
+             * Format: int64
+             * @description The only organisation it counts in; absent or null: wherever its owner's roles do.
+             */
+            organization_id?: number | null;
+            /** @description Codes of permissions it is held to, of those its owner holds; absent or null: whatever its owner may. */
+            scopes?: string[] | null;
         };
         NewUsage: {
             /**
@@ -3768,14 +3861,23 @@ export interface components {
         };
         /** Format: date-time */
         Time: string;
-        /** @description A personal token as its owner sees it; the secret itself is never kept. */
+        /** @description A token as its owner sees it; the secret itself is never kept. */
         Token: {
             created_at: components["schemas"]["Time"];
             expires_at?: components["schemas"]["Time"] | null;
             /** Format: int64 */
             id: number;
             last_used_at?: components["schemas"]["Time"] | null;
+            /** @description The address it was used from last. */
+            last_used_ip?: string | null;
             name: string;
+            /**
+             * Format: int64
+             * @description The only organisation it counts in; null: wherever its owner's roles do.
+             */
+            organization_id?: number | null;
+            /** @description Codes of the permissions it is held to; null: whatever its owner may. */
+            scopes?: string[] | null;
         };
         /** @description The answer. */
         UsageReport: {
@@ -7154,6 +7256,54 @@ export interface operations {
             header?: never;
             path: {
                 id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_users_id_tokens: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Token"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_users_id_tokens_token_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                token_id: number;
             };
             cookie?: never;
         };
