@@ -2,7 +2,7 @@
 //!
 //! Invariant: it is counted and slowed down like a sign-in, so that a session is no way to try passwords faster.
 
-use super::{Accounts, User, event, store, throttle};
+use super::{Accounts, User, event, factors, store, throttle};
 use crate::access::{Caller, UserId};
 use crate::audit::{self, AuditAction};
 use crate::base::error::{Error, Result};
@@ -35,7 +35,12 @@ impl Accounts {
         let (counts, hash) = read.await?;
         attempt.check(counts, now)?;
         if self.verify(password, hash).await? {
-            self.db.write(move |tx| throttle::store::forget(tx, &name)).await?;
+            let forgive = self.db.write(move |tx| match factors::store::enabled_at(tx, id)? {
+                // Else who knows the password could try one code after the other.
+                Some(_) => Ok(()),
+                None => throttle::store::forget(tx, &name).map(drop),
+            });
+            forgive.await?;
             return Ok(user);
         }
         let (caller, keys) = (caller.clone(), attempt.keys());

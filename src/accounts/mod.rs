@@ -5,6 +5,7 @@
 
 pub mod authenticate;
 pub mod confirm;
+pub mod factors;
 pub mod grants;
 pub mod passwords;
 pub mod routes;
@@ -46,8 +47,10 @@ pub struct Deactivated {
 }
 
 /// What the site decided about accounts.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
+    /// How long a session lasts.
+    pub session_hours: u32,
     /// No personal token lasts longer, in days; None: they may last for ever.
     pub token_max_days: Option<u32>,
 }
@@ -55,11 +58,13 @@ pub struct Options {
 /// The room of accounts.
 #[derive(Clone)]
 pub struct Accounts {
-    pub(crate) options: Options,
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) tokens: token::Signer,
+    /// The site's, which seals secrets at rest.
+    pub(crate) key: Key,
+    pub(crate) options: Arc<Options>,
     pub(crate) cache: authenticate::Cache,
     pub(crate) throttle: throttle::Throttle,
     hashers: Arc<Semaphore>,
@@ -95,14 +100,23 @@ impl User {
     }
 }
 
+/// The secrets the room works with.
+pub struct Keys {
+    /// Signs session tokens.
+    pub tokens: Key,
+    /// Seals secrets at rest.
+    pub site: Key,
+}
+
 impl Accounts {
-    pub fn new(db: Db, clock: Clock, tasks: Tasks, jwt_key: &Key, options: Options) -> Self {
+    pub fn new(db: Db, clock: Clock, tasks: Tasks, keys: Keys, options: Options) -> Self {
         // Over PostgreSQL another replica may change a role: its word is heard within this many seconds.
         let cache = authenticate::Cache::new(db.engine());
         Self {
-            options,
             throttle: throttle::Throttle::default(),
-            tokens: token::Signer::new(jwt_key),
+            tokens: token::Signer::new(&keys.tokens),
+            key: keys.site,
+            options: Arc::new(options),
             hashers: Arc::new(Semaphore::new(HASHERS)),
             places: Arc::new(Semaphore::new(HASHERS + WAITING)),
             cache,

@@ -175,21 +175,22 @@ fn narrowed(filter: &PeopleFilter, params: &mut Vec<Val>) -> String {
     rules.join(" AND ")
 }
 
-/// A new session; its id goes into the token.
+/// A new session from `now` until `expires`, `strong` when two factors were proven; its id goes into the token.
 ///
 /// # Errors
 /// When the database fails.
 pub fn insert_session(
     tx: &mut Tx<'_>,
     user: UserId,
-    now: Time,
-    expires: Time,
+    (now, expires): (Time, Time),
+    strong: bool,
     origin: &crate::access::Origin,
 ) -> Result<i64> {
     let id = tx.next_id()?;
     tx.execute(
-        "INSERT INTO sessions (id, user_id, created_at, expires_at, ip_address, user_agent) VALUES ($1, $2, $3, $4, $5, $6)",
-        &params![id, user.0, now, expires, origin.ip_address.clone(), origin.user_agent.clone()],
+        "INSERT INTO sessions (id, user_id, created_at, expires_at, strong, ip_address, user_agent) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        &params![id, user.0, now, expires, strong, origin.ip_address.clone(), origin.user_agent.clone()],
     )?;
     Ok(id)
 }

@@ -20,6 +20,20 @@ pub fn password(from_stdin: bool, prompt: &str, twice: bool) -> Result<String> {
     Ok(password)
 }
 
+/// A password, and the code of a second factor where stdin has one behind it on a line of its own.
+pub fn password_and_code(from_stdin: bool, prompt: &str) -> Result<(String, Option<String>)> {
+    if !from_stdin {
+        return Ok((password(false, prompt, false)?, None));
+    }
+    let text = read_text(io::stdin(), "stdin")?;
+    let mut lines = text.lines().map(str::to_owned);
+    let password = lines.next().unwrap_or_default();
+    if password.is_empty() {
+        return Err(Failure::usage("The password is empty."));
+    }
+    Ok((password, lines.next().filter(|code| !code.trim().is_empty())))
+}
+
 /// Two secrets that belong together, the second one new: the first two lines of stdin when asked for, else hidden prompts.
 pub fn secret_and_password(from_stdin: bool, first: &str, second: &str) -> Result<(String, String)> {
     let (one, two) = if from_stdin {

@@ -25,7 +25,7 @@ pub struct LoginArgs {
     /// The account's name (asked for when absent).
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Read the password from stdin.
+    /// Read the password from stdin, and the code of a second factor from its second line.
     #[arg(long)]
     password_stdin: bool,
     /// Sign in with a personal token instead, read from a prompt or from stdin.
@@ -124,15 +124,30 @@ async fn end(before: &Saved, door: &Door) {
     }
 }
 
+/// The code that the server asks for besides the password.
+fn ask_code(from_stdin: bool, failure: Failure) -> Result<String> {
+    if from_stdin {
+        return Err(failure.and("Give it on the second line of stdin."));
+    }
+    input::ask("Code of your authenticator app, or a recovery code", "it on the second line with --password-stdin")
+}
+
 /// A password opens a session; a personal token of its own outlives it, so that the session can be closed at once.
 async fn with_password(args: &LoginArgs, door: &Door) -> Result<(String, Option<i64>)> {
     let username = match &args.username {
         Some(username) => username.clone(),
         None => input::ask("User name", "--username NAME")?,
     };
-    let password = input::password(args.password_stdin, "Password", false)?;
-    let body = json!({"username": username, "password": password});
-    let reply = Client::new(door.clone(), None).post("/api/auth/login", &body).await?;
+    let (password, code) = input::password_and_code(args.password_stdin, "Password")?;
+    let mut body = json!({"username": username, "password": password, "code": code});
+    let client = Client::new(door.clone(), None);
+    let reply = match client.post("/api/auth/login", &body).await {
+        Err(failure) if failure.code() == "second_factor_required" => {
+            body["code"] = json!(ask_code(args.password_stdin, failure)?);
+            client.post("/api/auth/login", &body).await?
+        }
+        other => other?,
+    };
     let access = reply["access_token"].as_str().ok_or_else(|| {
         Failure::new(Exit::Failed, "no_token", format!("{door} signed {username} in but gave no token."))
     })?;

@@ -20,6 +20,7 @@ mod audit_verify;
 mod config;
 mod demo;
 mod download;
+mod factor;
 mod file;
 mod follow;
 mod invitation;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use crate::cli::factor::{self, FactorCommand};
 use crate::cli::failure::Result;
 use crate::cli::output::{cell, clean};
 use crate::cli::{Context, ListArgs, deleted, input, lookup, privacy};
@@ -95,6 +96,17 @@ pub enum UserCommand {
         /// Read the present and the new password from the first two lines of stdin.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Your second factor: an authenticator app, and recovery codes.
+    #[command(subcommand)]
+    Factor(FactorCommand),
+    /// Take the second factor of somebody who lost it away. Their sessions end.
+    ResetFactor {
+        /// The name they sign in with.
+        username: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Show where you are signed in, or where somebody else is; or end it.
     Sessions {
@@ -195,6 +207,8 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
             context.client.put("/api/auth/password", &json!({"current": current, "new": new})).await?;
             context.out.done(&json!({"changed": true}), "Your password is changed; your sessions ended.")
         }
+        UserCommand::Factor(command) => factor::run(command, context).await,
+        UserCommand::ResetFactor { username, yes } => factor::reset(username, *yes, context).await,
         UserCommand::Sessions { username, end, end_all, list } => {
             sessions(context, username.as_deref(), *end, *end_all, *list).await
         }
@@ -231,6 +245,7 @@ async fn show(context: &Context, username: &str) -> Result<()> {
         ("roles", "roles"),
         ("sessions", "sessions"),
         ("tokens", "tokens"),
+        ("second factor", "second_factor"),
         ("failed sign-ins", "failed_sign_ins"),
         ("locked until", "locked_until"),
         ("created", "created_at"),
@@ -264,6 +279,7 @@ async fn sessions(
         ("program", "user_agent"),
         ("opened", "created_at"),
         ("last seen", "last_seen_at"),
+        ("two factors", "strong"),
         ("this one", "current"),
     ];
     context.out.list(&page, &columns, "There are no sessions.")

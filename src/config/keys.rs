@@ -131,6 +131,13 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.token_max_days.map_or_else(String::new, |days| days.to_string()),
     },
     Setting {
+        name: "accounts.session_hours",
+        alias: None,
+        help: "Hours until somebody who signed in signs in anew, 1 to 720; absent: 12",
+        set: |config, value| number(value, 1..=720).map(|hours| config.accounts.session_hours = hours),
+        show: |config| config.accounts.session_hours.to_string(),
+    },
+    Setting {
         name: "site.time_zone",
         alias: None,
         help: "Time zone in which days and the periods of quotas begin, as the IANA names it, such as Europe/Berlin; absent: UTC",

@@ -38,11 +38,25 @@ pub struct Config {
     pub deletion_days: u32,
     /// No personal token lasts longer, in days; None: they may last for ever.
     pub token_max_days: Option<u32>,
+    pub accounts: AccountsConfig,
     pub llm: LlmConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
     pub ca_file: Option<PathBuf>,
     /// Where days and the periods of quotas begin.
     pub time_zone: Zone,
+}
+
+/// How people sign in.
+#[derive(Debug, Clone)]
+pub struct AccountsConfig {
+    /// Hours until a session ends.
+    pub session_hours: u32,
+}
+
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self { session_hours: 12 }
+    }
 }
 
 /// Where models come from.
@@ -90,6 +104,7 @@ impl Default for Config {
             license_key: None,
             deletion_days: 30,
             token_max_days: None,
+            accounts: AccountsConfig::default(),
             llm: LlmConfig::default(),
             ca_file: None,
             time_zone: Zone::default(),

@@ -102,6 +102,7 @@ pub static TABLES: &[Table] = &[
             plain("id"),
             about("user_id", Class::Number, &SIGN_IN),
             about("created_at expires_at revoked_at last_seen_at ip_address user_agent", Class::Personal, &SIGN_IN),
+            about("strong?", Class::Personal, &SIGN_IN),
         ],
     },
     Table {
@@ -123,6 +124,34 @@ pub static TABLES: &[Table] = &[
             about("code_hash", Class::Secret, &PROOF),
             about("expires_at", Class::Personal, &PROOF),
         ],
+    },
+    Table {
+        name: "second_factors",
+        holds: "The app whose codes somebody signs in with",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["user_id"],
+        groups: &[
+            about("user_id", Class::Number, &PROOF),
+            about("secret_sealed", Class::Secret, &PROOF),
+            about("enabled_at", Class::Personal, &PROOF),
+        ],
+    },
+    Table {
+        name: "second_factor_uses",
+        holds: "A code of the app that was used, by its half minute",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["user_id", "step"],
+        groups: &[plain("id"), about("user_id", Class::Number, &PROOF), about("step", Class::Personal, &PROOF)],
+    },
+    Table {
+        name: "recovery_codes",
+        holds: "A code for who lost the app; the code itself is not kept",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[plain("id"), about("user_id", Class::Number, &PROOF), about("code_hash", Class::Secret, &PROOF)],
     },
     Table {
         name: "personal_tokens",

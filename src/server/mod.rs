@@ -113,7 +113,9 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let audit_logs = Logs::new(db.clone(), clock.clone(), &audit_key)?;
     audit_logs.start(&tasks).await?;
     audit::retention::start(db.clone(), clock.clone(), &tasks);
-    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), &jwt_key, account_options(config));
+    let site_key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
+    let keys = accounts::Keys { tokens: jwt_key, site: site_key.clone() };
+    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, account_options(config));
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
@@ -123,7 +125,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let quotas =
         Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone(), config.time_zone.clone()).await?;
     let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
-    let llm = start_llm(config, dns, &db, &quotas, &clock, &tasks).await?;
+    let llm = start_llm(config, dns, site_key, &db, &quotas, &clock, &tasks).await?;
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
     projects.sweep(&tasks);
@@ -163,7 +165,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
 }
 
 fn account_options(config: &Config) -> accounts::Options {
-    accounts::Options { token_max_days: config.token_max_days }
+    accounts::Options { token_max_days: config.token_max_days, session_hours: config.accounts.session_hours }
 }
 
 async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, accounts: &Accounts) -> Result<Orgs> {
@@ -189,6 +191,7 @@ async fn open_database(config: &Config, dns: &net::Dns) -> Result<Db> {
 async fn start_llm(
     config: &Config,
     dns: net::Dns,
+    key: Key,
     db: &Db,
     quotas: &Quotas,
     clock: &Clock,
@@ -212,7 +215,6 @@ async fn start_llm(
         }),
         patience: Duration::from_secs(settings.timeout.unwrap_or(120)),
     };
-    let key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
     let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
     Llm::start(options, db.clone(), quotas.clone(), clock.clone(), tasks.clone(), key, client).await
 }

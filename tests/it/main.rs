@@ -15,6 +15,7 @@ mod cli_models;
 mod cli_plugins;
 mod database;
 mod demo;
+mod factors;
 mod files;
 mod full_disk;
 mod invitations;

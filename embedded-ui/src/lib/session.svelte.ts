@@ -30,8 +30,8 @@ class Session {
     this.me = await call(api.GET('/api/auth/me'));
   }
 
-  async signIn(username: string, password: string): Promise<void> {
-    await call(api.POST('/api/auth/login', { body: { username, password } }));
+  async signIn(username: string, password: string, code?: string): Promise<void> {
+    await call(api.POST('/api/auth/login', { body: { username, password, code: code ?? null } }));
     await this.load();
   }
 

@@ -1,5 +1,6 @@
 //! Accounts over HTTP: sign-in and who am I, people, members, personal tokens.
 
+mod factors;
 mod members;
 mod organizations;
 mod passwords;
@@ -36,6 +37,11 @@ impl Accounts {
             .routes(routes!(passwords::set))
             .routes(routes!(passwords::make_code))
             .routes(routes!(passwords::use_code))
+            .routes(routes!(factors::get, factors::disable))
+            .routes(routes!(factors::start))
+            .routes(routes!(factors::finish))
+            .routes(routes!(factors::renew))
+            .routes(routes!(factors::reset))
             .routes(routes!(sessions::list, sessions::end_others))
             .routes(routes!(sessions::end))
             .routes(routes!(sessions::list_of, sessions::end_all_of))

@@ -11,22 +11,24 @@ use utoipa::ToSchema;
 
 use super::COOKIE;
 use crate::access::{Actor, Grants, OrgId, Origin, PermissionSet, Place, TokenUsed, UserId};
-use crate::accounts::throttle::{self, Attempt};
+use crate::accounts::factors::{self, Proof};
+use crate::accounts::throttle::{self, Key};
 use crate::accounts::{Accounts, User, grants, login_failed, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{SECOND, Time};
-use crate::base::error::Result;
+use crate::base::error::{Kind, Result};
+use crate::db::Tx;
+use crate::notices::{self, NewNotice};
 use crate::orgs::{self, OrgStatus, Organization};
 use crate::web::{Json, Problem, Public, Secure, SignedIn};
-
-/// A session lasts this long, in seconds.
-const SESSION_SECONDS: i64 = 12 * 3600;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     username: String,
     password: String,
+    /// Where the account has a second factor: six digits of the authenticator app, or a recovery code.
+    code: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -40,7 +42,8 @@ pub struct LoginReply {
     pub user: User,
 }
 
-/// Sign in with a password. Browsers also get the session as an HttpOnly cookie.
+/// Sign in with a password, and with a code where the account has a second factor. Browsers also get the session as an
+/// HttpOnly cookie.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LoginRequest,
     responses((status = 200, body = LoginReply), (status = "default", response = Problem)))]
 pub async fn login(
@@ -64,65 +67,105 @@ pub async fn login(
     attempt.check(counts, now)?;
     let (user, hash) = found.unzip();
     let matches = accounts.verify(body.password, hash).await?;
-    match user {
-        Some(user) if matches && user.is_active => open_session(&accounts, user, now, &origin, secure).await,
-        user => {
-            record_failure(&accounts, &attempt, user, now, &origin).await?;
-            Err(login_failed())
+    let keys = attempt.keys();
+    let write = accounts.db.write({
+        let (accounts, origin, code) = (accounts.clone(), origin.clone(), body.code);
+        move |tx| match &user {
+            Some(user) if matches && user.is_active => {
+                let Some(how) = prove(tx, &accounts, user, code.as_deref(), now)? else {
+                    fail(tx, &keys, Some(user), "the code was wrong", now, &origin)?;
+                    return Ok(Err(factors::code_refused(Kind::Unauthenticated)));
+                };
+                Ok(Ok(open(tx, &accounts, user, &how, now, &origin)?))
+            }
+            user => {
+                fail(tx, &keys, user.as_ref(), "", now, &origin)?;
+                Ok(Err(login_failed()))
+            }
+        }
+    });
+    let opened = write.await??;
+    drop(attempt);
+    opened.reply(&accounts, secure)
+}
+
+/// How somebody proved who they are.
+pub(super) struct How {
+    /// With two factors.
+    pub strong: bool,
+    /// For the trail, such as ` with a passkey`.
+    pub told: &'static str,
+}
+
+/// What a right password needs besides. None: the code is wrong.
+fn prove(tx: &mut Tx<'_>, accounts: &Accounts, user: &User, code: Option<&str>, now: Time) -> Result<Option<How>> {
+    let id = UserId(user.id);
+    if factors::store::enabled_at(tx, id)?.is_none() {
+        return Ok(Some(How { strong: false, told: "" }));
+    }
+    let code = code.filter(|code| !code.trim().is_empty()).ok_or_else(factors::code_required)?;
+    match factors::accept(tx, &accounts.key, id, code, now)? {
+        None => Ok(None),
+        Some(Proof::App) => Ok(Some(How { strong: true, told: " with a second factor" })),
+        Some(Proof::Recovery { left }) => {
+            let text = format!(
+                "Somebody signed in as you with a recovery code; {left} are left. If it was not you, change your password."
+            );
+            let notice = NewNotice::new("recovery_code_used", text).link("/account/security");
+            notices::raise(tx, now, &[id], &notice)?;
+            Ok(Some(How { strong: true, told: " with a recovery code" }))
         }
     }
 }
 
-async fn open_session(
-    accounts: &Accounts,
+/// A session that was opened.
+pub(super) struct Opened {
     user: User,
-    now: Time,
-    origin: &Arc<Origin>,
-    Secure(secure): Secure,
-) -> Result<Response> {
-    let expires = now.plus(SESSION_SECONDS * SECOND);
-    let id = user.id;
-    let session = {
-        let (origin, user) = (origin.clone(), user.clone());
-        accounts
-            .db
-            .write(move |tx| {
-                throttle::store::forget(tx, &store::key(&user.username))?;
-                let session = store::insert_session(tx, UserId(user.id), now, expires, &origin)?;
-                let event = Event::new(AuditAction::Login, "user", format!("{} signed in", user.username));
-                let event = event.id(user.id).person(UserId(user.id));
-                audit::record_as(tx, now, &user.actor(), &origin, &event)?;
-                Ok(session)
-            })
-            .await?
-    };
-    let access_token = accounts.tokens.sign(id, session, now, expires)?;
-    let cookie = cookie(&access_token, SESSION_SECONDS, secure);
-    let reply = LoginReply { access_token, token_type: "bearer".to_owned(), expires_in: SESSION_SECONDS, user };
-    Ok(([(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, "no-store".to_owned())], Json(reply)).into_response())
+    session: i64,
+    from: Time,
+    until: Time,
 }
 
-/// A name nobody has may be a password typed into the wrong field, so the trail does not keep it.
-async fn record_failure(
+/// Opens a session in the write that proved whose it is.
+pub(super) fn open(
+    tx: &mut Tx<'_>,
     accounts: &Accounts,
-    attempt: &Attempt,
-    user: Option<User>,
+    user: &User,
+    how: &How,
     now: Time,
-    origin: &Arc<Origin>,
-) -> Result<()> {
-    let (origin, keys) = (origin.clone(), attempt.keys());
-    accounts
-        .db
-        .write(move |tx| {
-            let name = user.as_ref().map_or("unknown name", |user| user.username.as_str());
-            let mut event = Event::new(AuditAction::Login, "user", format!("A sign-in as {name} failed")).failed();
-            if let Some(user) = &user {
-                event = event.id(user.id).person(UserId(user.id));
-            }
-            throttle::store::fail(tx, &keys, now)?;
-            audit::record_as(tx, now, &Actor::anonymous(name), &origin, &event)
-        })
-        .await
+    origin: &Origin,
+) -> Result<Opened> {
+    throttle::store::forget(tx, &store::key(&user.username))?;
+    let until = now.plus(i64::from(accounts.options.session_hours) * 3600 * SECOND);
+    let session = store::insert_session(tx, UserId(user.id), (now, until), how.strong, origin)?;
+    let event = Event::new(AuditAction::Login, "user", format!("{} signed in{}", user.username, how.told));
+    audit::record_as(tx, now, &user.actor(), origin, &event.id(user.id).person(UserId(user.id)))?;
+    Ok(Opened { user: user.clone(), session, from: now, until })
+}
+
+impl Opened {
+    /// The answer with the session's token, and for browsers with its cookie.
+    pub(super) fn reply(self, accounts: &Accounts, Secure(secure): Secure) -> Result<Response> {
+        let access_token = accounts.tokens.sign(self.user.id, self.session, self.from, self.until)?;
+        let expires_in = self.until.unix_seconds() - self.from.unix_seconds();
+        let cookie = cookie(&access_token, expires_in, secure);
+        let reply = LoginReply { access_token, token_type: "bearer".to_owned(), expires_in, user: self.user };
+        Ok(([(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, "no-store".to_owned())], Json(reply))
+            .into_response())
+    }
+}
+
+/// Counts and records a sign-in that failed. A name nobody has may be a password typed into the wrong field, so the trail
+/// does not keep it.
+fn fail(tx: &mut Tx<'_>, keys: &[Key; 2], user: Option<&User>, why: &str, now: Time, origin: &Origin) -> Result<()> {
+    let name = user.map_or("unknown name", |user| user.username.as_str());
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    let mut event = Event::new(AuditAction::Login, "user", format!("A sign-in as {name} failed{why}")).failed();
+    if let Some(user) = user {
+        event = event.id(user.id).person(UserId(user.id));
+    }
+    throttle::store::fail(tx, keys, now)?;
+    audit::record_as(tx, now, &Actor::anonymous(name), origin, &event)
 }
 
 fn cookie(token: &str, seconds: i64, secure: bool) -> String {

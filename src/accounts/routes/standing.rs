@@ -11,9 +11,8 @@ use utoipa::ToSchema;
 use super::users::{check_reach, sees};
 use crate::access::actions::UserManage;
 use crate::access::{Permit, UserId};
-use crate::accounts::{
-    Accounts, DEACTIVATED, Deactivated, User, event, grants, passwords, sessions, store, throttle, tokens,
-};
+use crate::accounts::{Accounts, DEACTIVATED, Deactivated, User, event, store};
+use crate::accounts::{factors, grants, passwords, sessions, throttle, tokens};
 use crate::audit::{self, AuditAction};
 use crate::base::clock::Time;
 use crate::base::email;
@@ -34,6 +33,8 @@ pub struct Account {
     /// Sessions and personal tokens that count.
     pub sessions: i64,
     pub tokens: i64,
+    /// Whether their password alone does not sign them in.
+    pub second_factor: bool,
 }
 
 fn find(tx: &mut Tx<'_>, permit: &Permit<UserManage>, id: i64) -> Result<User> {
@@ -61,7 +62,8 @@ pub async fn get(
         let (failed_sign_ins, locked_until) = throttle::store::state(tx, &store::key(&user.username), now)?;
         let sessions = sessions::store::count(tx, UserId(id), now)?;
         let tokens = tokens::store::count(tx, UserId(id))?;
-        Ok(Account { user, failed_sign_ins, locked_until, sessions, tokens })
+        let second_factor = factors::store::enabled_at(tx, UserId(id))?.is_some();
+        Ok(Account { user, failed_sign_ins, locked_until, sessions, tokens, second_factor })
     });
     Ok(Json(read.await?))
 }

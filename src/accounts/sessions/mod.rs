@@ -20,6 +20,8 @@ pub struct Session {
     /// To the minute; null: not since it was opened.
     pub last_seen_at: Option<Time>,
     pub expires_at: Time,
+    /// Whether it was opened with two factors, or with a passkey.
+    pub strong: bool,
     /// Whether it is the one that asks.
     pub current: bool,
 }

@@ -14,7 +14,7 @@ use crate::db::{Tx, params};
 /// When the database fails.
 pub fn list(tx: &mut Tx<'_>, user: UserId, current: Option<i64>, now: Time, page: Page) -> Result<Vec<Session>> {
     Ok(tx.query_map(
-        "SELECT id, ip_address, user_agent, created_at, last_seen_at, expires_at FROM sessions \
+        "SELECT id, ip_address, user_agent, created_at, last_seen_at, expires_at, strong FROM sessions \
          WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND id < $3 ORDER BY id DESC LIMIT $4",
         &params![user.0, now, page.before, page.fetch()],
         |row| {
@@ -26,6 +26,7 @@ pub fn list(tx: &mut Tx<'_>, user: UserId, current: Option<i64>, now: Time, page
                 created_at: row.get(3)?,
                 last_seen_at: row.get(4)?,
                 expires_at: row.get(5)?,
+                strong: row.get(6)?,
                 current: current == Some(id),
             })
         },

@@ -9,6 +9,11 @@ use crate::app::PASSWORD;
 use crate::model_server::MODEL;
 use crate::{orgs, plugins};
 
+/// Stands in a body for a code of the second factor that was just set up.
+pub(super) const APP_CODE: &str = "a code of the app";
+/// The same for a recovery code.
+pub(super) const RECOVERY_CODE: &str = "a recovery code";
+
 /// One way to call an operation.
 pub(super) struct Case {
     /// As the description has it, such as `GET /api/files/{id}`.
@@ -167,6 +172,7 @@ impl Site {
             of("GET /api/users/{id}", Write, user),
             of("PUT /api/users/{id}", Write, user).json(&json!({"email": "moved@example.org"})),
             of("POST /api/users/{id}/unlock", Write, user),
+            of("DELETE /api/users/{id}/second-factor", Write, user),
             of("POST /api/users/{id}/deactivate", Write, user),
             of("POST /api/users/{id}/reactivate", Write, user),
             of("POST /api/users/{id}/password-reset", Write, user).json(&json!({})),
@@ -255,6 +261,14 @@ impl Site {
             of("DELETE /api/tokens/{id}", Personal, token),
             of("DELETE /api/sessions/{id}", Personal, session),
             plain("DELETE /api/sessions", Own),
+            plain("GET /api/account/second-factor", Own),
+            plain("POST /api/account/second-factor/start", Bearer).json(&json!({"password": password})),
+            // The marks stand for codes that those who may have just learned.
+            plain("POST /api/account/second-factor/finish", Bearer).json(&json!({"code": APP_CODE})),
+            plain("POST /api/account/second-factor/recovery-codes", Bearer)
+                .json(&json!({"password": password, "code": RECOVERY_CODE})),
+            plain("DELETE /api/account/second-factor", Bearer)
+                .json(&json!({"password": password, "code": RECOVERY_CODE})),
             plain("PUT /api/auth/password", Bearer)
                 .json(&json!({"current": password, "new": "a fourth bright morning"})),
             of("DELETE /api/files/{id}", Write, file),

@@ -1,13 +1,15 @@
 //! A site with two organisations: ours, of which there is one of each thing, and the stranger's.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::OURS;
-use super::cases::Case;
+use super::cases::{APP_CODE, Case, RECOVERY_CODE};
 use crate::app::{App, PASSWORD, Reply};
+use crate::factors::Phone;
 use crate::model_server::{Answer, ModelServer, PLAIN};
 use crate::{orgs, plugins};
 
@@ -108,6 +110,8 @@ pub(super) struct Site {
     /// The stranger's organisation.
     pub(super) elsewhere: i64,
     pub(super) names: Names,
+    /// What the second factor was set up with, and its first recovery code.
+    pub(super) factor: Mutex<(String, String)>,
     pub(super) _models: ModelServer,
 }
 
@@ -166,7 +170,8 @@ impl Site {
             assignment: 0,
             site_assignment: 0,
         };
-        let mut site = Self { app, root, owner, viewer, stranger, elsewhere, names, _models: models };
+        let mut site =
+            Self { app, root, owner, viewer, stranger, elsewhere, names, factor: Mutex::default(), _models: models };
         site.names.file = site.file().await;
         site.names.run = site.run().await;
         site.roles().await;
@@ -231,7 +236,28 @@ impl Site {
         let method = case.operation.split_once(' ').unwrap().0;
         let mut headers = case.headers.clone();
         headers.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
-        self.app.send(method, &case.address, &headers, case.body.clone()).await
+        let reply = self.app.send(method, &case.address, &headers, self.with_codes(&case.body)).await;
+        if let Some(secret) = reply.body["secret"].as_str().filter(|_| case.operation.ends_with("factor/start")) {
+            secret.clone_into(&mut self.factor.lock().unwrap().0);
+        }
+        if let Some(code) = reply.body["recovery_codes"][0].as_str() {
+            code.clone_into(&mut self.factor.lock().unwrap().1);
+        }
+        reply
+    }
+
+    /// A body with codes in the place of the marks, once there are any.
+    fn with_codes(&self, body: &Bytes) -> Bytes {
+        let (secret, recovery) = self.factor.lock().unwrap().clone();
+        let Ok(text) = std::str::from_utf8(body) else { return body.clone() };
+        let mut text = text.to_owned();
+        if text.contains(APP_CODE) && !secret.is_empty() {
+            text = text.replace(APP_CODE, &Phone::new(&secret).code(0));
+        }
+        if !recovery.is_empty() {
+            text = text.replace(RECOVERY_CODE, &recovery);
+        }
+        text.into()
     }
 
     /// The owner's things as they are.

@@ -6,6 +6,14 @@ import type { Full, List, paths } from './types';
 
 export const api = createClient<paths>({ baseUrl: '' });
 
+/** What a sign-in that is not done yet answers; all else of 401 is about a session that is over. */
+const SIGNING_IN = new Set([
+  'login_failed',
+  'second_factor_required',
+  'second_factor_refused',
+  'passkey_refused',
+]);
+
 let signedOut: () => void = () => undefined;
 
 /** Sets what happens when the server no longer knows this browser (401 on any call but the login). */
@@ -25,7 +33,7 @@ export async function call<T>(request: Promise<Outcome<T>>): Promise<Full<T>> {
   const { response, data, error } = outcome;
   if (response.ok) return data as Full<T>;
   const failure = errorOf(response, error);
-  if (failure.status === 401 && failure.code !== 'login_failed') signedOut();
+  if (failure.status === 401 && !SIGNING_IN.has(failure.code)) signedOut();
   throw failure;
 }
 

@@ -4,6 +4,75 @@
  */
 
 export interface paths {
+    "/api/account/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the caller's second factor stands. */
+        get: operations["get_api_account_second_factor"];
+        put?: never;
+        post?: never;
+        /** Turn the second factor off. Sessions of the caller count as opened with the password alone. */
+        delete: operations["delete_api_account_second_factor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/second-factor/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch the second factor on with a code of the app. The session that asks counts as one with two factors. */
+        post: operations["post_api_account_second_factor_finish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/second-factor/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make new recovery codes; those made before count no more. */
+        post: operations["post_api_account_second_factor_recovery_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/second-factor/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set up an authenticator app. It counts once a code of it was given. */
+        post: operations["post_api_account_second_factor_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -189,7 +258,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sign in with a password. Browsers also get the session as an HttpOnly cookie. */
+        /**
+         * Sign in with a password, and with a code where the account has a second factor. Browsers also get the session as an
+         *     HttpOnly cookie.
+         */
         post: operations["post_api_auth_login"];
         delete?: never;
         options?: never;
@@ -1766,6 +1838,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/{id}/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take the second factor of somebody who lost it away. Their sessions end; they sign in with the password alone, and are
+         *     told.
+         */
+        delete: operations["delete_api_users_id_second_factor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}/sessions": {
         parameters: {
             query?: never;
@@ -1942,6 +2034,8 @@ export interface components {
              */
             failed_sign_ins: number;
             locked_until?: components["schemas"]["Time"] | null;
+            /** @description Whether their password alone does not sign them in. */
+            second_factor: boolean;
             /**
              * Format: int64
              * @description Sessions and personal tokens that count.
@@ -2132,6 +2226,15 @@ export interface components {
          * @enum {string}
          */
         Encoding: "utf-8" | "base64";
+        /** @description What an authenticator app is set up with. It is shown once. */
+        Enrolment: {
+            /** @description The address as a QR code, an SVG picture. */
+            qr: string;
+            /** @description In Base32, to be typed into the app. */
+            secret: string;
+            /** @description The same as an `otpauth://` address. */
+            uri: string;
+        };
         /**
          * @description That an entry is in its log. `SHA-256(0x00 || leaf)`, combined with `hashes` as RFC 9162 section 2.1.3.2 says, gives the
          *     root in `checkpoint`, which is signed.
@@ -2742,6 +2845,8 @@ export interface components {
                 id: number;
                 ip_address?: string | null;
                 last_seen_at?: components["schemas"]["Time"] | null;
+                /** @description Whether it was opened with two factors, or with a passkey. */
+                strong: boolean;
                 /** @description What the browser or program called itself. */
                 user_agent?: string | null;
             }[];
@@ -2832,6 +2937,8 @@ export interface components {
             user: components["schemas"]["User"];
         };
         LoginRequest: {
+            /** @description Where the account has a second factor: six digits of the authenticator app, or a recovery code. */
+            code?: string | null;
             password: string;
             username: string;
         };
@@ -3507,6 +3614,11 @@ export interface components {
             /** Format: int64 */
             user_id?: number | null;
         };
+        /** @description Codes for who lost the app. They are shown once. */
+        RecoveryCodes: {
+            /** @description Each signs in once in the place of a code of the app. */
+            recovery_codes: string[];
+        };
         Resend: {
             /**
              * Format: int64
@@ -3706,6 +3818,25 @@ export interface components {
          * @enum {string}
          */
         ScopeKind: "organization" | "team" | "person";
+        /** @description How somebody's second factor stands. */
+        SecondFactor: {
+            /** @description Whether signing in with the password asks for a code. */
+            enabled: boolean;
+            enabled_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description Recovery codes that were not used yet.
+             */
+            recovery_codes_left: number;
+        };
+        SecondFactorCode: {
+            /** @description Six digits of the app that was set up. */
+            code: string;
+        };
+        SecondFactorStart: {
+            /** @description The caller's password. */
+            password: string;
+        };
         /** @description An invitation with what whoever is invited needs. The code is not kept and cannot be shown again. */
         SentInvitation: {
             code: string;
@@ -3725,6 +3856,8 @@ export interface components {
             id: number;
             ip_address?: string | null;
             last_seen_at?: components["schemas"]["Time"] | null;
+            /** @description Whether it was opened with two factors, or with a passkey. */
+            strong: boolean;
             /** @description What the browser or program called itself. */
             user_agent?: string | null;
         };
@@ -3879,6 +4012,12 @@ export interface components {
             /** @description Codes of the permissions it is held to; null: whatever its owner may. */
             scopes?: string[] | null;
         };
+        TwoFactors: {
+            /** @description Of the authenticator app, or a recovery code. */
+            code: string;
+            /** @description The caller's password. */
+            password: string;
+        };
         /** @description The answer. */
         UsageReport: {
             /** Format: date */
@@ -3982,6 +4121,120 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_api_account_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecondFactor"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_account_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TwoFactors"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_account_second_factor_finish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecondFactorCode"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_account_second_factor_recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TwoFactors"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_account_second_factor_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecondFactorStart"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_audit: {
         parameters: {
             query?: {
@@ -7219,6 +7472,26 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["User"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_users_id_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };

@@ -1,0 +1,111 @@
+// The second factor in the browser: set up, asked for at the door, recovery codes, turned off.
+import { createHmac } from 'node:crypto';
+import { type Page } from '@playwright/test';
+import { createUser, expect, operate, readable, signIn, test } from './site';
+
+test.use({ model: false });
+
+const PASSWORD = 'four plain words walk by';
+
+/** The code that an authenticator app shows (RFC 6238), now or some half minutes later. */
+function code(secret: string, later = 0): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  const bits = [...secret].map((c) => alphabet.indexOf(c).toString(2).padStart(5, '0')).join('');
+  const key = Buffer.from(bits.match(/.{8}/g)!.map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later));
+  const mac = createHmac('sha1', key).update(counter).digest();
+  const at = mac[19]! & 15;
+  return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}
+
+async function askForCode(page: Page, username: string): Promise<void> {
+  await page.goto('/');
+  await page.getByLabel('User name').fill(username);
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await expect(page.getByLabel('Code')).toBeFocused();
+}
+
+test('an authenticator app is set up and asked for at the door', async ({ page, site }) => {
+  createUser(site, 'careful', PASSWORD, ['--role', 'developer', '--org', 'demo']);
+  await signIn(page, 'careful', PASSWORD);
+  await page.goto('/account/security');
+  await page.getByRole('button', { name: 'Set up an authenticator app' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Your password').fill('not the password at all');
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  await expect(dialog.getByLabel('Your password')).toHaveAttribute('aria-invalid', 'true');
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  const secret = await dialog.getByLabel('Secret').inputValue();
+  const picture = dialog.getByRole('img', { name: 'QR code' });
+  await expect(picture).toBeVisible();
+  expect(await picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(100);
+  await readable(page);
+  await dialog.getByLabel('Code', { exact: true }).fill('000000');
+  await dialog.getByRole('button', { name: 'Switch on' }).click();
+  await expect(dialog.getByLabel('Code', { exact: true })).toHaveAttribute('aria-invalid', 'true');
+  await dialog.getByLabel('Code', { exact: true }).fill(code(secret));
+  await dialog.getByRole('button', { name: 'Switch on' }).click();
+  const codes = (await dialog.getByLabel('Recovery codes').inputValue()).split('\n');
+  expect(codes).toHaveLength(10);
+  await readable(page);
+  await dialog.getByRole('button', { name: 'I have kept them' }).click();
+  await expect(page.getByText('10 recovery codes are left.')).toBeVisible();
+  await readable(page);
+
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await askForCode(page, 'careful');
+  await readable(page);
+  await page.getByLabel('Code').fill('000000');
+  await page.keyboard.press('Enter');
+  await expect(page.getByLabel('Code')).toHaveAttribute('aria-invalid', 'true');
+  await page.getByLabel('Code').fill(code(secret, 1));
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { name: 'Projects', exact: true })).toBeVisible();
+
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await askForCode(page, 'careful');
+  await page.getByRole('button', { name: 'Use a recovery code' }).click();
+  await expect(page.getByLabel('Recovery code')).toBeFocused();
+  await page.getByLabel('Recovery code').fill(codes[0]!.toUpperCase());
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { name: 'Projects', exact: true })).toBeVisible();
+
+  await page.goto('/account/security');
+  await page.getByRole('button', { name: 'New recovery codes' }).click();
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByLabel('Code', { exact: true }).fill(codes[1]!);
+  await dialog.getByRole('button', { name: 'Make new codes' }).click();
+  const fresh = (await dialog.getByLabel('Recovery codes').inputValue()).split('\n');
+  expect(fresh.some((one) => codes.includes(one))).toBe(false);
+  await dialog.getByRole('button', { name: 'I have kept them' }).click();
+
+  await page.getByRole('button', { name: 'Turn off' }).click();
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByLabel('Code', { exact: true }).fill(fresh[0]!);
+  await readable(page);
+  await dialog.getByRole('button', { name: 'Turn off' }).click();
+  await expect(page.getByText('Your second factor is off.')).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Set up an authenticator app' })).toBeVisible();
+});
+
+test('who lost the app is told when an administrator lets them in', async ({ page, site }) => {
+  createUser(site, 'loser', PASSWORD, ['--role', 'developer', '--org', 'demo']);
+  await signIn(page, 'loser', PASSWORD);
+  await page.goto('/account/security');
+  await page.getByRole('button', { name: 'Set up an authenticator app' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  const secret = await dialog.getByLabel('Secret').inputValue();
+  await dialog.getByLabel('Code', { exact: true }).fill(code(secret));
+  await dialog.getByRole('button', { name: 'Switch on' }).click();
+  await dialog.getByRole('button', { name: 'I have kept them' }).click();
+  operate(site, ['user', 'reset-factor', 'loser', '--yes']);
+  await page.reload();
+  await signIn(page, 'loser', PASSWORD);
+  await page.goto('/notices');
+  await expect(page.getByText('Your second factor was taken away by an administrator.')).toBeVisible();
+});
