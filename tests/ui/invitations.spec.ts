@@ -1,4 +1,5 @@
 // Inviting: the link is handed over, opened by somebody new, counts once, and can be revoked; an organisation ends.
+import { readFileSync } from 'node:fs';
 import { type Page } from '@playwright/test';
 import { ask, createUser, expect, operate, readable, signIn, test } from './site';
 
@@ -48,6 +49,28 @@ test('a revoked invitation counts no longer', async ({ signedIn: page, browser }
   await theirs.goto(link);
   await expect(theirs.getByRole('alert')).toBeVisible();
   await theirs.context().close();
+});
+
+test('many are invited at once, and who cannot be is told', async ({ signedIn: page }) => {
+  await page.goto(`${await organization(page)}/people`);
+  await page.getByRole('button', { name: 'Invite', exact: true }).click();
+  await page.getByLabel('Mail addresses').fill('one@many.example\ntwo@many.example, no-address\n two@many.example');
+  await readable(page);
+  await page.getByRole('dialog').getByRole('button', { name: 'Invite' }).click();
+  await expect(page.getByLabel('Links of 2 invitations')).toHaveValue(/one@many.example http.*\ntwo@many.example http/);
+  await expect(page.getByRole('alert')).toContainText('no-address');
+  await readable(page);
+  const saved = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Save as file' }).click();
+  const file = JSON.parse(readFileSync(await (await saved).path(), 'utf8'));
+  expect(file.map((each: any) => each.email)).toEqual(['one@many.example', 'two@many.example']);
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.getByRole('searchbox', { name: 'Search invitations' }).fill('TWO@MANY');
+  await expect(page.getByRole('cell', { name: 'two@many.example', exact: true })).toBeVisible();
+  await expect(page.getByRole('cell', { name: 'one@many.example', exact: true })).toHaveCount(0);
+  await page.getByRole('searchbox', { name: 'Search invitations' }).fill('');
+  await page.getByLabel('State of the invitations').selectOption('Revoked');
+  await expect(page.getByRole('cell', { name: 'one@many.example', exact: true })).toHaveCount(0);
 });
 
 test('an organisation is suspended, resumed, deleted and restored', async ({ page, site }) => {

@@ -45,6 +45,8 @@ test('somebody is found by a part of their name, and given and taken roles', asy
   await page.getByRole('button', { name: 'Take Developer, Looms' }).click();
   await page.getByRole('button', { name: 'Take role' }).click();
   await expect(given).toHaveCount(0);
+  // The button went with the row.
+  await expect(page.getByRole('heading', { level: 2, name: 'Roles' })).toBeFocused();
   await ask(page, 'DELETE', `/api/teams/${team.id}`);
 });
 

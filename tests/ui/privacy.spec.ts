@@ -32,3 +32,24 @@ test('everybody may take their own data away; the inventory is for administrator
   await page.getByRole('link', { name: 'Download my data' }).click();
   expect((await saved).suggestedFilename()).toMatch(/\.zip$/);
 });
+
+test('somebody erases their own account with name and password', async ({ page, site }) => {
+  createUser(site, 'leaver', 'four plain words walk by', ['--role', 'viewer', '--org', 'demo']);
+  await signIn(page, 'leaver', 'four plain words walk by');
+  await page.goto('/account');
+  await page.getByRole('button', { name: 'Erase my account' }).click();
+  const sure = page.getByRole('dialog');
+  await expect(sure.getByRole('button', { name: 'Erase for good' })).toBeDisabled();
+  await sure.getByLabel('Your user name').fill('leaver');
+  await sure.getByLabel('Your password').fill('something else');
+  await sure.getByRole('button', { name: 'Erase for good' }).click();
+  await expect(sure.getByLabel('Your password')).toHaveAttribute('aria-invalid', 'true');
+  await readable(page);
+  await sure.getByLabel('Your password').fill('four plain words walk by');
+  await sure.getByRole('button', { name: 'Erase for good' }).click();
+  await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
+  await page.getByLabel('User name').fill('leaver');
+  await page.getByLabel('Password', { exact: true }).fill('four plain words walk by');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await expect(page.getByRole('alert')).toBeVisible();
+});

@@ -57,14 +57,33 @@ test('a limit is changed, overridden for a time and reset', async ({ page, site 
 test('a person gets a quota of their own, and loses it again', async ({ page, site }) => {
   await asSite(page, site, 'rationer2');
   await page.getByRole('button', { name: 'New quota' }).click();
-  await page.getByLabel('Whose use').selectOption(site.username);
+  await page.getByLabel('Whose use').selectOption('A person’s');
+  await page.getByLabel('User name').fill('nobody-here');
   await page.getByLabel('Limit', { exact: true }).fill('1000');
+  await page.getByRole('button', { name: 'Make quota' }).click();
+  await expect(page.getByLabel('User name')).toHaveAttribute('aria-invalid', 'true');
+  await page.getByLabel('User name').fill(site.username);
   await page.getByRole('button', { name: 'Make quota' }).click();
   const row = page.getByRole('listitem').filter({ has: page.getByRole('meter', { name: /, person/ }) });
   await expect(row).toContainText('of 1,000');
   await row.getByRole('button', { name: /^Delete/ }).click();
   await page.getByRole('button', { name: 'Delete quota' }).click();
   await expect(row).toHaveCount(0);
+});
+
+test('a team gets a quota of its own, told by its name', async ({ page, site }) => {
+  await asSite(page, site, 'rationer4');
+  const id = page.url().match(/organizations\/(\d+)/)![1];
+  const team = await ask(page, 'POST', `/api/organizations/${id}/teams`, { name: 'Presses', slug: 'presses' });
+  await page.getByRole('button', { name: 'New quota' }).click();
+  await page.getByLabel('Whose use').selectOption('A team’s');
+  await page.getByLabel('Team', { exact: true }).selectOption('Presses');
+  await page.getByLabel('Limit', { exact: true }).fill('900');
+  await readable(page);
+  await page.getByRole('button', { name: 'Make quota' }).click();
+  const row = page.getByRole('listitem').filter({ has: page.getByRole('meter', { name: /, team Presses/ }) });
+  await expect(row).toContainText('of 900');
+  await ask(page, 'DELETE', `/api/teams/${team.id}`);
 });
 
 test('a raised limit counts at once', async ({ page, site }) => {

@@ -5,11 +5,12 @@ import 'uplot/dist/uPlot.min.css';
 export const short = (value: number): string =>
   Intl.NumberFormat(undefined, { notation: 'compact' }).format(value);
 
-/** The parts that charts share; `names` turns places on the x axis into words. */
+/** The parts that charts share; `names` turns places on the x axis into words, `amount` those on the y axis. */
 export function look(
   style: CSSStyleDeclaration,
   size: { width: number; height: number },
   names: (at: number[]) => string[],
+  amount = short,
 ): Omit<uPlot.Options, 'series'> & { accent: string } {
   const soft = style.getPropertyValue('--text-soft');
   const line = style.getPropertyValue('--line');
@@ -23,7 +24,7 @@ export function look(
     scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(10, most * 1.1)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 22, space: 70, values: (_, at) => names(at) },
-      { ...axis, grid: { stroke: line, width: 1 }, size: 44, space: 30, values: (_, at) => at.map(short) },
+      { ...axis, grid: { stroke: line, width: 1 }, size: 50, space: 30, values: (_, at) => at.map(amount) },
     ],
   };
 }

@@ -39,3 +39,8 @@ export function quotaName({ resource, period }: Pick<Quota, 'resource' | 'period
 /** Whether another limit counts now. */
 export const overridden = (quota: Quota, now = Date.now()): boolean =>
   quota.override !== null && Date.parse(quota.override.until) > now;
+
+/** Whether the least warning was reached. */
+export const near = ({ effective_limit, used, reserved, warning_thresholds }: Quota): boolean =>
+  effective_limit !== null &&
+  (used + reserved) * 100 >= effective_limit * Math.min(100, ...warning_thresholds);
