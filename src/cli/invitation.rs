@@ -18,6 +18,9 @@ pub enum InvitationCommand {
         /// Only those of this state.
         #[arg(long, value_parser = ["pending", "accepted", "revoked", "expired"])]
         status: Option<String>,
+        /// Only those with this in their e-mail address.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -75,9 +78,9 @@ pub enum InvitationCommand {
 
 pub async fn run(command: &InvitationCommand, context: &Context) -> Result<()> {
     match command {
-        InvitationCommand::List { org, status, list } => {
-            let page =
-                context.client.list(&of(org, context).await?, &[("status", status.clone())], list.most()).await?;
+        InvitationCommand::List { org, status, search, list } => {
+            let filters = [("status", status.clone()), ("q", search.clone())];
+            let page = context.client.list(&of(org, context).await?, &filters, list.most()).await?;
             let columns = [
                 ("id", "id"),
                 ("e-mail", "email"),

@@ -8,8 +8,25 @@ use crate::cli::Context;
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::suggest;
 
+/// The longest name that is asked for, in characters.
+const LONGEST: usize = 100;
+/// How many with such a name are looked at.
+const MOST: usize = 100;
+
+/// The one that is `same`, asked for by its name, so that a long list need not be read.
+async fn named(context: &Context, path: &str, name: &str, same: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+    if name.chars().count() > LONGEST {
+        return Ok(None);
+    }
+    let found = context.client.list(path, &[("q", Some(name.to_owned()))], MOST).await?;
+    Ok(found.items.into_iter().find(same))
+}
+
 /// The organisation with this slug.
 pub async fn organization(context: &Context, slug: &str) -> Result<Value> {
+    if let Some(found) = named(context, "/api/organizations", slug, |one| one["slug"] == slug).await? {
+        return Ok(found);
+    }
     let all = context.client.all("/api/organizations").await?;
     match all.iter().find(|one| one["slug"] == slug) {
         Some(found) => Ok(found.clone()),
@@ -45,9 +62,12 @@ pub async fn team(context: &Context, org: i64, slug: &str) -> Result<Value> {
 
 /// The account with this name, whatever its case.
 pub async fn user(context: &Context, username: &str) -> Result<Value> {
+    let same = |one: &Value| one["username"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(username));
+    if let Some(found) = named(context, "/api/users", username, same).await? {
+        return Ok(found);
+    }
     let all = context.client.all("/api/users").await?;
-    let named = |one: &&Value| one["username"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(username));
-    match all.iter().find(named) {
+    match all.iter().find(|one| same(one)) {
         Some(found) => Ok(found.clone()),
         None => Err(suggest::not_found("account", username, &all, "username")),
     }

@@ -13,6 +13,9 @@ pub enum MemberCommand {
     List {
         /// The organisation's slug.
         org: String,
+        /// Only those with this in their user name or e-mail address.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -40,8 +43,8 @@ pub async fn run(command: &MemberCommand, context: &Context) -> Result<()> {
         command;
     let path = format!("/api/organizations/{}/members", lookup::organization_id(context, org).await?);
     match command {
-        MemberCommand::List { list, .. } => {
-            let page = context.client.list(&path, &[], list.most()).await?;
+        MemberCommand::List { search, list, .. } => {
+            let page = context.client.list(&path, &[("q", search.clone())], list.most()).await?;
             let columns = [("user", "user_id"), ("username", "username"), ("e-mail", "email"), ("role", "role")];
             context.out.list(
                 &page,

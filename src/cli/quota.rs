@@ -104,7 +104,13 @@ pub enum QuotaCommand {
         /// What was used.
         #[arg(long, value_name = "RESOURCE", default_value = "llm_tokens", value_parser = RESOURCES)]
         resource: String,
-        /// The first day, such as 2026-11-01; 30 days are shown when it is absent.
+        /// Only what this person used.
+        #[arg(long, value_name = "USERNAME")]
+        user: Option<String>,
+        /// How many days, up to the last one; 30 when absent.
+        #[arg(long, value_name = "NUMBER", conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=366))]
+        days: Option<u16>,
+        /// The first day, such as 2026-11-01.
         #[arg(long, value_name = "DAY", value_parser = day)]
         from: Option<String>,
         /// The last day; today when absent.
@@ -209,8 +215,14 @@ pub async fn run(command: &QuotaCommand, context: &Context) -> Result<()> {
             let sentence = verdict["error"].as_str().map_or_else(|| "Yes.".to_owned(), |error| format!("No. {error}"));
             context.out.done(&verdict, &sentence)
         }
-        QuotaCommand::Usage { org, by, resource, from, to, csv } => {
+        QuotaCommand::Usage { org, by, resource, user, days, from, to, csv } => {
             let mut query = format!("?group_by={by}&resource={resource}");
+            if let Some(name) = user {
+                query.push_str(&format!("&user_id={}", lookup::user(context, name).await?["id"]));
+            }
+            if let Some(days) = days {
+                query.push_str(&format!("&days={days}"));
+            }
             for (name, day) in [("from", from), ("to", to)] {
                 if let Some(day) = day {
                     query.push_str(&format!("&{name}={day}"));

@@ -13,7 +13,16 @@ use crate::cli::{Context, ListArgs, deleted, input, lookup, privacy};
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// List the accounts you can see.
-    List(ListArgs),
+    List {
+        /// Only those with this in their user name or e-mail address.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only those that are switched on or off, that hold no role, or one over the site.
+        #[arg(long, value_parser = ["active", "inactive", "no_role", "site_role"])]
+        only: Option<String>,
+        #[command(flatten)]
+        list: ListArgs,
+    },
     /// Create an account.
     Create(NewUser),
     /// Save everything that is held about somebody as a zip.
@@ -212,8 +221,9 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
         UserCommand::Sessions { username, end, end_all, list } => {
             sessions(context, username.as_deref(), *end, *end_all, *list).await
         }
-        UserCommand::List(list) => {
-            let mut page = context.client.list("/api/users", &[], list.most()).await?;
+        UserCommand::List { search, only, list } => {
+            let filters = [("q", search.clone()), ("only", only.clone())];
+            let mut page = context.client.list("/api/users", &filters, list.most()).await?;
             if !context.out.is_json() {
                 for user in &mut page.items {
                     user["roles"] = json!(roles(user));

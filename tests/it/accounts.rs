@@ -375,6 +375,10 @@ async fn people_are_searched_and_what_they_hold_elsewhere_stays_unknown() {
     assert_eq!(names(&boss, "/api/users?q=ada&only=active".to_owned()).await, ["ada_l"]);
     assert_eq!(names(&boss, format!("/api/organizations/{acme}/members?q=ada")).await, ["ada_l"]);
     assert!(names(&boss, format!("/api/organizations/{acme}/members?q=%25")).await.is_empty());
+    let listed = app.cli_json(&["user", "list", "--search", "ada", "--only", "inactive"], "");
+    assert_eq!((&listed["items"][0]["username"], &listed["items"][1]), (&json!("adam"), &Value::Null));
+    let listed = app.cli_json(&["member", "list", "acme", "--search", "BOSS"], "");
+    assert_eq!((&listed["items"][0]["username"], &listed["items"][1]), (&json!("boss"), &Value::Null));
     let long = app.call("GET", &format!("/api/users?q={}", "x".repeat(101)), Some(&boss), None).await;
     assert_eq!(refusal(&long), (400, "invalid_query", "q"));
 

@@ -290,6 +290,8 @@ async fn what_one_used_oneself_is_told_without_a_right_to_see_quotas() {
     }
     assert_eq!(of(&site.dev, format!("&user_id={own}")).await.body["total"], 30);
     assert_eq!(of(&site.dev, String::new()).await.body["total"], 100);
+    let told = site.app.cli_json(&["quota", "usage", "--org", "acme", "--user", "guest", "--days", "7"], "");
+    assert_eq!(told["total"], 30);
     let csv = site.at(&format!("usage.csv?user_id={own}&group_by=person"));
     assert_eq!(site.app.call("GET", &csv, Some(&guest), None).await.status, 200);
     assert_eq!(of(&site.dev, "&from=2020-01-01&days=0".to_owned()).await.status, 400);
