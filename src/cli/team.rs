@@ -26,6 +26,9 @@ pub enum TeamCommand {
     List {
         /// The organisation's slug.
         org: String,
+        /// Only those with this in their name or slug.
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -95,9 +98,9 @@ pub enum TeamCommand {
 pub async fn run(command: &TeamCommand, context: &Context) -> Result<()> {
     let (client, out) = (&context.client, &context.out);
     match command {
-        TeamCommand::List { org, list } => {
+        TeamCommand::List { org, search, list } => {
             let path = format!("/api/organizations/{}/teams", lookup::organization_id(context, org).await?);
-            let page = client.list(&path, &[], list.most()).await?;
+            let page = client.list(&path, &[("q", search.clone())], list.most()).await?;
             out.list(
                 &page,
                 &COLUMNS,

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,7 +14,7 @@ use crate::access::{OrgId, Permit, Place, Role, TeamId, TeamRole, UserId};
 use crate::accounts::{User, grants, store as accounts};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
-use crate::base::page::{List, PageQuery};
+use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
 use crate::orgs;
 use crate::quotas;
@@ -31,22 +31,32 @@ impl Teams {
     }
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct TeamFilter {
+    /// A part of the name or the slug, whatever its case; at most 100 characters.
+    q: Option<String>,
+}
+
 /// The teams of an organisation, newest first; for who is in teams only, those teams.
-#[utoipa::path(get, path = "/api/organizations/{id}/teams", tag = "teams", params(("id" = i64, Path), PageQuery),
+#[utoipa::path(get, path = "/api/organizations/{id}/teams", tag = "teams",
+    params(("id" = i64, Path), PageQuery, TeamFilter),
     responses((status = 200, body = List<Team>), (status = "default", response = Problem)))]
 async fn list(
     State(teams): State<Teams>,
     permit: Permit<UserRead>,
     Path(id): Path<i64>,
     Query(query): Query<PageQuery>,
+    Query(filter): Query<TeamFilter>,
 ) -> Result<Json<List<Team>>> {
     let (org, page) = (OrgId(id), query.check()?);
+    check_part(filter.q.as_ref())?;
     let found = teams.db.read(move |tx| {
         if !permit.reaches(org) {
             return Err(Error::not_found("such organization"));
         }
         orgs::store::get(tx, &permit.caller_arc().permit::<OrganizationRead>()?, org)?;
-        store::list(tx, &permit, org, page)
+        store::list(tx, &permit, org, filter.q.as_deref(), page)
     });
     Ok(Json(page.list(found.await?, |team| team.id)))
 }

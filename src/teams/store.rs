@@ -51,11 +51,23 @@ pub fn find(tx: &mut Tx<'_>, id: TeamId) -> Result<Team> {
 ///
 /// # Errors
 /// When the database fails.
-pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, org: OrgId, page: Page) -> Result<Vec<Team>> {
+pub fn list(
+    tx: &mut Tx<'_>,
+    permit: &Permit<UserRead>,
+    org: OrgId,
+    part: Option<&str>,
+    page: Page,
+) -> Result<Vec<Team>> {
     let mut params: Vec<Val> = params![org.0, page.before, page.fetch()].to_vec();
-    let scope = permit.sql_teamed("organization_id", "id", &mut params);
+    let mut rules = vec![permit.sql_teamed("organization_id", "id", &mut params)];
+    if let Some(part) = part {
+        params.extend([Val::within(&names::key(part)), Val::within(&part.to_lowercase())]);
+        let at = params.len();
+        rules.push(format!("(name_key LIKE ${} ESCAPE '!' OR slug LIKE ${at} ESCAPE '!')", at - 1));
+    }
     let sql = format!(
-        "SELECT {COLUMNS} FROM teams WHERE organization_id = $1 AND id < $2 AND {scope} ORDER BY id DESC LIMIT $3"
+        "SELECT {COLUMNS} FROM teams WHERE organization_id = $1 AND id < $2 AND {} ORDER BY id DESC LIMIT $3",
+        rules.join(" AND ")
     );
     Ok(tx.query_map(&sql, &params, read)?)
 }

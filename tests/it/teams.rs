@@ -285,6 +285,8 @@ async fn teams_are_handled_from_a_shell() {
     assert_eq!(app.cli(&["team", "remove", "acme", "backend", "ada"], "").status.code(), Some(5));
     app.cli_json(&["team", "remove", "acme", "backend", "bob"], "");
     assert_eq!(app.cli_json(&["team", "list", "acme"], "")["items"].as_array().unwrap().len(), 2);
+    let found = app.cli_json(&["team", "list", "acme", "--search", "BACK"], "");
+    assert_eq!((&found["items"][0]["slug"], &found["items"][1]), (&json!("backend"), &Value::Null));
     let slip = app.cli(&["team", "show", "acme", "backnd"], "");
     assert!(slip.status.code() == Some(3) && String::from_utf8_lossy(&slip.stderr).contains("backend"), "{slip:?}");
     app.cli_json(&["team", "delete", "acme", "backend", "--yes"], "");

@@ -6021,6 +6021,8 @@ export interface operations {
                 limit?: number;
                 /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
+                /** @description A part of the name or the slug, whatever its case; at most 100 characters. */
+                q?: string;
             };
             header?: never;
             path: {
