@@ -71,9 +71,12 @@ test('who can do something is told with the role that lets them', async ({ signe
   const row = page
     .getByRole('row')
     .filter({ has: page.getByRole('cell', { name: site.username, exact: true }) });
-  await expect(row).toContainText(/admin.*over the organisation since/i);
+  await expect(row.first()).toContainText(/admin.*over the organisation since/i);
   await page.reload();
-  await expect(row).toBeVisible();
+  await expect(row.first()).toBeVisible();
+  await page.getByLabel('Role held').selectOption('Organisation admin');
+  await expect(page).toHaveURL(/can=project\.delete.*role=org_admin/);
+  await expect(row.last()).toContainText('The whole organisation');
 });
 
 test('who may only look sees the matrix and changes nothing', async ({ page, site }) => {

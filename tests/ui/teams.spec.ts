@@ -1,6 +1,6 @@
 // Teams: made, filled, their roles changed, left and deleted; the default team follows the organisation.
 import { type Page } from '@playwright/test';
-import { ask, createUser, expect, readable, test } from './site';
+import { ask, createUser, expect, readable, signIn, test } from './site';
 
 test.use({ model: false });
 
@@ -46,4 +46,47 @@ test('the default team has everybody of the organisation and offers nothing it w
   await page.getByRole('row').filter({ hasText: 'Default' }).getByRole('link').click();
   await expect(page.getByRole('cell', { name: site.username, exact: true })).toBeVisible();
   await expect(page.getByRole('button', { name: /Add member|Remove|Leave|Delete/ })).toHaveCount(0);
+});
+
+test('who is in a team only is offered what they may do there, and nothing else', async ({ page, site }) => {
+  const password = 'five loud drums at night';
+  createUser(site, 'bandleader', password, ['--role', 'super_admin']);
+  createUser(site, 'soloist', password);
+  await signIn(page, 'bandleader', password);
+  const { items } = await ask(page, 'GET', '/api/organizations');
+  const own = `/organizations/${items.find((org: any) => org.slug === 'demo').id}`;
+  const team = await ask(page, 'POST', `/api${own}/teams`, { name: 'Brass', slug: 'brass' });
+  const given = { username: 'soloist', role: 'team_admin', team_id: team.id };
+  await ask(page, 'POST', `/api${own}/role-assignments`, given);
+  await page.context().clearCookies();
+
+  await signIn(page, 'soloist', password);
+  await page.goto(own);
+  await expect(page.getByText('Team admin')).toBeVisible();
+  const parts = page.getByRole('navigation', { name: 'Organisation', exact: true });
+  await expect(parts.getByRole('link', { name: /People|Usage|Audit|Settings/ })).toHaveCount(0);
+  await readable(page);
+  await parts.getByRole('link', { name: 'Teams' }).click();
+  await expect(page.getByRole('button', { name: 'New team' })).toHaveCount(0);
+  await page.getByRole('link', { name: 'Brass' }).click();
+  await page.getByRole('button', { name: 'Change' }).click();
+  await page.getByLabel('What for').fill('Marches');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByText('Marches')).toBeVisible();
+  await page.getByRole('button', { name: 'Invite', exact: true }).click();
+  await page.getByLabel('Mail addresses').fill('tuba@example.org');
+  await expect(page.getByLabel('Role', { exact: true }).getByRole('option', { name: 'Organisation admin' })).toHaveCount(0);
+  await page.getByRole('dialog').getByRole('button', { name: 'Invite' }).click();
+  await expect(page.getByLabel('Link')).toHaveValue(/invitation#/);
+  await page.getByRole('button', { name: 'Done' }).click();
+  await expect(page.getByRole('cell', { name: 'tuba@example.org', exact: true })).toBeVisible();
+  await readable(page);
+  await page.goto('/projects/new');
+  await expect(page.getByLabel('Team', { exact: true }).getByRole('option')).toHaveText(['Brass']);
+  await page.getByLabel('Name').fill('A march');
+  await page.getByLabel('Requirement').fill('Four beats.');
+  await page.getByRole('button', { name: 'Create only' }).click();
+  await expect(page.getByRole('heading', { name: 'A march' })).toBeVisible();
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await expect(page.getByRole('button', { name: 'Save' })).toBeEnabled();
 });

@@ -81,6 +81,10 @@ class Session {
     return this.#organization(id)?.name ?? `Organisation ${id}`;
   }
 
+  teamName(id: number): string {
+    return this.me?.teams.find((team) => team.id === id)?.name ?? `Team ${id}`;
+  }
+
   #organization(id: number) {
     return this.me?.organizations.find((org) => org.id === id);
   }
