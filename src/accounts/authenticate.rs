@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::{Accounts, sessions, store, token, tokens};
 use crate::access::{Actor, Caller, Grants, Origin, UserId, Via};
@@ -37,6 +40,8 @@ struct Held {
 pub struct Cache {
     callers: Arc<RwLock<Callers>>,
     fresh: i64,
+    /// Told of every clearing.
+    cleared: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -58,7 +63,7 @@ struct Known {
 impl Cache {
     pub fn new(engine: Engine) -> Self {
         let fresh = if engine == Engine::Sqlite { FRESH } else { FRESH_SHARED };
-        Self { callers: Arc::default(), fresh }
+        Self { callers: Arc::default(), fresh, cleared: watch::Sender::default() }
     }
 
     fn get(&self, digest: &str, now: Time) -> Result<Known, u64> {
@@ -81,6 +86,17 @@ impl Cache {
         let mut callers = self.callers.write().unwrap_or_else(PoisonError::into_inner);
         callers.by_digest.clear();
         callers.generation += 1;
+        self.cleared.send_replace(());
+    }
+
+    /// Hears of every clearing from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.cleared.subscribe()
+    }
+
+    /// How long a caller is believed.
+    pub fn freshness(&self) -> Duration {
+        Duration::from_micros(self.fresh.unsigned_abs())
     }
 }
 

@@ -9,11 +9,13 @@ pub mod factors;
 pub mod grants;
 pub mod passwords;
 pub mod routes;
+pub mod services;
 pub mod sessions;
 pub mod store;
 pub mod throttle;
 pub mod token;
 pub mod tokens;
+mod watch;
 
 use std::sync::Arc;
 
@@ -77,8 +79,11 @@ pub struct Accounts {
 pub struct User {
     pub id: i64,
     pub username: String,
+    /// Empty for a service account.
     pub email: String,
     pub is_active: bool,
+    /// The organisation whose service account it is; null: a person's account.
+    pub service_of: Option<i64>,
     pub roles: Vec<RoleGrant>,
     pub created_at: Time,
 }
@@ -96,7 +101,8 @@ impl User {
     }
 
     pub fn actor(&self) -> Actor {
-        Actor { kind: ActorKind::User, id: Some(self.id), name: self.username.clone() }
+        let kind = if self.is_service() { ActorKind::Service } else { ActorKind::User };
+        Actor { kind, id: Some(self.id), name: self.username.clone() }
     }
 }
 
@@ -204,7 +210,11 @@ pub fn check_username(name: &str) -> Result<()> {
 
 /// An audit event about somebody's account.
 pub(crate) fn event(action: AuditAction, user: &User, text: impl Into<String>) -> Event {
-    Event::new(action, "user", text).id(user.id).person(UserId(user.id))
+    let event = Event::new(action, "user", text).id(user.id);
+    match user.service_of {
+        Some(org) => event.org(OrgId(org)),
+        None => event.person(UserId(user.id)),
+    }
 }
 
 /// The answer to any sign-in that fails, whatever the reason.

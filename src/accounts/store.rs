@@ -82,7 +82,7 @@ pub fn set_active(tx: &mut Tx<'_>, accounts: &Accounts, id: UserId, active: bool
     Ok(())
 }
 
-const USER: &str = "SELECT id, username, email, is_active, created_at FROM users";
+const USER: &str = "SELECT id, username, email, is_active, created_at, service_of FROM users";
 
 fn read_user(row: &Row<'_>) -> Result<User, DbError> {
     Ok(User {
@@ -91,6 +91,7 @@ fn read_user(row: &Row<'_>) -> Result<User, DbError> {
         email: row.get(2)?,
         is_active: row.get(3)?,
         created_at: row.get(4)?,
+        service_of: row.get(5)?,
         roles: Vec::new(),
     })
 }
@@ -108,10 +109,13 @@ pub fn user(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>> {
     with_roles(tx, user)
 }
 
+/// The person who has the name; a program's account has none to sign in with.
+///
 /// # Errors
 /// When the database fails.
 pub fn user_by_name(tx: &mut Tx<'_>, username: &str) -> Result<Option<User>> {
-    let user = tx.query_row(&format!("{USER} WHERE username_key = $1"), &params![key(username)], read_user)?;
+    let sql = format!("{USER} WHERE username_key = $1 AND service_of IS NULL");
+    let user = tx.query_row(&sql, &params![key(username)], read_user)?;
     with_roles(tx, user)
 }
 
@@ -126,7 +130,8 @@ pub fn id_of_name(tx: &mut Tx<'_>, username: &str) -> Result<Option<i64>> {
 /// # Errors
 /// When the database fails.
 pub fn user_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>> {
-    let user = tx.query_row(&format!("{USER} WHERE email_key = $1"), &params![key(email)], read_user)?;
+    let sql = format!("{USER} WHERE email_key = $1 AND service_of IS NULL");
+    let user = tx.query_row(&sql, &params![key(email)], read_user)?;
     with_roles(tx, user)
 }
 
@@ -159,7 +164,8 @@ pub fn list(tx: &mut Tx<'_>, permit: &Permit<UserRead>, filter: &PeopleFilter, p
 
 /// An SQL condition that holds for the people wanted; pushes what it compares with onto `params`.
 fn narrowed(filter: &PeopleFilter, params: &mut Vec<Val>) -> String {
-    let mut rules = vec!["TRUE".to_owned()];
+    // Accounts of programs have a list of their own.
+    let mut rules = vec!["service_of IS NULL".to_owned()];
     if let Some(text) = &filter.q {
         params.push(Val::within(&key(text)));
         let at = params.len();

@@ -41,6 +41,7 @@ mod reference;
 mod role;
 mod run;
 mod serve;
+mod service_account;
 mod sse;
 mod team;
 mod token;
@@ -217,7 +218,10 @@ pub enum Command {
     /// Roles, who holds them, and why somebody may do something.
     #[command(subcommand)]
     Role(role::RoleCommand),
-    /// Your personal tokens.
+    /// Accounts of programs.
+    #[command(subcommand)]
+    ServiceAccount(service_account::ServiceAccountCommand),
+    /// Personal tokens, and those of service accounts.
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// What an organisation may use, and has used.
@@ -337,6 +341,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Invitation(command) => invitation::run(&command, context).await,
         Command::Team(command) => team::run(&command, context).await,
         Command::Role(command) => role::run(&command, context).await,
+        Command::ServiceAccount(command) => service_account::run(&command, context).await,
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Notice(command) => notice::run(&command, context).await,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::access::PermissionSet;
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell};
+use crate::cli::service_account::ServiceRef;
 use crate::cli::{Context, ListArgs, deleted, lookup};
 
 const COLUMNS: [Column; 8] = [
@@ -39,6 +40,9 @@ pub enum TokenCommand {
     Create {
         /// What it is for.
         name: String,
+        /// Make it for this service account.
+        #[arg(long, value_name = "ORG/NAME")]
+        service_account: Option<ServiceRef>,
         #[command(flatten)]
         limits: Limits,
     },
@@ -57,14 +61,19 @@ pub struct Whose {
     /// Of this person, whom you manage; yours when absent.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Of this service account.
+    #[arg(long, value_name = "ORG/NAME", conflicts_with = "user")]
+    service_account: Option<ServiceRef>,
 }
 
 impl Whose {
     async fn path(&self, context: &Context) -> Result<String> {
-        match &self.user {
-            None => Ok("/api/tokens".to_owned()),
-            Some(name) => Ok(format!("/api/users/{}/tokens", lookup::user(context, name).await?["id"])),
-        }
+        let owner = match (&self.user, &self.service_account) {
+            (None, None) => return Ok("/api/tokens".to_owned()),
+            (Some(name), _) => lookup::user(context, name).await?,
+            (None, Some(account)) => account.find(context).await?,
+        };
+        Ok(format!("/api/users/{}/tokens", owner["id"]))
     }
 }
 
@@ -86,11 +95,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the API is asked for; `held` are the codes its owner holds.
-    async fn body(&self, name: &str, context: &Context) -> Result<Value> {
+    /// What the API is asked for; `held` is what its owner may.
+    async fn body(&self, name: &str, held: PermissionSet, context: &Context) -> Result<Value> {
         let mut scopes = self.scopes.clone();
         if self.read_only {
-            let held = held(&context.client.get("/api/auth/me").await?);
             scopes.extend(held.intersection(PermissionSet::READING).codes().into_iter().map(str::to_owned));
         }
         let org = match &self.org {
@@ -99,7 +107,7 @@ impl Limits {
         };
         let scopes = if scopes.is_empty() { Value::Null } else { json!(scopes) };
         if self.read_only && scopes.is_null() {
-            let detail = "You hold nothing that is only for looking; there is nothing the token could do.";
+            let detail = "Its owner holds nothing that is only for looking; there is nothing the token could do.";
             return Err(Failure::new(Exit::NotAllowed, "scope_not_held", detail));
         }
         Ok(json!({"name": name, "scopes": scopes, "organization_id": org, "expires_in_days": self.expires_in_days}))
@@ -108,12 +116,12 @@ impl Limits {
 
 /// Everything the caller holds, wherever.
 fn held(me: &Value) -> PermissionSet {
-    let of = |item: &Value, field: &str| {
-        let codes = item[field].as_array().into_iter().flatten().filter_map(Value::as_str);
-        PermissionSet::known(codes)
-    };
     let places = ["organizations", "teams"].into_iter().flat_map(|place| me[place].as_array().into_iter().flatten());
-    places.fold(of(me, "site_permissions"), |all, place| all.union(of(place, "permissions")))
+    places.fold(codes(&me["site_permissions"]), |all, place| all.union(codes(&place["permissions"])))
+}
+
+fn codes(list: &Value) -> PermissionSet {
+    PermissionSet::known(list.as_array().into_iter().flatten().filter_map(Value::as_str))
 }
 
 pub async fn run(command: &TokenCommand, context: &Context) -> Result<()> {
@@ -127,8 +135,17 @@ pub async fn run(command: &TokenCommand, context: &Context) -> Result<()> {
             let unknown = || Failure::new(Exit::NotFound, "not_found", format!("There is no token {id} here."));
             context.out.item(tokens.iter().find(|token| token["id"] == *id).ok_or_else(unknown)?, &COLUMNS)
         }
-        TokenCommand::Create { name, limits } => {
-            let made = context.client.post("/api/tokens", &limits.body(name, context).await?).await?;
+        TokenCommand::Create { name, service_account: None, limits } => {
+            let held = held(&context.client.get("/api/auth/me").await?);
+            let made = context.client.post("/api/tokens", &limits.body(name, held, context).await?).await?;
+            show_secret(&made, context)
+        }
+        TokenCommand::Create { name, service_account: Some(account), limits } => {
+            let owner = account.find(context).await?;
+            let held = codes(&owner["permissions"]);
+            let path =
+                format!("/api/organizations/{}/service-accounts/{}/tokens", owner["organization_id"], owner["id"]);
+            let made = context.client.post(&path, &limits.body(name, held, context).await?).await?;
             show_secret(&made, context)
         }
         TokenCommand::Delete { id, whose } => {
@@ -139,7 +156,7 @@ pub async fn run(command: &TokenCommand, context: &Context) -> Result<()> {
 }
 
 /// A new token, once: alone on stdout, so that it can be piped on.
-pub fn show_secret(made: &Value, context: &Context) -> Result<()> {
+fn show_secret(made: &Value, context: &Context) -> Result<()> {
     if context.out.is_json() {
         return context.out.value(made);
     }

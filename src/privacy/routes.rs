@@ -31,6 +31,7 @@ impl Privacy {
         let (turn, now) = (self.turn()?, self.clock.now());
         let found = self.db.write(move |tx| {
             let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+            user.require_person()?;
             let words = format!("Exported all data about {}", user.username);
             audit::record(tx, now, &caller, &Event::new(AuditAction::Export, "user", words).id(user.id).person(id))?;
             Ok(Person::of(&user))
@@ -100,6 +101,7 @@ async fn erase(
     let (room, now) = (privacy.clone(), privacy.clock.now());
     let erased = privacy.db.write(move |tx| {
         let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
+        user.require_person()?;
         if user.username != body.username {
             let message = "To erase a person, give their user name exactly as it is written. Nothing was erased.";
             return Err(Error::invalid("not_confirmed", message).field("username"));

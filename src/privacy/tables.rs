@@ -418,6 +418,7 @@ pub static TABLES: &[Table] = &[
         key: &["id"],
         groups: &[
             about("id", Class::Number, &ACCOUNT),
+            plain("service_of description"),
             about("username username_key email email_key is_active? created_at", Class::Personal, &ACCOUNT),
             about("password_hash", Class::Secret, &PROOF),
         ],

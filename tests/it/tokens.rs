@@ -142,6 +142,8 @@ async fn a_limited_token_leaves_its_owners_account_alone() {
         ("GET", "/api/users/me/export".to_owned(), Value::Null),
         ("POST", format!("/api/users/{id}/erase"), json!({"username": "boss", "password": PASSWORD})),
         ("POST", "/api/invitations/join".to_owned(), json!({"code": "made-up"})),
+        ("POST", "/api/account/second-factor/start".to_owned(), json!({"password": PASSWORD})),
+        ("DELETE", "/api/account/second-factor".to_owned(), json!({"password": PASSWORD, "code": "123456"})),
     ];
     for (method, path, body) in attempts {
         for token in [&scoped, &placed] {

@@ -5,7 +5,7 @@
 use super::{FoundRole, RoleGrant};
 use crate::access::policy::{self, TEAM_OWNER};
 use crate::access::{Grants, OrgId, PermissionSet, Place, Role, TeamId, UserId};
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, store};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, Val, params};
@@ -112,7 +112,7 @@ fn own_role(tx: &mut Tx<'_>, org: OrgId, code: &str) -> Result<Option<Permission
 /// Gives a person a role beside those they have; the assignment's id. `by` is null for the local operator.
 ///
 /// # Errors
-/// `role_held` when they hold it there already; `quota_exceeded` when the organisation has as many members as it may.
+/// `role_held` when they hold it there already; `service_account_elsewhere`; `quota_exceeded` when the organisation has as many members as it may.
 pub fn give(
     tx: &mut Tx<'_>,
     accounts: &Accounts,
@@ -123,6 +123,8 @@ pub fn give(
     by: Option<UserId>,
 ) -> Result<i64> {
     accounts.forget_callers(tx);
+    let holder = store::user(tx, user)?.ok_or_else(|| Error::not_found("user"))?;
+    holder.require_home(place)?;
     let id = tx.next_id()?;
     let given = tx.savepoint(|tx| {
         tx.execute(
@@ -253,7 +255,7 @@ fn owning(place: Place) -> &'static str {
 }
 
 /// Refuses what would leave the site, an organisation or a team that has an owner without one. Called inside the write that
-/// takes a role, switches an account off or deletes it; `left` says which places that concerns.
+/// takes a role, switches an account off or deletes it; `left` says which places that concerns. A program owns nothing.
 ///
 /// # Errors
 /// `last_owner`, naming the first such place.
@@ -262,10 +264,10 @@ pub fn keep_owners(tx: &mut Tx<'_>, user: UserId, left: impl Fn(Place) -> bool) 
     let [site, org, team] = owners;
     let alone = tx.query_map(
         "SELECT g.organization_id, g.team_id FROM role_grants g JOIN users u ON u.id = g.user_id \
-         WHERE g.user_id = $1 AND u.is_active AND ((g.role = $2 AND g.organization_id IS NULL) \
+         WHERE g.user_id = $1 AND u.is_active AND u.service_of IS NULL AND ((g.role = $2 AND g.organization_id IS NULL) \
          OR (g.role = $3 AND g.organization_id IS NOT NULL AND g.team_id IS NULL) OR (g.role = $4 AND g.team_id IS NOT NULL)) \
          AND NOT EXISTS (SELECT 1 FROM role_grants o JOIN users v ON v.id = o.user_id WHERE o.role = g.role \
-         AND o.user_id <> g.user_id AND v.is_active AND o.organization_id IS NOT DISTINCT FROM g.organization_id \
+         AND o.user_id <> g.user_id AND v.is_active AND v.service_of IS NULL AND o.organization_id IS NOT DISTINCT FROM g.organization_id \
          AND o.team_id IS NOT DISTINCT FROM g.team_id) ORDER BY g.id",
         &[Val::I64(user.0), site, org, team],
         |row| Ok(Place::of(row.get(0)?, row.get(1)?)),

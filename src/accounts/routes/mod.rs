@@ -4,6 +4,7 @@ mod factors;
 mod members;
 mod organizations;
 mod passwords;
+mod services;
 mod sessions;
 mod sign_in;
 mod standing;
@@ -51,6 +52,9 @@ impl Accounts {
             .routes(routes!(tokens::delete))
             .routes(routes!(tokens::list_of))
             .routes(routes!(tokens::delete_of))
+            .routes(routes!(services::list, services::create))
+            .routes(routes!(services::get, services::delete))
+            .routes(routes!(services::create_token))
             .with_state(self)
             .merge(making)
     }

@@ -104,6 +104,7 @@ pub async fn set(
 fn reach(tx: &mut Tx<'_>, permit: &Permit<UserManage>, id: UserId) -> Result<User> {
     let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
     check_reach(permit, &user)?;
+    user.require_person()?;
     Ok(user)
 }
 

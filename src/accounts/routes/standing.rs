@@ -87,6 +87,7 @@ pub async fn update(
     let (room, now) = (accounts.clone(), accounts.clock.now());
     let write = accounts.db.write(move |tx| {
         let before = reach(tx, &permit, id)?;
+        before.require_person()?;
         store::set_email(tx, &room, UserId(id), &body.email)?;
         let after = User { email: body.email.clone(), ..before.clone() };
         let event = event(AuditAction::Update, &after, format!("Changed the address of {}", after.username));

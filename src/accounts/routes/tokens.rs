@@ -8,7 +8,7 @@ use crate::access::actions::UserManage;
 use crate::access::{Permit, UserId};
 use crate::accounts::confirm::person;
 use crate::accounts::tokens::{self, NewToken, NewTokenRequest, Token};
-use crate::accounts::{Accounts, store, token};
+use crate::accounts::{Accounts, event, store, token};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
@@ -83,8 +83,8 @@ pub async fn list_of(
     let read = accounts.db.write(move |tx| {
         let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
         check_reach(&permit, &user)?;
-        let event = Event::new(AuditAction::Read, "user", format!("Looked at the tokens of {}", user.username));
-        audit::record(tx, now, permit.caller(), &event.id(user.id).person(id))?;
+        let event = event(AuditAction::Read, &user, format!("Looked at the tokens of {}", user.username));
+        audit::record(tx, now, permit.caller(), &event)?;
         tokens::store::list(tx, id, page)
     });
     let tokens = read.await?.into_iter().map(|token| token.held_to(days)).collect();
@@ -107,8 +107,8 @@ pub async fn delete_of(
         check_reach(&permit, &user)?;
         let name = tokens::store::delete(tx, &room, id, token_id)?;
         let text = format!("Deleted token {name} of {}", user.username);
-        let event = Event::new(AuditAction::Delete, "personal_token", text).id(token_id).person(id);
-        audit::record(tx, now, permit.caller(), &event)
+        let event = Event { resource_type: "personal_token", ..event(AuditAction::Delete, &user, text) };
+        audit::record(tx, now, permit.caller(), &event.id(token_id))
     });
     write.await?;
     Ok(StatusCode::NO_CONTENT)

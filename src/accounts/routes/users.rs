@@ -113,8 +113,10 @@ pub async fn create(
 
 /// Whether somebody is there for the permit's holder: over the site everybody, else who is in an organisation it covers.
 pub fn sees(permit: &Permit<UserManage>, user: &User) -> bool {
-    let shared = |grant: &RoleGrant| grant.organization_id.is_some_and(|org| permit.covers(OrgId(org)));
-    permit.require_site().is_ok() || user.roles.iter().any(shared)
+    let covered = |org: Option<i64>| org.is_some_and(|org| permit.covers(OrgId(org)));
+    permit.require_site().is_ok()
+        || covered(user.service_of)
+        || user.roles.iter().any(|grant: &RoleGrant| covered(grant.organization_id))
 }
 
 /// Who signs in as somebody can do what they can, so a password is set by those who hold all of that themselves. A limited
@@ -132,8 +134,7 @@ pub fn check_reach(permit: &Permit<UserManage>, user: &User) -> Result<()> {
     let grants = &permit.caller().grants;
     let above = |grant: &RoleGrant| !grants.hold_all(grant.place(), grant.permissions);
     if user.roles.iter().any(above) {
-        let message =
-            format!("{} holds more than you do; somebody with those rights must set the password.", user.username);
+        let message = format!("{} holds more than you do; somebody with those rights must do this.", user.username);
         return Err(Error::forbidden("role_above_yours", message));
     }
     Ok(())

@@ -73,6 +73,15 @@ pub fn by_digest(tx: &mut Tx<'_>, digest: &str) -> Result<Option<(UserId, Token)
     Ok(tx.query_row(&sql, &params![digest], |row| Ok((UserId(row.get(8)?), read(row)?)))?)
 }
 
+/// A token by its number, and whose it is.
+///
+/// # Errors
+/// When the database fails.
+pub fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<(UserId, Token)>> {
+    let sql = format!("{TOKEN} WHERE id = $1");
+    Ok(tx.query_row(&sql, &params![id], |row| Ok((UserId(row.get(8)?), read(row)?)))?)
+}
+
 /// Notes when and from where a token was used.
 ///
 /// # Errors

@@ -221,7 +221,10 @@ pub fn truth(tx: &mut Tx<'_>, rule: &Rule, since: Time, day: &str) -> Result<i64
             )
         }
         Resource::TeamMembers => {
-            "SELECT COUNT(DISTINCT user_id) FROM role_grants WHERE organization_id = $1".to_owned()
+            // Accounts of programs are no members.
+            "SELECT COUNT(DISTINCT g.user_id) FROM role_grants g JOIN users u ON u.id = g.user_id \
+             WHERE g.organization_id = $1 AND u.service_of IS NULL"
+                .to_owned()
         }
         Resource::LlmTokens | Resource::ApiCalls => {
             let team = "(SELECT p.team_id FROM projects p WHERE p.id = u.project_id)";

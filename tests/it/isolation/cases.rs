@@ -46,7 +46,7 @@ impl Site {
         use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
-        let Names { mate, team, role, assignment, site_assignment, viewer_token, .. } = names;
+        let Names { mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -60,6 +60,7 @@ impl Site {
                 .replace("{quota}", "projects");
             let address = address.replace("{path}", "entries/000.p/1").replace("/consistency", "/consistency?from=1");
             let address = address.replace("{stage}", "requirement_analysis");
+            let address = address.replace("{account_id}", &service.to_string());
             let address = address.replace("{code}", role).replace("{user_id}", &mate.to_string());
             Case::new(operation, whose, address)
         };
@@ -135,6 +136,8 @@ impl Site {
                 Read,
                 format!("/api/organizations/{org}/permissions/explain?permission=project.delete"),
             ),
+            of("GET /api/organizations/{id}/service-accounts", Read, org),
+            of("GET /api/organizations/{id}/service-accounts/{account_id}", Read, org),
             of("GET /api/teams/{id}", Read, team),
             of("GET /api/teams/{id}/members", Read, team),
             of("GET /api/organizations/{id}/usage", Read, org),
@@ -186,6 +189,10 @@ impl Site {
             plain("POST /api/invitations/join", Bearer).json(&json!({"code": invitations[0]})),
             plain("POST /api/invitations/accept", Bearer)
                 .json(&json!({"code": invitations[1], "username": "invited", "password": "a fifth bright morning"})),
+            of("POST /api/organizations/{id}/service-accounts", Write, org).json(&json!({"name": "more"})),
+            of("POST /api/organizations/{id}/service-accounts/{account_id}/tokens", Write, org)
+                .json(&json!({"name": "walk"})),
+            of("DELETE /api/organizations/{id}/service-accounts/{account_id}", Write, org),
             of("PUT /api/organizations/{id}", Write, org).json(&json!({"contact_email": "us@example.org"})),
             of("PUT /api/organizations/{id}/settings", Write, org)
                 .json(&json!({"settings": {"run_token_budget": 9000}})),

@@ -27,6 +27,8 @@ pub(super) struct Names {
     pub(super) provider: i64,
     pub(super) token: i64,
     pub(super) viewer_token: i64,
+    /// A service account.
+    pub(super) service: i64,
     pub(super) user: i64,
     /// Somebody else of ours.
     pub(super) mate: i64,
@@ -60,6 +62,7 @@ impl Names {
             provider: 900_000_005,
             token: 900_000_006,
             viewer_token: 900_000_025,
+            service: 900_000_026,
             user: 900_000_007,
             mate: 900_000_021,
             team: 900_000_022,
@@ -78,7 +81,7 @@ impl Names {
 
     pub(super) fn words(&self) -> Vec<String> {
         let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
-        let Self { role, mate, team, assignment, site_assignment, invitation, viewer_token, .. } = self;
+        let Self { role, mate, team, assignment, site_assignment, invitation, viewer_token, service, .. } = self;
         let ids = [
             org,
             project,
@@ -95,6 +98,7 @@ impl Names {
             assignment,
             invitation,
             viewer_token,
+            service,
         ];
         let words = [slug.clone(), username.clone(), role.clone(), site_assignment.to_string()];
         words.into_iter().chain(ids.map(ToString::to_string)).collect()
@@ -138,6 +142,8 @@ impl Site {
             app.send("PUT", &format!("/api/organizations/{org}/logo"), &[logo], Bytes::from_static(orgs::LOGO)).await;
         assert_eq!(logo.status, 200, "{}", logo.body);
         let token = made(&app, &owner, "/api/tokens", &json!({"name": OURS})).await;
+        let service = json!({"name": OURS});
+        let service = made(&app, &owner, &format!("/api/organizations/{org}/service-accounts"), &service).await;
         let project = json!({"name": OURS, "requirements": "A nightingale."});
         let project = made(&app, &owner, "/api/projects", &project).await;
         let users = app.call("GET", "/api/users", Some(&owner), None).await.body;
@@ -152,6 +158,7 @@ impl Site {
             run: 0,
             provider: id(&provider),
             token: id(&token["token"]),
+            service: id(&service),
             viewer_token: id(&app.call("GET", "/api/tokens", Some(&viewer), None).await.body["items"][0]),
             user,
             notice: notice(&app, org),

@@ -1018,6 +1018,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/service-accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The service accounts of an organisation, newest first. */
+        get: operations["get_api_organizations_id_service_accounts"];
+        put?: never;
+        /** Make a service account: for a program, without a password. It acts with tokens that are made for it. */
+        post: operations["post_api_organizations_id_service_accounts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/service-accounts/{account_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A service account. */
+        get: operations["get_api_organizations_id_service_accounts_account_id"];
+        put?: never;
+        post?: never;
+        /** Delete a service account. Its roles and tokens are gone at once, and its runs are stopped; what it made stays. */
+        delete: operations["delete_api_organizations_id_service_accounts_account_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/service-accounts/{account_id}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a token for a service account. It allows what its scopes name of what the account may. Listed and deleted with
+         *     `/api/users/{id}/tokens`, by the account's id.
+         */
+        post: operations["post_api_organizations_id_service_accounts_account_id_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/settings": {
         parameters: {
             query?: never;
@@ -1469,7 +1525,7 @@ export interface paths {
         /**
          * What happens in a run, as server-sent events, from the beginning or from any event on. The events `status`, `stage`,
          *     `file`, `finding`, `tokens` and `message` are numbered and kept; `delta` is the model's words as they come. The stream
-         *     ends after the events of a run that has ended.
+         *     ends after the events of a run that has ended, and at once when its reader may not see the run any more.
          */
         get: operations["get_api_runs_id_events"];
         put?: never;
@@ -2835,6 +2891,31 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_ServiceAccount: {
+            items: {
+                created_at: components["schemas"]["Time"];
+                description: string;
+                /** Format: int64 */
+                id: number;
+                is_active: boolean;
+                last_used_at?: components["schemas"]["Time"] | null;
+                /** @description Unique among the organisation's service accounts. */
+                name: string;
+                /** Format: int64 */
+                organization_id: number;
+                /** @description Everything its roles allow somewhere: what a token of it can be held to. */
+                permissions: string[];
+                roles: components["schemas"]["RoleGrant"][];
+                /**
+                 * Format: int64
+                 * @description How many tokens it has.
+                 */
+                tokens: number;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Session: {
             items: {
                 created_at: components["schemas"]["Time"];
@@ -2914,11 +2995,17 @@ export interface components {
         List_User: {
             items: {
                 created_at: components["schemas"]["Time"];
+                /** @description Empty for a service account. */
                 email: string;
                 /** Format: int64 */
                 id: number;
                 is_active: boolean;
                 roles: components["schemas"]["RoleGrant"][];
+                /**
+                 * Format: int64
+                 * @description The organisation whose service account it is; null: a person's account.
+                 */
+                service_of?: number | null;
                 username: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
@@ -3185,6 +3272,15 @@ export interface components {
              *     its quota counts.
              */
             token_budget?: number | null;
+        };
+        /** @description A service account to be made. */
+        NewServiceAccount: {
+            /** @description What program it is for, at most 500 characters. */
+            description?: string;
+            /** @description As a user name is; unique among the organisation's service accounts. */
+            name: string;
+            /** @description A role over the organisation, with all it allows held by who makes the account; absent: none yet. */
+            role?: string | null;
         };
         NewSettings: {
             /** @description All that is to be set from now on: a key that is absent is set no longer. */
@@ -3846,6 +3942,27 @@ export interface components {
             /** @description The page of this site that takes the code; a browser does not send what is behind the `#`. */
             link: string;
         };
+        /** @description A service account as it is shown. */
+        ServiceAccount: {
+            created_at: components["schemas"]["Time"];
+            description: string;
+            /** Format: int64 */
+            id: number;
+            is_active: boolean;
+            last_used_at?: components["schemas"]["Time"] | null;
+            /** @description Unique among the organisation's service accounts. */
+            name: string;
+            /** Format: int64 */
+            organization_id: number;
+            /** @description Everything its roles allow somewhere: what a token of it can be held to. */
+            permissions: string[];
+            roles: components["schemas"]["RoleGrant"][];
+            /**
+             * Format: int64
+             * @description How many tokens it has.
+             */
+            tokens: number;
+        };
         /** @description Somebody signed in somewhere. */
         Session: {
             created_at: components["schemas"]["Time"];
@@ -4052,11 +4169,17 @@ export interface components {
         /** @description A person's account as it is shown. */
         User: {
             created_at: components["schemas"]["Time"];
+            /** @description Empty for a service account. */
             email: string;
             /** Format: int64 */
             id: number;
             is_active: boolean;
             roles: components["schemas"]["RoleGrant"][];
+            /**
+             * Format: int64
+             * @description The organisation whose service account it is; null: a person's account.
+             */
+            service_of?: number | null;
             username: string;
         };
         UserChange: {
@@ -5936,6 +6059,130 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_service_accounts: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ServiceAccount"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_service_accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewServiceAccount"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceAccount"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_service_accounts_account_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                account_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceAccount"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_service_accounts_account_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                account_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_service_accounts_account_id_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                account_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTokenRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
+                };
             };
             default: components["responses"]["Problem"];
         };

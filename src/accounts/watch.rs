@@ -1,0 +1,63 @@
+//! Watching whether a caller still counts, for answers that go on for long.
+//!
+//! Invariant: what ends a session or a token, switches an account off or changes a role is heard at once; on another
+//! replica, and for what ends by the clock, as late as callers are kept in the cache.
+
+use std::sync::Arc;
+
+use tokio::sync::watch::Receiver;
+
+use super::{Accounts, store, tokens};
+use crate::access::{Caller, Via};
+use crate::base::error::Result;
+
+/// A caller that is watched.
+pub struct Watch {
+    accounts: Accounts,
+    caller: Arc<Caller>,
+    changes: Receiver<()>,
+}
+
+impl Accounts {
+    /// Watches `caller` from now on.
+    pub fn watch(&self, caller: Arc<Caller>) -> Watch {
+        Watch { accounts: self.clone(), caller, changes: self.cache.changes() }
+    }
+
+    /// The caller as they are now; None when what they came with counts no more.
+    async fn again(&self, caller: &Arc<Caller>) -> Result<Option<Arc<Caller>>> {
+        let (via, now, days) = (caller.via.clone(), self.clock.now(), self.options.token_max_days);
+        let read = self.db.read(move |tx| {
+            let owner = match &via {
+                Via::Session(id) => store::live_session(tx, *id, now)?.map(|held| held.user),
+                Via::Token(token) => tokens::store::by_id(tx, token.id)?
+                    .filter(|(_, token)| !token.clone().held_to(days).is_over(now))
+                    .map(|(user, _)| user),
+                Via::Socket | Via::Nothing => None,
+            };
+            let user = owner.map(|id| store::user(tx, id)).transpose()?.flatten();
+            Ok(user.filter(|user| user.is_active))
+        });
+        let grants = match &caller.via {
+            Via::Socket | Via::Nothing => return Ok(Some(caller.clone())),
+            Via::Session(_) => read.await?.map(|user| user.grants()),
+            Via::Token(token) => read.await?.map(|user| tokens::limited(user.grants(), token)),
+        };
+        Ok(grants.map(|grants| Arc::new(Caller { grants: Arc::new(grants), ..(**caller).clone() })))
+    }
+}
+
+impl Watch {
+    /// Waits until something about the caller may have changed; the caller as they are then, or None when they count no more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn changed(&mut self) -> Result<Option<Arc<Caller>>> {
+        tokio::select! {
+            // The sender lives as long as the room, of which a copy is here.
+            _ = self.changes.changed() => {}
+            () = tokio::time::sleep(self.accounts.cache.freshness()) => {}
+        }
+        self.accounts.again(&self.caller).await
+    }
+}
