@@ -1,6 +1,6 @@
 //! `resoftai invitation`: how people come into organisations and teams.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -65,14 +65,19 @@ pub enum InvitationCommand {
     },
     /// Accept an invitation as somebody new.
     Accept {
-        /// The file of the invitation.
-        file: PathBuf,
+        /// The file of the invitation; without it, the code is asked for.
+        file: Option<PathBuf>,
         /// The name to sign in with.
         #[arg(long, value_name = "NAME")]
         username: String,
-        /// Read the password from the first line of stdin.
+        /// Read the password from the first line of stdin; without a file, the code and the password from the first two.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Accept an invitation with the account you are signed in with; it must have the invitation's address.
+    Join {
+        /// The file of the invitation; without it, the code is asked for, or read from stdin.
+        file: Option<PathBuf>,
     },
 }
 
@@ -106,16 +111,30 @@ pub async fn run(command: &InvitationCommand, context: &Context) -> Result<()> {
             context.out.done(&deleted(id), &format!("Invitation {id} is revoked."))
         }
         InvitationCommand::Accept { file, username, password_stdin } => {
-            let text = input::text(&format!("@{}", file.display()))?;
-            let invitation: Value = serde_json::from_str(&text)
-                .map_err(|cause| Failure::usage(format!("{} is no invitation: {cause}.", file.display())))?;
-            let password = input::password(*password_stdin, "Password", true)?;
-            let body = json!({"code": invitation["code"], "username": username, "password": password});
+            let (code, password) = match file {
+                Some(file) => (code(file)?, input::password(*password_stdin, "Password", true)?),
+                None => input::secret_and_password(*password_stdin, "Code", "Password")?,
+            };
+            let body = json!({"code": code, "username": username, "password": password});
             let accepted = context.client.post("/api/invitations/accept", &body).await?;
             let sentence = format!("{username} is {} now. Sign in: resoftai login", cell(&accepted, "role"));
             context.out.done(&accepted, &sentence)
         }
+        InvitationCommand::Join { file } => {
+            let code = file.as_deref().map_or_else(|| input::secret("Code"), code)?;
+            let joined = context.client.post("/api/invitations/join", &json!({"code": code})).await?;
+            context.out.done(&joined, &format!("You are {} now.", cell(&joined, "role")))
+        }
     }
+}
+
+/// The code in the file of an invitation.
+fn code(file: &Path) -> Result<String> {
+    let file = file.display();
+    let invitation: Value = serde_json::from_str(&input::text(&format!("@{file}"))?)
+        .map_err(|cause| Failure::usage(format!("{file} is no invitation: {cause}.")))?;
+    let code = invitation["code"].as_str().map(str::to_owned);
+    code.ok_or_else(|| Failure::usage(format!("{file} is no invitation: it holds no code.")))
 }
 
 async fn of(org: &str, context: &Context) -> Result<String> {

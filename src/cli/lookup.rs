@@ -51,6 +51,57 @@ pub async fn organization_or_only(context: &Context, slug: Option<&str>) -> Resu
     }
 }
 
+/// Where something new is made: in the organisation and team named, else in the only place where the caller holds
+/// `permission`. Neither: the server decides.
+pub async fn home(
+    context: &Context,
+    permission: &str,
+    org: Option<&str>,
+    team: Option<&str>,
+) -> Result<(Option<i64>, Option<i64>)> {
+    if let Some(slug) = org {
+        let org = organization_id(context, slug).await?;
+        let team = match team {
+            Some(slug) => Some(id(&self::team(context, org, slug).await?)?),
+            None => None,
+        };
+        return Ok((Some(org), team));
+    }
+    let homes = homes(&context.client.get("/api/auth/me").await?, permission);
+    match homes.as_slice() {
+        [] => Ok((None, None)),
+        [(_, org, team)] => Ok((Some(*org), *team)),
+        several => {
+            let flags: Vec<&str> = several.iter().take(10).map(|(flags, ..)| flags.as_str()).collect();
+            Err(Failure::usage(format!(
+                "You may do this in {} places. Say where: {}.",
+                several.len(),
+                flags.join(", or ")
+            )))
+        }
+    }
+}
+
+/// Every organisation in which `permission` is held, and teams of others, with the flags that name them.
+fn homes(me: &Value, permission: &str) -> Vec<(String, i64, Option<i64>)> {
+    let may =
+        |place: &&Value| place["permissions"].as_array().is_some_and(|held| held.iter().any(|code| code == permission));
+    let all = |kind: &str| me[kind].as_array().cloned().unwrap_or_default();
+    let (orgs, teams) = (all("organizations"), all("teams"));
+    let text = |place: &Value| place["slug"].as_str().unwrap_or_default().to_owned();
+    let whole =
+        orgs.iter().filter(may).filter_map(|org| Some((format!("--org {}", text(org)), org["id"].as_i64()?, None)));
+    let mut homes: Vec<_> = whole.collect();
+    for team in teams.iter().filter(may) {
+        let (Some(org), Some(id)) = (team["organization_id"].as_i64(), team["id"].as_i64()) else { continue };
+        if homes.iter().all(|(_, known, of)| *known != org || of.is_some()) {
+            let slug = orgs.iter().find(|known| known["id"] == org).map(text).unwrap_or_default();
+            homes.push((format!("--org {slug} --team {}", text(team)), org, Some(id)));
+        }
+    }
+    homes
+}
+
 /// The team of the organisation with this slug.
 pub async fn team(context: &Context, org: i64, slug: &str) -> Result<Value> {
     let all = context.client.all(&format!("/api/organizations/{org}/teams")).await?;
@@ -120,4 +171,26 @@ pub fn id(item: &Value) -> Result<i64> {
     item["id"].as_i64().ok_or_else(|| {
         Failure::new(Exit::Failed, "no_id", "The server's answer has no id. Is it of the same version as this program?")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_team_is_a_home_where_its_organisation_is_none() {
+        let me = json!({
+            "organizations": [{"id": 1, "slug": "acme", "permissions": ["project.create"]},
+                {"id": 2, "slug": "globex", "permissions": ["model.use"]}],
+            "teams": [{"id": 10, "organization_id": 1, "slug": "core", "permissions": ["project.create"]},
+                {"id": 20, "organization_id": 2, "slug": "web", "permissions": ["project.create"]},
+                {"id": 21, "organization_id": 2, "slug": "look", "permissions": ["project.read"]}],
+        });
+        let found = homes(&me, "project.create");
+        let wanted = [("--org acme", 1, None), ("--org globex --team web", 2, Some(20))];
+        assert_eq!(found, wanted.map(|(flags, org, team)| (flags.to_owned(), org, team)));
+        assert!(homes(&json!({}), "project.create").is_empty());
+    }
 }

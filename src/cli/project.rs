@@ -45,7 +45,7 @@ pub enum ProjectCommand {
         /// What it shall do; `@FILE` reads a file, `-` reads stdin.
         #[arg(long, value_name = "TEXT", default_value = "")]
         requirements: String,
-        /// The organisation it belongs to [default: your only one].
+        /// The organisation it belongs to [default: the only one, or the only team, in which you may make projects].
         #[arg(long, value_name = "SLUG")]
         org: Option<String>,
         /// The team it belongs to [default: none].
@@ -108,8 +108,7 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
             out.item(&project, &[&COLUMNS[..], &more, &[("requirements", "requirements")]].concat())
         }
         ProjectCommand::Create { name, requirements, org, team } => {
-            let organization = lookup::organization_or_only(context, org.as_deref()).await?;
-            let team = team_id(context, organization, team.as_deref()).await?;
+            let (organization, team) = lookup::home(context, "project.create", org.as_deref(), team.as_deref()).await?;
             let project = create(name, &input::text(requirements)?, organization, team, context).await?;
             let sentence = format!("Created project {} ({}).", project["id"], cell(&project, "name"));
             out.done(&project, &sentence)

@@ -17,7 +17,7 @@ pub struct RunArgs {
     #[arg(required_unless_present = "project")]
     requirement: Option<String>,
     /// Work on this project instead of making one.
-    #[arg(long, value_name = "ID or NAME", conflicts_with_all = ["name", "org"])]
+    #[arg(long, value_name = "ID or NAME", conflicts_with_all = ["name", "org", "team"])]
     project: Option<ProjectRef>,
     /// The new project's name [default: the start of the requirement].
     #[arg(long)]
@@ -25,6 +25,9 @@ pub struct RunArgs {
     /// The organisation the new project belongs to [default: your only one].
     #[arg(long, value_name = "SLUG")]
     org: Option<String>,
+    /// The team of it that the new project belongs to.
+    #[arg(long, value_name = "SLUG", requires = "org")]
+    team: Option<String>,
     /// The model to use [default: the site's].
     #[arg(long)]
     model: Option<String>,
@@ -92,9 +95,10 @@ pub async fn start(args: &RunArgs, context: &Context) -> Result<()> {
     let (project, made) = match (&args.project, &requirement) {
         (Some(project), _) => (lookup::project_id(context, project).await?, false),
         (None, Some(requirement)) => {
-            let organization = lookup::organization_or_only(context, args.org.as_deref()).await?;
+            let (organization, team) =
+                lookup::home(context, "project.create", args.org.as_deref(), args.team.as_deref()).await?;
             let name = args.name.clone().unwrap_or_else(|| title(requirement));
-            let project = project::create(&name, requirement, organization, None, context).await?;
+            let project = project::create(&name, requirement, organization, team, context).await?;
             context.out.note(&format!("Created project {} ({}).", project["id"], cell(&project, "name")))?;
             (lookup::id(&project)?, true)
         }

@@ -71,7 +71,8 @@ pub(super) fn read_all(tx: &mut Tx<'_>, user: UserId, now: Time) -> Result<u64> 
     Ok(tx.execute(sql, &params![user.0, now])?)
 }
 
-/// Active people with a role that manages organisations, held over `org` (null: over the site); at most 1000.
+/// Active people with a role that manages organisations, be it the organisation's own, held over `org` (null: over the
+/// site); at most 1000.
 pub(super) fn administrators(tx: &mut Tx<'_>, org: Option<OrgId>) -> Result<Vec<UserId>> {
     let mut params: Vec<Val> = params![org.map(|org| org.0)].to_vec();
     let roles = Role::ALL.into_iter().filter(|role| role.permissions().has(Permission::OrganizationManage));
@@ -81,10 +82,15 @@ pub(super) fn administrators(tx: &mut Tx<'_>, org: Option<OrgId>) -> Result<Vec<
             format!("${}", params.len())
         })
         .collect();
+    // The permissions of an organisation's own roles are kept as a JSON list of codes.
+    params.push(Val::from(format!("%\"{}\"%", Permission::OrganizationManage.code())));
     let sql = format!(
         "SELECT DISTINCT u.id FROM role_grants g JOIN users u ON u.id = g.user_id \
-         WHERE g.organization_id IS NOT DISTINCT FROM $1 AND g.team_id IS NULL AND g.role IN ({}) AND u.is_active ORDER BY u.id LIMIT 1000",
-        places.join(", ")
+         LEFT JOIN roles r ON r.organization_id = g.organization_id AND r.code = g.role \
+         WHERE g.organization_id IS NOT DISTINCT FROM $1 AND g.team_id IS NULL AND u.is_active AND u.service_of IS NULL \
+         AND (g.role IN ({}) OR r.permissions LIKE ${}) ORDER BY u.id LIMIT 1000",
+        places.join(", "),
+        params.len()
     );
     Ok(tx.query_map(&sql, &params, |row| -> Result<UserId, DbError> { Ok(UserId(row.get(0)?)) })?)
 }

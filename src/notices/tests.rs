@@ -69,6 +69,19 @@ async fn administrators_are_told_and_the_sites_where_there_are_none() {
         })
         .await
         .unwrap();
+    let custom = db
+        .write(|tx| {
+            let role = "INSERT INTO roles (id, organization_id, code, name, name_key, description, permissions, \
+                        created_at, updated_at) VALUES (9, 7, 'keeper', 'K', 'k', '', '[\"organization.manage\"]', 0, 0)";
+            tx.execute(role, &[])?;
+            tx.execute("UPDATE role_grants SET role = 'keeper' WHERE id = 2", &[])?;
+            let notice = NewNotice::new("test", "It happened.").org(OrgId(7));
+            to_admins(tx, Time(3), OrgId(7), &notice)?;
+            Ok(store::list(tx, UserId(2), PAGE)?.iter().filter(|notice| notice.created_at == Time(3)).count())
+        })
+        .await
+        .unwrap();
+    assert_eq!(custom, 1, "a role of the organisation's own counts for what it allows");
     let times = told.each_ref().map(|list| list.iter().map(|notice| notice.created_at.0).collect::<Vec<_>>());
     assert_eq!(times, [vec![1], vec![2]]);
     assert_eq!((told[0][0].organization_id, told[0][0].link.as_deref()), (Some(7), Some("/organizations/7")));

@@ -15,7 +15,7 @@ use super::gate::{Gate, Rate};
 use super::rule::{Mode, Owner, Rule, Scope};
 use super::settle::{self, Settlement};
 use super::{Quota, Resource, exceeded, no_quota, store};
-use crate::access::{Caller, OrgId, PermissionSet};
+use crate::access::{Caller, OrgId};
 use crate::base::clock::{Clock, SECOND, Time};
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
@@ -114,14 +114,16 @@ impl Quotas {
         Ok(Reservation::new(amount, held, Passed::free(purse), self.meter.clone(), slot).unless_undone())
     }
 
-    /// Counts a request of `caller` as use of the first organisation it belongs to. Who acts for the site is not counted.
+    /// Counts a request of `caller` as use of the organisation it is about, where that is named and `caller` belongs to it,
+    /// else of the first they belong to. Who acts for the site is not counted.
     /// With the answer's rate limit, where one holds.
     ///
     /// # Errors
     /// `quota_exceeded`, `rate_limited`, or the database's own.
-    pub async fn count_call(&self, caller: &Caller) -> (Option<Rate>, Result<()>) {
-        let first = caller.grants.orgs.first().filter(|_| caller.grants.site == PermissionSet::default());
-        let (Some((org, _)), Some(_)) = (first, caller.user) else { return (None, Ok(())) };
+    pub async fn count_call(&self, caller: &Caller, about: Option<OrgId>) -> (Option<Rate>, Result<()>) {
+        let own = if caller.grants.site.is_empty() { caller.grants.orgs.as_slice() } else { &[] };
+        let named = about.and_then(|about| own.binary_search_by_key(&about, |(org, _)| *org).ok());
+        let (Some((org, _)), Some(_)) = (own.get(named.unwrap_or(0)), caller.user) else { return (None, Ok(())) };
         let owner = Owner::org(*org).person(caller.user);
         if self.queue.is_closed() {
             return (None, Err(stopping()));

@@ -44,7 +44,7 @@ impl Runs {
     /// Queues a run.
     ///
     /// # Errors
-    /// `not_found` when the project is gone; `run_active` when it has a run that has not ended.
+    /// `not_found` when the project is gone; `run_active` when it has a run that has not ended; `organization_suspended`.
     pub(super) async fn start(&self, permit: Permit<RunExecute>, new: NewRun) -> Result<Run> {
         let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
         self.inner
@@ -52,6 +52,7 @@ impl Runs {
             .db
             .write(move |tx| {
                 projects::store::find(tx, &permit, ProjectId(new.project_id))?;
+                at_work(tx, new.org)?;
                 let mut record = store::insert(tx, &permit, now, &new)?;
                 projects::store::set_latest_run(tx, ProjectId(new.project_id), record.run.id)?;
                 enqueue(tx, now, &mut record)?;
@@ -89,7 +90,8 @@ impl Runs {
     /// Does `act` to a run.
     ///
     /// # Errors
-    /// `not_found`; `run_state` when the run is not in a state for it; `run_active` when another run of the project goes on.
+    /// `not_found`; `run_state` when the run is not in a state for it; `run_active` when another run of the project goes on;
+    /// `organization_suspended` when nobody works there.
     pub(super) async fn act(&self, permit: Permit<RunExecute>, id: i64, act: Act) -> Result<Run> {
         let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
         self.inner
@@ -98,6 +100,9 @@ impl Runs {
             .write(move |tx| {
                 let mut record = store::lock_for(tx, &permit, id)?;
                 let before = brief(&record.run);
+                if matches!(act, Act::Resume | Act::Retry(_)) {
+                    at_work(tx, OrgId(record.run.organization_id))?;
+                }
                 match act {
                     Act::Pause => pause(&mut record)?,
                     Act::Resume => resume(tx, now, &mut record)?,
@@ -158,6 +163,17 @@ impl Runs {
             jobs::finish(tx, job.id)
         })
         .await
+    }
+}
+
+/// Whoever may act over the site may look at an organisation that is closed, but nobody works in it.
+///
+/// # Errors
+/// `organization_suspended`, with the reason.
+fn at_work(tx: &mut Tx<'_>, org: OrgId) -> Result<()> {
+    match orgs::store::why_closed(tx, org)? {
+        Some(why) => Err(Error::conflict("organization_suspended", why)),
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{KeepAlive, Sse};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,9 +17,9 @@ use utoipa_axum::routes;
 
 use super::control::Act;
 use super::store::{self, NewRun};
-use super::{DEFAULT_ITERATIONS, LEAST_BUDGET, MAX_ITERATIONS, MAX_REQUIREMENT, Run, Runs, Stage, events};
+use super::{DEFAULT_ITERATIONS, LEAST_BUDGET, MAX_ITERATIONS, MAX_REQUIREMENT, Rooms, Run, Runs, Stage, events};
 use crate::access::actions::{ProjectRead, RunExecute};
-use crate::access::{OrgId, Permit};
+use crate::access::{Caller, OrgId, Permit};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::orgs;
@@ -192,7 +193,7 @@ struct FollowQuery {
 
 /// What happens in a run, as server-sent events, from the beginning or from any event on. The events `status`, `stage`,
 /// `file`, `finding`, `tokens` and `message` are numbered and kept; `delta` is the model's words as they come. The stream
-/// ends after the events of a run that has ended.
+/// ends after the events of a run that has ended, and at once when its reader may not see the run any more.
 #[utoipa::path(get, path = "/api/runs/{id}/events", tag = "runs", params(("id" = i64, Path), FollowQuery),
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = "default", response = Problem)))]
 async fn follow(
@@ -203,6 +204,7 @@ async fn follow(
     headers: HeaderMap,
 ) -> Result<Response> {
     let rooms = &runs.inner.rooms;
+    let lost = lost(rooms, permit.caller_arc().clone(), id);
     rooms.db.read(move |tx| store::get(tx, &permit, id)).await?;
     let seat = Arc::clone(&runs.inner.seats).try_acquire_owned().map_err(|_| {
         Error::unavailable("too_many_streams", "Too many people watch runs at the moment. Try again shortly.")
@@ -213,9 +215,22 @@ async fn follow(
     let events = async_stream::stream! {
         // Held as long as somebody reads.
         let _seat = seat;
-        for await event in events {
+        for await event in events.take_until(Box::pin(lost)) {
             yield event as Result<_, Infallible>;
         }
     };
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// Waits until the caller may not see the run any more, or that cannot be told.
+fn lost(rooms: &Rooms, caller: Arc<Caller>, run: i64) -> impl Future<Output = ()> + Send + use<> {
+    let (mut watch, db) = (rooms.accounts.watch(caller), rooms.db.clone());
+    async move {
+        while let Ok(Some(caller)) = watch.changed().await {
+            let Ok(permit) = caller.permit::<ProjectRead>() else { return };
+            if db.read(move |tx| store::get(tx, &permit, run)).await.is_err() {
+                return;
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Requests as use: counted against the caller's organisation before they are served, with what is left of the rate.
+//! Requests as use: counted against the organisation they are about, else the caller's first, before they are served, with
+//! what is left of the rate.
 //!
 //! Invariant: what a caller needs to see why it is refused is not counted: signing in and out, quotas and usage, notices.
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::access::Caller;
+use crate::access::{Caller, OrgId};
 use crate::base::error::Result;
 use crate::quotas::{Quotas, Rate};
 
@@ -23,16 +24,31 @@ fn is_counted(method: &Method, path: &str) -> bool {
     (path.starts_with("/api/") || path.starts_with("/v1/")) && !explains
 }
 
+/// A request that counts: whose it is, and which organisation it names.
+pub struct Counted {
+    caller: Arc<Caller>,
+    about: Option<OrgId>,
+}
+
 /// Whose use a request is; None for what is not counted.
-pub fn caller(request: &Request) -> Option<Arc<Caller>> {
-    let caller = request.extensions().get::<Arc<Caller>>();
-    caller.filter(|_| is_counted(request.method(), request.uri().path())).cloned()
+pub fn counted(request: &Request) -> Option<Counted> {
+    let path = request.uri().path();
+    let caller = request.extensions().get::<Arc<Caller>>().filter(|_| is_counted(request.method(), path))?;
+    Some(Counted { about: named(path, request.headers()), caller: caller.clone() })
+}
+
+/// The organisation in the address, or in the header with which one pays for an answer of a model. A token for one
+/// organisation names it too: its caller belongs to no other.
+fn named(path: &str, headers: &HeaderMap) -> Option<OrgId> {
+    let in_path = path.strip_prefix("/api/organizations/").and_then(|rest| rest.split('/').next());
+    let in_header = || headers.get("x-organization-id").and_then(|value| value.to_str().ok());
+    in_path.or_else(in_header)?.parse().ok().map(OrgId)
 }
 
 /// Counts a request of somebody who is known.
-pub async fn count(quotas: &Quotas, caller: Option<Arc<Caller>>) -> (Option<Rate>, Result<()>) {
-    match caller {
-        Some(caller) => quotas.count_call(&caller).await,
+pub async fn count(quotas: &Quotas, counted: Option<Counted>) -> (Option<Rate>, Result<()>) {
+    match counted {
+        Some(Counted { caller, about }) => quotas.count_call(&caller, about).await,
         None => (None, Ok(())),
     }
 }
@@ -47,6 +63,17 @@ pub fn tell(headers: &mut HeaderMap, rate: Rate) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_organisation_a_request_is_about_is_read_off_it() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(named("/api/organizations/17/members", &headers), Some(OrgId(17)));
+        assert_eq!(named("/api/organizations/17", &headers), Some(OrgId(17)));
+        assert_eq!(named("/api/projects/17", &headers), None);
+        assert_eq!(named("/api/organizations/acme", &headers), None);
+        headers.insert("x-organization-id", HeaderValue::from_static("5"));
+        assert_eq!(named("/v1/chat/completions", &headers), Some(OrgId(5)));
+    }
 
     #[test]
     fn pages_and_explanations_are_free() {

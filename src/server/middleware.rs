@@ -51,7 +51,7 @@ async fn handle(State((accounts, quotas)): State<(Accounts, Quotas)>, mut reques
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = match identify(&accounts, &mut request, &id).await {
         Ok(()) => {
-            let (rate, counted) = metering::count(&quotas, metering::caller(&request)).await;
+            let (rate, counted) = metering::count(&quotas, metering::counted(&request)).await;
             let mut response = match counted {
                 Ok(()) => next.run(request).await,
                 Err(error) => error.into_response(),

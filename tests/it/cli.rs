@@ -372,3 +372,79 @@ fn the_commands_of_the_page_work_as_they_stand() {
     }
     assert!(ran >= 18, "only {ran} commands ran");
 }
+
+#[tokio::test]
+async fn a_project_is_made_where_its_maker_may() {
+    let app = App::start();
+    let (acme, globex) = (app.org("acme"), app.org("globex"));
+    let root = app.person("root", "admin", None).await;
+    app.person("ada", "viewer", Some("acme")).await;
+    let ada = made_token(&app, "ada").await;
+    let (desk, server) = (Desk::new(), format!("http://{}", app.address));
+    let create = |more: &[&str]| {
+        let arguments = ["--json", "--server", &server, "project", "create", "--name", "Shop"];
+        desk.run_with(&[("RESOFTAI_TOKEN", &ada)], &[&arguments, more].concat(), "")
+    };
+    let place = |output: &Output| -> Value {
+        assert!(output.status.success(), "{}", said(output));
+        let project: Value = serde_json::from_slice(&output.stdout).unwrap();
+        json!([project["organization_id"], project["team_id"]])
+    };
+    // In one team only: it goes there without a word.
+    let team = json!({"slug": "core", "name": "Core"});
+    let team = app.call("POST", &format!("/api/organizations/{acme}/teams"), Some(&root), Some(team)).await.body;
+    let member = json!({"username": "ada", "role": "member"});
+    let joined = app.call("POST", &format!("/api/teams/{}/members", team["id"]), Some(&root), Some(member)).await;
+    assert_eq!(joined.status, 201, "{}", joined.body);
+    assert_eq!(place(&create(&[])), json!([acme, team["id"]]));
+    // In several places: it is said which.
+    let member = json!({"username": "ada", "role": "developer"});
+    let joined = app.call("POST", &format!("/api/organizations/{globex}/members"), Some(&root), Some(member)).await;
+    assert_eq!(joined.status, 201, "{}", joined.body);
+    let asked = create(&[]);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(said(&asked).contains("--org globex, or --org acme --team core"), "{}", said(&asked));
+    assert_eq!(place(&create(&["--org", "globex"])), json!([globex, null]));
+    // Who is in a team is told what they may do there.
+    let me = app.call("GET", "/api/auth/me", Some(&ada), None).await.body;
+    let core = &me["teams"][0];
+    assert_eq!((&core["id"], &core["organization_id"], &core["slug"]), (&team["id"], &json!(acme), &json!("core")));
+    assert!(core["permissions"].as_array().unwrap().contains(&json!("project.create")), "{me}");
+}
+
+/// A personal token without limits.
+async fn made_token(app: &App, name: &str) -> String {
+    let login = json!({"username": name, "password": PASSWORD});
+    let session = app.call("POST", "/api/auth/login", None, Some(login)).await.body;
+    let session = session["access_token"].as_str().unwrap();
+    let token = app.call("POST", "/api/tokens", Some(session), Some(json!({"name": "cli"}))).await;
+    token.body["secret"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_code_is_taken_without_its_file() {
+    let app = App::start();
+    let globex = app.org("globex");
+    app.org("acme");
+    app.person("ada", "viewer", Some("acme")).await;
+    let ada = made_token(&app, "ada").await;
+    let (desk, server) = (Desk::new(), format!("http://{}", app.address));
+    let invite = |email: &str| {
+        let sent = app.cli_json(&["invitation", "create", "globex", email, "--role", "viewer"], "");
+        sent["code"].as_str().unwrap().to_owned()
+    };
+    let code = invite("ada@example.org");
+    let join = ["--json", "--server", &server, "invitation", "join"];
+    let joined = desk.run_with(&[("RESOFTAI_TOKEN", &ada)], &join, &code);
+    assert!(joined.status.success(), "{}", said(&joined));
+    let me = app.call("GET", "/api/auth/me", Some(&ada), None).await.body;
+    let mine = me["organizations"].as_array().unwrap();
+    assert!(mine.iter().any(|org| org["id"] == globex), "{me}");
+    let used = desk.run_with(&[("RESOFTAI_TOKEN", &ada)], &join, &code);
+    assert_eq!(used.status.code(), Some(2), "{}", said(&used));
+    // Somebody new: the code and the password, a line each.
+    let code = invite("new@example.org");
+    let accept = ["--json", "--server", &server, "invitation", "accept", "--username", "new", "--password-stdin"];
+    let accepted = desk.run(&accept, &format!("{code}\na fifth bright morning\n"));
+    assert!(accepted.status.success(), "{}", said(&accepted));
+}

@@ -331,9 +331,63 @@ async fn a_deletion_has_days_of_grace_and_leaves_the_trail() {
     assert_eq!(app.cli_json(&["project", "list"], "")["items"], json!([]));
     let trail = app.cli_json(&["audit", "list", "--resource", "organization", "--action", "delete"], "");
     assert_eq!(trail["items"][0]["before"]["slug"], "acme");
+    the_trail_of_a_deleted_organisation_is_whole(&app, org).await;
     // Who was in it has an account still, and no organisation.
     let me = app.call("GET", "/api/auth/me", Some(&boss), None).await.body;
     assert_eq!(me["organizations"], json!([]));
+}
+
+/// Its entries are listed, shown and proved, and its log verifies, as if it were still there.
+async fn the_trail_of_a_deleted_organisation_is_whole(app: &App, org: i64) {
+    let root = app.person("auditor", "admin", None).await;
+    let path = format!("/api/audit?organization_id={org}&limit=100");
+    let trail = app.call("GET", &path, Some(&root), None).await.body;
+    let entries = trail["items"].as_array().unwrap();
+    assert!(entries.len() > 3, "{trail}");
+    let entry = entries[entries.len() - 1]["id"].to_string();
+    let shown = app.cli_json(&["audit", "show", &entry], "");
+    assert_eq!(shown["organization_id"], org);
+    until("its proof", async || {
+        let proof = app.call("GET", &format!("/api/audit/{entry}/proof"), Some(&root), None).await.body;
+        proof["leaf"].is_string()
+    })
+    .await;
+    app.cli_json(&["audit", "prove", &entry], "");
+    let check = app.call("GET", &format!("/api/organizations/{org}/audit/log/check"), Some(&root), None).await;
+    assert_eq!(check.status, 200, "{}", check.body);
+    assert_eq!(check.body["findings"].as_array().map_or(0, Vec::len), 0, "{}", check.body);
+}
+
+#[tokio::test]
+async fn nobody_starts_a_run_in_an_organisation_that_is_closed() {
+    let app = App::start();
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    let models = ModelServer::start(|_| Answer::half("").and_silence());
+    put_provider(&app, &root, org, &models).await;
+    let project = json!({"name": "shop", "requirements": "A shop.", "organization_id": org});
+    let project = app.call("POST", "/api/projects", Some(&root), Some(project)).await.body["id"].clone();
+    let runs = format!("/api/projects/{project}/runs");
+    let run = app.call("POST", &runs, Some(&root), Some(json!({}))).await;
+    assert_eq!(run.status, 201, "{}", run.body);
+    app.cli_json(&["org", "suspend", "acme", "--reason", "Unpaid."], "");
+    let run = format!("/api/runs/{}", run.body["id"]);
+    until("the run's end", async || app.call("GET", &run, Some(&root), None).await.body["status"] == "canceled").await;
+    let again = format!("{run}/stages/requirement_analysis/retry");
+    for (path, body) in [(&runs, Some(json!({}))), (&again, None)] {
+        let refused = app.call("POST", path, Some(&root), body).await;
+        assert_eq!(told(&refused), (409, "organization_suspended", ""), "{path}");
+        assert!(refused.body["detail"].as_str().unwrap().contains("Unpaid"), "{}", refused.body);
+    }
+    let operator = app.cli(&["run", "--project", &project.to_string()], "");
+    assert_eq!(operator.status.code(), Some(5), "{}", String::from_utf8_lossy(&operator.stderr));
+    app.cli_json(&["org", "resume", "acme"], "");
+    assert_eq!(app.call("POST", &runs, Some(&root), Some(json!({}))).await.status, 201);
+}
+
+async fn put_provider(app: &App, root: &str, org: i64, models: &ModelServer) {
+    let provider = json!({"name": "lab", "base_url": models.url(), "organization_id": org});
+    assert_eq!(app.call("POST", "/api/llm/providers", Some(root), Some(provider)).await.status, 201);
 }
 
 #[tokio::test]

@@ -93,6 +93,30 @@ async fn of_calls_and_tokens_exactly_the_limit_passes() {
 }
 
 #[tokio::test]
+async fn a_call_counts_where_it_is_about() {
+    let site = Site::new().await;
+    let globex = site.app.org("globex");
+    let member = json!({"username": "dev", "role": "developer"});
+    let path = format!("/api/organizations/{globex}/members");
+    assert_eq!(site.app.call("POST", &path, Some(&site.root), Some(member)).await.status, 201);
+    // Of two organisations the later one has no calls left.
+    let spent = format!("/api/organizations/{globex}/quotas/api_calls");
+    let none = Some(json!({"limit_value": 0}));
+    assert_eq!(site.app.call("PUT", &spent, Some(&site.root), none).await.status, 200);
+    let status = async |path: &str, token: &str| site.app.call("GET", path, Some(token), None).await.status;
+    let members = |org: i64| format!("/api/organizations/{org}/members");
+    assert_eq!(status(&members(globex), &site.dev).await, 429, "the address names it");
+    assert_eq!(status(&members(site.org), &site.dev).await, 200);
+    assert_eq!(status("/api/projects", &site.dev).await, 200, "the first of both");
+    // A token of one organisation names it with every call.
+    for (org, wanted) in [(globex, 429), (site.org, 200)] {
+        let limited = json!({"name": "one", "organization_id": org});
+        let made = site.app.call("POST", "/api/tokens", Some(&site.dev), Some(limited)).await;
+        assert_eq!(status("/api/projects", made.body["secret"].as_str().unwrap()).await, wanted);
+    }
+}
+
+#[tokio::test]
 async fn stored_bytes_and_members_are_exact_and_come_back() {
     let site = Site::new().await;
     let project = site.project("One").await.body["id"].as_i64().unwrap();
