@@ -64,7 +64,7 @@ pub enum TeamCommand {
         /// What it is for.
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
-        /// A setting, such as `language=python`; the settings it has are replaced.
+        /// A setting, such as `run_token_budget=200000` or `default_model=NAME`; those left out are not set any more.
         #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
         setting: Vec<(String, Value)>,
     },

@@ -19,11 +19,12 @@ use super::control::Act;
 use super::store::{self, NewRun};
 use super::{DEFAULT_ITERATIONS, LEAST_BUDGET, MAX_ITERATIONS, MAX_REQUIREMENT, Rooms, Run, Runs, Stage, events};
 use crate::access::actions::{ProjectRead, RunExecute};
-use crate::access::{Caller, OrgId, Permit};
+use crate::access::{Caller, OrgId, Permit, TeamId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::orgs;
 use crate::projects::{self, ProjectId};
+use crate::teams;
 use crate::web::{Created, Json, Path, Problem, Query};
 
 /// A comment goes out this often, so that nothing between us and the reader takes the stream for dead.
@@ -62,14 +63,14 @@ async fn list(
 struct NewRunRequest {
     /// What is to be built; the project's requirements when absent.
     requirement: Option<String>,
-    /// When absent, the one the organisation has set, else the first; see `GET /api/models`.
+    /// When absent, the one the project's team or the organisation has set, else the first; see `GET /api/models`.
     model: Option<String>,
     #[serde(default)]
     skip_ui_design: bool,
     /// How often development may be begun, 1 to 10; 3 when absent.
     max_iterations: Option<i64>,
-    /// The most tokens of prompts and answers, at least 2000; when absent, what the organisation has set for a run, else only
-    /// its quota counts.
+    /// The most tokens of prompts and answers, at least 2000; when absent, what the project's team and the organisation have
+    /// set for a run, else only the quota counts.
     token_budget: Option<i64>,
 }
 
@@ -95,14 +96,17 @@ async fn create(
     let rooms = &runs.inner.rooms;
     let read = rooms.db.read(move |tx| {
         let project = projects::store::find(tx, &asked, ProjectId(id))?;
-        let settings = orgs::settings::of(tx, OrgId(project.organization_id))?;
-        Ok((project, settings))
+        let org = OrgId(project.organization_id);
+        let most = orgs::settings::of(tx, org)?.run_token_budget;
+        Ok((teams::settings::of(tx, org, project.team_id.map(TeamId))?, most, project))
     });
-    let (project, settings) = read.await?;
-    let token_budget = budget(body.token_budget, settings.run_token_budget)?;
+    let (team, most, project) = read.await?;
+    let most = [("team", team.run_token_budget), ("organisation", most)];
+    let token_budget = budget(body.token_budget, &most)?;
     let requirement = check_requirement(body.requirement.unwrap_or(project.requirements))?;
     let org = OrgId(project.organization_id);
-    let model = rooms.llm.model(permit.caller(), org, body.model.as_deref()).await?.id;
+    let model = body.model.or(team.default_model);
+    let model = rooms.llm.model(permit.caller(), org, model.as_deref()).await?.id;
     let new = NewRun {
         project_id: id,
         org,
@@ -115,16 +119,17 @@ async fn create(
     runs.start(permit, new).await.map(Created)
 }
 
-/// What a run may use: what was asked for, within what the organisation allows a run.
-fn budget(asked: Option<i64>, most: Option<i64>) -> Result<Option<i64>> {
-    match (asked, most) {
-        (Some(asked), Some(most)) if asked > most => {
+/// What a run may use: what was asked for, within what its team and organisation allow a run.
+fn budget(asked: Option<i64>, allowed: &[(&str, Option<i64>)]) -> Result<Option<i64>> {
+    let least = allowed.iter().filter_map(|(who, most)| Some(((*most)?, *who))).min();
+    match (asked, least) {
+        (Some(asked), Some((most, who))) if asked > most => {
             let rule = format!(
-                "token_budget is {asked}; the organisation allows a run {most}. Ask its administrators to raise the setting run_token_budget."
+                "token_budget is {asked}; the {who} allows a run {most}. Ask its administrators to raise the setting run_token_budget."
             );
             Err(Error::invalid("invalid_budget", rule).field("token_budget"))
         }
-        (asked, most) => Ok(asked.or(most)),
+        (asked, least) => Ok(asked.or(least.map(|(most, _)| most))),
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod members;
 pub mod routes;
+pub mod settings;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
+
+pub use settings::TeamSettings;
 
 use crate::access::policy::TEAM_OWNER;
 use crate::access::{OrgId, Place, Role, TeamId, TeamRole};
@@ -22,8 +24,6 @@ use crate::db::Db;
 
 const SLUG_MAX: usize = 50;
 const DESCRIPTION_MAX: usize = 1000;
-/// Of a team's settings as JSON, in bytes.
-const SETTINGS_MAX: usize = 4096;
 /// The most teams of one organisation.
 pub const MOST: i64 = 1000;
 
@@ -50,9 +50,7 @@ pub struct Team {
     pub slug: String,
     pub name: String,
     pub description: String,
-    /// What the team keeps for itself; at most 4096 bytes of JSON.
-    #[schema(value_type = Object)]
-    pub settings: Map<String, Value>,
+    pub settings: TeamSettings,
     /// Whether it is the one that everybody with a role over the whole organisation belongs to.
     pub is_default: bool,
     pub created_at: Time,
@@ -113,8 +111,7 @@ pub struct NewTeam {
     #[serde(default)]
     pub description: String,
     #[serde(default)]
-    #[schema(value_type = Object)]
-    pub settings: Map<String, Value>,
+    pub settings: TeamSettings,
     /// The user name of who owns it; who makes it when absent.
     pub owner: Option<String>,
 }
@@ -126,8 +123,8 @@ pub struct TeamChange {
     pub slug: Option<String>,
     pub name: Option<String>,
     pub description: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    pub settings: Option<Map<String, Value>>,
+    /// All of them: what is left out here is not set any more.
+    pub settings: Option<TeamSettings>,
 }
 
 impl NewTeam {
@@ -135,7 +132,7 @@ impl NewTeam {
         check_slug(&self.slug)?;
         self.name = names::check(&self.name)?;
         check_description(&self.description)?;
-        check_settings(&self.settings)?;
+        self.settings.check()?;
         Ok(self)
     }
 }
@@ -145,7 +142,7 @@ impl TeamChange {
         self.slug.as_deref().map_or(Ok(()), check_slug)?;
         self.name = self.name.as_deref().map(names::check).transpose()?;
         self.description.as_deref().map_or(Ok(()), check_description)?;
-        self.settings.as_ref().map_or(Ok(()), check_settings)?;
+        self.settings.as_ref().map_or(Ok(()), TeamSettings::check)?;
         Ok(self)
     }
 
@@ -179,15 +176,6 @@ pub fn check_description(text: &str) -> Result<()> {
     if text.chars().count() > DESCRIPTION_MAX || text.chars().any(bad) {
         let message = format!("A description has at most {DESCRIPTION_MAX} printable characters.");
         return Err(Error::invalid("invalid_description", message).field("description"));
-    }
-    Ok(())
-}
-
-fn check_settings(settings: &Map<String, Value>) -> Result<()> {
-    let size = serde_json::to_string(settings).map_err(Error::internal)?.len();
-    if size > SETTINGS_MAX {
-        let message = format!("The settings are {size} bytes of JSON; a team keeps at most {SETTINGS_MAX}.");
-        return Err(Error::invalid("settings_too_large", message).field("settings"));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is shown is bounded to the organisations and teams of the permit it was given.
 
-use super::{MOST, NewTeam, Team};
+use super::{MOST, NewTeam, Team, TeamSettings};
 use crate::access::actions::{TeamManage, UserRead};
 use crate::access::{OrgId, Permit, TeamId, UserId};
 use crate::base::clock::Time;
@@ -21,8 +21,7 @@ fn read(row: &Row<'_>) -> Result<Team, DbError> {
         slug: row.get(2)?,
         name: row.get(3)?,
         description: row.get(4)?,
-        settings: serde_json::from_str(&settings)
-            .map_err(|cause| DbError::Other(format!("teams.settings: {cause}")))?,
+        settings: TeamSettings::stored(&settings).map_err(unreadable)?,
         is_default: row.get(6)?,
         created_at: row.get(7)?,
         updated_at: row.get(8)?,
@@ -36,6 +35,20 @@ fn read(row: &Row<'_>) -> Result<Team, DbError> {
 pub fn organization(tx: &mut Tx<'_>, team: TeamId) -> Result<Option<OrgId>> {
     let sql = "SELECT organization_id FROM teams WHERE id = $1";
     Ok(tx.query_row(sql, &params![team.0], |row| row.get(0).map(OrgId))?)
+}
+
+/// The settings of a team of the organisation, or of its default one.
+pub(super) fn settings(tx: &mut Tx<'_>, org: OrgId, team: Option<TeamId>) -> Result<Option<TeamSettings>, DbError> {
+    let team = team.map(|team| team.0);
+    let sql = "SELECT settings FROM teams WHERE organization_id = $1 AND \
+               (id = $2 OR (is_default AND CAST($2 AS BIGINT) IS NULL))";
+    let stored: Option<String> = tx.query_row(sql, &params![org.0, team], |row| row.get(0))?;
+    let read = |text: String| TeamSettings::stored(&text).map_err(unreadable);
+    stored.map(read).transpose()
+}
+
+fn unreadable(cause: serde_json::Error) -> DbError {
+    DbError::Other(format!("teams.settings: {cause}"))
 }
 
 /// A team, whoever asks.

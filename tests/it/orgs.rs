@@ -189,6 +189,46 @@ async fn what_is_set_counts_for_calls_and_runs() {
     assert_eq!(told(&run(json!({"token_budget": 5001})).await), (400, "invalid_budget", "token_budget"));
     let begun = run(json!({})).await.body;
     assert_eq!((&begun["token_budget"], &begun["model"]), (&json!(5000), &json!("gpu/second")), "{begun}");
+
+    // What a team sets comes first, within the organisation's limit; the default team's counts for what has no other team.
+    let set = |team: &str, setting: &str| {
+        app.cli_json(&["team", "update", "acme", team, "--setting", setting], "");
+    };
+    app.cli_json(&["team", "create", "acme", "web", "--name", "Web", "--owner", "dev"], "");
+    let body = json!({"name": "Site", "requirements": "A site.", "organization_id": org});
+    let of_none = app.call("POST", "/api/projects", Some(&dev), Some(body.clone())).await.body["id"].clone();
+    let begin = async |project: &Value, body: Value| {
+        app.call("POST", &format!("/api/projects/{project}/runs"), Some(&dev), Some(body)).await
+    };
+    let in_web =
+        app.cli_json(&["project", "create", "--name", "Blog", "--org", "acme", "--team", "web"], "")["id"].clone();
+    app.cli_json(
+        &[
+            "team",
+            "update",
+            "acme",
+            "web",
+            "--setting",
+            "run_token_budget=4000",
+            "--setting",
+            "default_model=gpu/first",
+        ],
+        "",
+    );
+    let refused = begin(&in_web, json!({"requirement": "A blog.", "token_budget": 4001})).await;
+    assert_eq!(told(&refused), (400, "invalid_budget", "token_budget"));
+    assert!(refused.body["detail"].as_str().unwrap().contains("the team allows a run 4000"), "{}", refused.body);
+    let begun = begin(&in_web, json!({"requirement": "A blog."})).await.body;
+    assert_eq!((&begun["token_budget"], &begun["model"]), (&json!(4000), &json!("gpu/first")), "{begun}");
+    set("web", "run_token_budget=9000");
+    let refused = begin(&in_web, json!({"requirement": "A blog.", "token_budget": 5001})).await;
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("the organisation allows a run 5000"),
+        "{}",
+        refused.body
+    );
+    set("default", "run_token_budget=3000");
+    assert_eq!(begin(&of_none, json!({})).await.body["token_budget"], 3000);
 }
 
 #[tokio::test]

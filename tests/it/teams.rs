@@ -142,9 +142,14 @@ async fn a_teams_owner_does_not_touch_the_organisation_or_other_teams() {
     for (name, role) in [("mate", "admin"), ("mate", "owner"), ("mate", "viewer")] {
         assert_eq!(join(&app, &lead, backend, name, role).await.status, 201, "{role}");
     }
-    let changed = json!({"name": "Backend", "settings": {"language": "rust"}});
+    let changed = json!({"name": "Backend", "settings": {"run_token_budget": 5000}});
     let changed = app.call("PUT", &format!("/api/teams/{backend}"), Some(&lead), Some(changed)).await;
-    assert_eq!((changed.status, &changed.body["settings"]["language"]), (200, &json!("rust")), "{}", changed.body);
+    assert_eq!(
+        (changed.status, &changed.body["settings"]["run_token_budget"]),
+        (200, &json!(5000)),
+        "{}",
+        changed.body
+    );
     // An admin of the team is no owner.
     let second = only_in(&app, &boss, org, backend, "second", "admin").await;
     assert_eq!(status(&join(&app, &second, backend, "second", "owner").await), (403, "owners_only"));
@@ -249,7 +254,9 @@ async fn only_people_of_the_organisation_join_and_bad_teams_are_refused() {
         (json!({"slug": "other", "name": "Default tearn"}), (409, "name_taken")),
         (json!({"slug": "Bad Slug", "name": "Other"}), (400, "invalid_slug")),
         (json!({"slug": "other", "name": "a\u{200b}b"}), (400, "invalid_name")),
-        (json!({"slug": "other", "name": "Other", "settings": {"x": "y".repeat(5000)}}), (400, "settings_too_large")),
+        (json!({"slug": "other", "name": "Other", "settings": {"run_token_budget": 1}}), (400, "invalid_settings")),
+        (json!({"slug": "other", "name": "Other", "settings": {"default_model": "a b"}}), (400, "invalid_settings")),
+        (json!({"slug": "other", "name": "Other", "settings": {"language": "rust"}}), (400, "invalid_json")),
         (json!({"slug": "other", "name": "Other", "description": "x".repeat(1001)}), (400, "invalid_description")),
     ] {
         assert_eq!(status(&post(&app, &boss, &path, body.clone()).await), wanted, "{body}");
@@ -273,9 +280,9 @@ async fn teams_are_handled_from_a_shell() {
     assert_eq!(team["slug"], "backend");
     app.person("bob", "viewer", Some("acme")).await;
     assert_eq!(app.cli_json(&["team", "add", "acme", "backend", "bob"], "")["role"], "member");
-    app.cli_json(&["team", "update", "acme", "backend", "--setting", "language=rust"], "");
+    app.cli_json(&["team", "update", "acme", "backend", "--setting", "run_token_budget=5000"], "");
     let shown = app.cli_json(&["team", "show", "acme", "backend"], "");
-    assert_eq!((&shown["settings"]["language"], shown["members"].as_array().unwrap().len()), (&json!("rust"), 2));
+    assert_eq!((&shown["settings"]["run_token_budget"], shown["members"].as_array().unwrap().len()), (&json!(5000), 2));
     let text = String::from_utf8(app.cli(&["team", "show", "acme", "backend"], "").stdout).unwrap();
     assert!(text.contains("bob@example.org") && text.contains("owner"), "{text}");
     let project = ["project", "create", "--name", "P", "--org", "acme", "--team", "backend"];

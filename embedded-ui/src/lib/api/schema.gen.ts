@@ -2946,8 +2946,7 @@ export interface components {
                 name: string;
                 /** Format: int64 */
                 organization_id: number;
-                /** @description What the team keeps for itself; at most 4096 bytes of JSON. */
-                settings: Record<string, never>;
+                settings: components["schemas"]["TeamSettings"];
                 /** @description Unique in the organisation, for commands. */
                 slug: string;
                 updated_at: components["schemas"]["Time"];
@@ -3261,15 +3260,15 @@ export interface components {
              * @description How often development may be begun, 1 to 10; 3 when absent.
              */
             max_iterations?: number | null;
-            /** @description When absent, the one the organisation has set, else the first; see `GET /api/models`. */
+            /** @description When absent, the one the project's team or the organisation has set, else the first; see `GET /api/models`. */
             model?: string | null;
             /** @description What is to be built; the project's requirements when absent. */
             requirement?: string | null;
             skip_ui_design?: boolean;
             /**
              * Format: int64
-             * @description The most tokens of prompts and answers, at least 2000; when absent, what the organisation has set for a run, else only
-             *     its quota counts.
+             * @description The most tokens of prompts and answers, at least 2000; when absent, what the project's team and the organisation have
+             *     set for a run, else only the quota counts.
              */
             token_budget?: number | null;
         };
@@ -3291,7 +3290,7 @@ export interface components {
             name: string;
             /** @description The user name of who owns it; who makes it when absent. */
             owner?: string | null;
-            settings?: Record<string, never>;
+            settings?: components["schemas"]["TeamSettings"];
             /** @description Lower-case letters, digits and single dashes; unique in the organisation. */
             slug: string;
         };
@@ -4078,8 +4077,7 @@ export interface components {
             name: string;
             /** Format: int64 */
             organization_id: number;
-            /** @description What the team keeps for itself; at most 4096 bytes of JSON. */
-            settings: Record<string, never>;
+            settings: components["schemas"]["TeamSettings"];
             /** @description Unique in the organisation, for commands. */
             slug: string;
             updated_at: components["schemas"]["Time"];
@@ -4088,7 +4086,7 @@ export interface components {
         TeamChange: {
             description?: string | null;
             name?: string | null;
-            settings?: Record<string, never> | null;
+            settings?: components["schemas"]["TeamSettings"] | null;
             slug?: string | null;
         };
         /** @description A person's place in a team. */
@@ -4108,6 +4106,21 @@ export interface components {
         TeamRole: "owner" | "admin" | "member" | "viewer";
         TeamRoleRequest: {
             role: components["schemas"]["TeamRole"];
+        };
+        /** @description A team's settings; what is not set is null, and the organisation's own counts. */
+        TeamSettings: {
+            /**
+             * @description The model of runs in the team's projects that name none, as `GET /api/models` lists it.
+             * @default null
+             */
+            default_model: string | null;
+            /**
+             * Format: int64
+             * @description The most tokens that a run in the team's projects may use, and what one gets that names no budget; 2000 at least. The
+             *     organisation's own limit holds too.
+             * @default null
+             */
+            run_token_budget: number | null;
         };
         /** Format: date-time */
         Time: string;
