@@ -15,6 +15,7 @@ pub mod net;
 pub mod access;
 pub mod audit;
 pub mod jobs;
+pub mod mail;
 pub mod notices;
 pub mod web;
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 24] = [
+const FLOORS: [&str; 25] = [
     "base",
     "config",
     "db",
@@ -17,6 +17,7 @@ const FLOORS: [&str; 24] = [
     "web",
     "audit",
     "jobs",
+    "mail",
     "notices",
     "quotas",
     "orgs",

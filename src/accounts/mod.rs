@@ -6,6 +6,7 @@
 pub mod authenticate;
 pub mod confirm;
 pub mod factors;
+mod forgot;
 pub mod grants;
 pub mod passwords;
 pub mod routes;
@@ -32,6 +33,7 @@ use crate::base::crypto::{self, Key};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Db;
+use crate::mail::Mailer;
 
 const USERNAME_MAX: usize = 50;
 /// How many passwords are hashed at once: each takes a core and 19 MiB for tens of milliseconds.
@@ -63,6 +65,7 @@ pub struct Accounts {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
+    pub(crate) mailer: Mailer,
     pub(crate) tokens: token::Signer,
     /// The site's, which seals secrets at rest.
     pub(crate) key: Key,
@@ -115,7 +118,7 @@ pub struct Keys {
 }
 
 impl Accounts {
-    pub fn new(db: Db, clock: Clock, tasks: Tasks, keys: Keys, options: Options) -> Self {
+    pub fn new(db: Db, clock: Clock, tasks: Tasks, keys: Keys, mailer: Mailer, options: Options) -> Self {
         // Over PostgreSQL another replica may change a role: its word is heard within this many seconds.
         let cache = authenticate::Cache::new(db.engine());
         Self {
@@ -129,6 +132,7 @@ impl Accounts {
             db,
             clock,
             tasks,
+            mailer,
         }
     }
 

@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use crate::cli::Context;
 use crate::cli::failure::Result;
+use crate::cli::mail;
 use crate::cli::org::{NewOrg, create as create_org};
 use crate::cli::user::{NewUser, create as create_user};
 
@@ -19,6 +20,12 @@ pub enum AdminCommand {
         #[arg(long, value_name = "EMAIL")]
         admin_email: Option<String>,
     },
+    /// Send a mail at once, and tell how each step to the mail server went.
+    TestMail {
+        /// Whom to send it to.
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+    },
 }
 
 pub async fn run(command: &AdminCommand, context: &Context) -> Result<()> {
@@ -27,5 +34,6 @@ pub async fn run(command: &AdminCommand, context: &Context) -> Result<()> {
         AdminCommand::CreateOrg { org, admin_email } => {
             create_org(org, admin_email.as_deref(), admin_email.as_deref(), context).await
         }
+        AdminCommand::TestMail { address } => mail::test(address, context).await,
     }
 }

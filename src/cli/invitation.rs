@@ -151,10 +151,10 @@ fn tell(sent: &Value, out: Option<&PathBuf>, context: &Context) -> Result<()> {
         let sentence = format!("The invitation for {email} is in {}; it counts until {until}.", path.display());
         return context.out.done(&sent["invitation"], &sentence);
     }
-    let sentence = format!(
-        "{email} is invited until {until}.\nLink: {} (behind the address of this site)\nCode: {}",
-        cell(sent, "link"),
-        cell(sent, "code")
-    );
+    let link = cell(sent, "link");
+    let behind = if link.starts_with('/') { " (behind the address of this site)" } else { "" };
+    let mailed = if sent["mailed"] == true { " A mail is on its way." } else { "" };
+    let code = cell(sent, "code");
+    let sentence = format!("{email} is invited until {until}.{mailed}\nLink: {link}{behind}\nCode: {code}");
     context.out.done(sent, &sentence)
 }

@@ -26,6 +26,7 @@ mod follow;
 mod invitation;
 mod login;
 mod lookup;
+mod mail;
 mod member;
 mod model;
 mod notice;
@@ -230,6 +231,9 @@ pub enum Command {
     /// What the site tells you.
     #[command(subcommand)]
     Notice(notice::NoticeCommand),
+    /// The mails that the site sends.
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
     /// Projects.
     #[command(subcommand)]
     Project(project::ProjectCommand),
@@ -345,6 +349,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Token(command) => token::run(&command, context).await,
         Command::Quota(command) => quota::run(&command, context).await,
         Command::Notice(command) => notice::run(&command, context).await,
+        Command::Mail(command) => mail::run(&command, context).await,
         Command::Project(command) => project::run(&command, context).await,
         Command::File(command) => file::run(&command, context).await,
         Command::Run(args) => run::start(&args, context).await,

@@ -1,6 +1,6 @@
 //! `resoftai notice`: what the site tells you.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::cli::failure::Result;
@@ -15,6 +15,23 @@ pub enum NoticeCommand {
         /// The notice's number; without one, all.
         id: Option<i64>,
     },
+    /// Show or choose which notices you get as mails, where the site sends mails.
+    Mail {
+        /// Which; without it, what counts is shown.
+        #[arg(value_enum, value_name = "WHICH")]
+        which: Option<Mailed>,
+    },
+}
+
+/// Which notices are mailed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Mailed {
+    /// Every notice.
+    All,
+    /// Those that ask for something to be done.
+    Important,
+    /// Only what is about the safety of your account.
+    None,
 }
 
 pub async fn run(command: &NoticeCommand, context: &Context) -> Result<()> {
@@ -24,6 +41,14 @@ pub async fn run(command: &NoticeCommand, context: &Context) -> Result<()> {
             let columns =
                 [("id", "id"), ("since", "created_at"), ("read", "read_at"), ("kind", "kind"), ("text", "text")];
             context.out.list(&page, &columns, "There are no notices.")
+        }
+        NoticeCommand::Mail { which } => {
+            let path = "/api/notices/preferences";
+            let chosen = match which.and_then(|which| which.to_possible_value()) {
+                Some(which) => context.client.put(path, &json!({"mail": which.get_name()})).await?,
+                None => context.client.get(path).await?,
+            };
+            context.out.item(&chosen, &[("mail", "mail")])
         }
         NoticeCommand::Read { id: Some(id) } => {
             context.client.act(&format!("/api/notices/{id}/read")).await?;

@@ -93,6 +93,9 @@ pub enum UserCommand {
         /// Hours until the code ends.
         #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=168))]
         expires_in_hours: u32,
+        /// Also mail the code to the address of the account, where the site sends mails.
+        #[arg(long)]
+        mail: bool,
     },
     /// Set a new password of your own with a code that an administrator gave you.
     UseCode {
@@ -192,10 +195,11 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
             context.client.act(&format!("/api/users/{}/unlock", user["id"])).await?;
             context.out.done(&user, &format!("{username} can sign in without waiting."))
         }
-        UserCommand::ResetPassword { username, expires_in_hours } => {
+        UserCommand::ResetPassword { username, expires_in_hours, mail } => {
             let user = lookup::user(context, username).await?;
             let path = format!("/api/users/{}/password-reset", user["id"]);
-            let made = context.client.post(&path, &json!({"expires_in_hours": expires_in_hours})).await?;
+            let body = json!({"expires_in_hours": expires_in_hours, "mail": mail});
+            let made = context.client.post(&path, &body).await?;
             if context.out.is_json() {
                 return context.out.value(&made);
             }
@@ -204,7 +208,14 @@ pub async fn run(command: &UserCommand, context: &Context) -> Result<()> {
                  This is the only time it is shown:",
                 cell(&made, "expires_at")
             ))?;
-            context.out.line(made["code"].as_str().unwrap_or_default())
+            context.out.line(made["code"].as_str().unwrap_or_default())?;
+            match (*mail, made["mailed"] == true) {
+                (true, true) => context.out.note(&format!("It is on its way to {} too.", cell(&user, "email"))),
+                (true, false) => {
+                    context.out.note("It was not mailed: this site sends no mail, or that address had too many.")
+                }
+                (false, _) => Ok(()),
+            }
         }
         UserCommand::UseCode { password_stdin } => {
             let (code, password) = input::secret_and_password(*password_stdin, "Code", "New password")?;

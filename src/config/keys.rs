@@ -1,6 +1,6 @@
 //! The one list of settings.
 
-use super::{Config, Secret};
+use super::{Config, Secret, smtp};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::base::zone::Zone;
@@ -74,6 +74,13 @@ pub const KEYS: &[Setting] = &[
         help: "PEM file with the certificate's private key",
         set: |config, value| path(value).map(|path| config.tls_key = Some(path)),
         show: |config| config.tls_key.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    },
+    Setting {
+        name: "server.public_url",
+        alias: None,
+        help: "Where people open the site, such as https://resoftai.example; for links in mails and invitations",
+        set: |config, value| public_url(value).map(|url| config.public_url = Some(url)),
+        show: |config| config.public_url.clone().unwrap_or_default(),
     },
     Setting {
         name: "log.level",
@@ -217,6 +224,55 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.llm.timeout.map_or_else(String::new, |seconds| seconds.to_string()),
     },
     Setting {
+        name: "smtp.host",
+        alias: Some("SMTP_HOST"),
+        help: "Mail server that takes the site's mails; absent: the site sends none",
+        set: |config, value| smtp::host(value).map(|host| config.smtp.host = host),
+        show: |config| config.smtp.host.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "smtp.port",
+        alias: Some("SMTP_PORT"),
+        help: "Its port; absent: 587, or 465 when smtp.security is tls",
+        set: |config, value| number(value, 1..=65535).map(|port| config.smtp.port = u16::try_from(port).ok()),
+        show: |config| config.smtp.port().to_string(),
+    },
+    Setting {
+        name: "smtp.security",
+        alias: None,
+        help: "starttls, tls, none (on this machine only) or unprotected (anywhere, readable by who is on the way); absent: starttls",
+        set: |config, value| smtp::Security::parse(value).map(|security| config.smtp.security = security),
+        show: |config| config.smtp.security.name().to_owned(),
+    },
+    Setting {
+        name: "smtp.username",
+        alias: Some("SMTP_USER"),
+        help: "Whom to sign in as at the mail server; absent: nobody",
+        set: |config, value| smtp::credential(value).map(|name| config.smtp.username = name),
+        show: |config| config.smtp.username.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "smtp.password",
+        alias: Some("SMTP_PASSWORD"),
+        help: "The password for that",
+        set: |config, value| smtp::credential(value).map(|password| config.smtp.password = password.map(Secret)),
+        show: |config| shown(config.smtp.password.as_ref()),
+    },
+    Setting {
+        name: "smtp.from",
+        alias: Some("SMTP_FROM"),
+        help: "Address that the site's mails come from",
+        set: |config, value| smtp::address(value).map(|from| config.smtp.from = from),
+        show: |config| config.smtp.from.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "smtp.from_name",
+        alias: Some("SMTP_FROM_NAME"),
+        help: "Name beside that address, at most 100 characters; absent: ResoftAI",
+        set: |config, value| smtp::name(value).map(|name| config.smtp.from_name = name),
+        show: |config| config.smtp.from_name.clone().unwrap_or_default(),
+    },
+    Setting {
         name: "network.ca_file",
         alias: None,
         help: "PEM file with the site's certificate authorities, trusted when other servers are called, the database among them",
@@ -238,6 +294,21 @@ pub fn find(name: &str, source: &str) -> Result<&'static Setting> {
         let message = format!("There is no setting `{name}` ({source}). Did you mean `{nearest}`?");
         Error::invalid("unknown_setting", message).field(name)
     })
+}
+
+/// Scheme, host and perhaps a port; a slash at the end is taken off.
+fn public_url(value: &str) -> Result<String, String> {
+    let url = value.trim_end_matches('/');
+    let uri: Option<hyper::Uri> = url.parse().ok();
+    let plain = uri.is_some_and(|uri| {
+        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+        let whole = uri.path_and_query().is_none_or(|path| path.as_str() == "/") && !url.contains(['#', '?', '@']);
+        scheme && whole && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if plain && url.len() <= 255 {
+        return Ok(url.to_owned());
+    }
+    Err(format!("`{value}` is no address such as https://resoftai.example or https://resoftai.example:8443"))
 }
 
 fn path(value: &str) -> Result<std::path::PathBuf, String> {

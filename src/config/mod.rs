@@ -7,11 +7,13 @@
 pub mod environment;
 mod keys;
 pub mod secrets;
+pub mod smtp;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use keys::{KEYS, Setting};
+pub use smtp::{Security, SmtpConfig};
 
 use crate::base::error::{Error, Result};
 use crate::base::zone::Zone;
@@ -44,6 +46,9 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Where days and the periods of quotas begin.
     pub time_zone: Zone,
+    /// Where people reach the site, such as `https://resoftai.example`: scheme, host and port, for links in mails.
+    pub public_url: Option<String>,
+    pub smtp: SmtpConfig,
 }
 
 /// How people sign in.
@@ -108,6 +113,8 @@ impl Default for Config {
             llm: LlmConfig::default(),
             ca_file: None,
             time_zone: Zone::default(),
+            public_url: None,
+            smtp: SmtpConfig::default(),
         }
     }
 }
@@ -158,6 +165,12 @@ impl Config {
                  address of the server that the key is for, such as https://models.site/v1.",
             );
         }
+        if self.smtp.host.is_some() && self.public_url.is_none() {
+            remarks.push(
+                "Mails hold codes but no links: server.public_url is missing. Set it to the address under which people \
+                 open the site, such as https://resoftai.example.",
+            );
+        }
         if self.license_key.is_some() {
             remarks.push(
                 "enterprise.license_key (LICENSE_KEY) is kept and has no effect: this version does not check licences.",
@@ -188,6 +201,9 @@ impl Config {
     /// Rules over more than one setting.
     fn check(&self) -> Result<()> {
         let wrong = |setting: &str, message: &str| Err(Error::invalid("invalid_setting", message).field(setting));
+        if let Err((setting, message)) = self.smtp.check() {
+            return wrong(setting, message);
+        }
         if self.http && !self.listen.ip().is_loopback() {
             return wrong(
                 "server.http",
@@ -326,6 +342,19 @@ mod tests {
             ("[llm]\nbase_url = 'http://a'\nmodels = 'a,,b'", "llm.models"),
             ("[llm]\ncontext_length = 8192", "llm.context_length"),
             ("[llm]\nbase_url = 'http://a'\ncontext_length = 0", "llm.context_length"),
+            ("[server]\npublic_url = 'https://a/b'", "server.public_url"),
+            ("[server]\npublic_url = 'a.example'", "server.public_url"),
+            ("[smtp]\nfrom = 'a@b.example'", "smtp.host"),
+            ("[smtp]\nhost = 'mail'", "smtp.from"),
+            ("[smtp]\nhost = 'mail'\nfrom = 'nobody'", "smtp.from"),
+            ("[smtp]\nhost = 'mail'\nfrom = 'a@b.example'\nusername = 'a'", "smtp.password"),
+            ("[smtp]\nhost = 'mail'\nfrom = 'a@b.example'\npassword = 'a'", "smtp.username"),
+            ("[smtp]\nhost = 'mail'\nfrom = 'a@b.example'\nsecurity = 'none'", "smtp.security"),
+            (
+                "[smtp]\nhost = 'mail'\nfrom = 'a@b.example'\nsecurity = 'unprotected'\nusername = 'a'\npassword = 'a'",
+                "smtp.security",
+            ),
+            ("[smtp]\nport = 0", "smtp.port"),
         ] {
             assert_eq!(load(toml, &[], &[]).unwrap_err().field_name(), Some(field), "{toml}");
         }

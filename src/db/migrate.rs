@@ -61,6 +61,8 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(100, "second_factors", include_str!("../../migrations/0100_second_factors.sql")),
     Migration::new(105, "token_scopes", include_str!("../../migrations/0105_token_scopes.sql")),
     Migration::new(106, "service_accounts", include_str!("../../migrations/0106_service_accounts.sql")),
+    Migration::new(110, "mails", include_str!("../../migrations/0110_mails.sql")),
+    Migration::new(111, "mailed_notices", include_str!("../../migrations/0111_mailed_notices.sql")),
     Migration::new(130, "unused_contents", include_str!("../../migrations/0130_unused_contents.sql")),
 ];
 

@@ -21,7 +21,8 @@ use crate::base::email;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
-use crate::orgs;
+use crate::mail::{MailKind, Mailer, NewMail, Queued};
+use crate::orgs::{self, Organization};
 use crate::teams;
 use crate::web::{Created, Json, Oneself, Path, Problem, Public, Query};
 
@@ -55,10 +56,13 @@ struct NewInvitation {
 struct SentInvitation {
     invitation: Invitation,
     code: String,
-    /// The page of this site that takes the code; a browser does not send what is behind the `#`.
+    /// The page of this site that takes the code, a whole address where the site was told its own (`server.public_url`);
+    /// a browser does not send what is behind the `#`.
     link: String,
     /// To be handed over as a file where there is no mail.
     file: InvitationFile,
+    /// Whether it is on its way to the address.
+    mailed: bool,
 }
 
 /// What is written into the file of an invitation.
@@ -74,9 +78,11 @@ struct InvitationFile {
     link: String,
 }
 
-fn sent(tx: &mut Tx<'_>, invitation: Invitation, code: &str) -> Result<SentInvitation> {
+/// Mails an invitation where the site sends mails, and makes the answer.
+fn sent(tx: &mut Tx<'_>, mailer: &Mailer, now: Time, invitation: Invitation, code: &str) -> Result<SentInvitation> {
     let org = orgs::store::by_id(tx, OrgId(invitation.organization_id))?;
-    let link = format!("/invitation#{code}");
+    let link = mailer.link(&format!("/invitation#{code}"));
+    let mailed = mail(tx, mailer, now, &org, &invitation, code)? == Queued::Yes;
     let file = InvitationFile {
         format: "resoftai-invitation-1".to_owned(),
         organization: org.name,
@@ -86,7 +92,31 @@ fn sent(tx: &mut Tx<'_>, invitation: Invitation, code: &str) -> Result<SentInvit
         code: code.to_owned(),
         link: link.clone(),
     };
-    Ok(SentInvitation { invitation, code: code.to_owned(), link, file })
+    Ok(SentInvitation { invitation, code: code.to_owned(), link, file, mailed })
+}
+
+fn mail(
+    tx: &mut Tx<'_>,
+    mailer: &Mailer,
+    now: Time,
+    org: &Organization,
+    invitation: &Invitation,
+    code: &str,
+) -> Result<Queued> {
+    let way = match mailer.whole_link(&format!("/invitation#{code}")) {
+        Some(link) => format!("Accept it here:\n\n{link}\n\nor give this code where the site asks for one:"),
+        None => "Open the site at /invitation and give this code:".to_owned(),
+    };
+    let Invitation { role, expires_at, .. } = invitation;
+    let body = format!(
+        "You are invited to work in {} as {role}.\n\n{way}\n\n{code}\n\nIt counts until {expires_at}, for one person and \
+         once. If you do not know {}, leave it.",
+        org.name, org.name
+    );
+    let subject = format!("Invitation to {}", org.name);
+    let recipient = &invitation.email;
+    let mail = NewMail { kind: MailKind::Invitation, user: None, recipient, subject: &subject, body: &body };
+    mailer.queue(tx, now, &mail)
 }
 
 /// An organisation in which the permit counts somewhere is there for its holder.
@@ -142,7 +172,7 @@ async fn create(
     email::check(&body.email, "email")?;
     let (org, now) = (OrgId(id), room.accounts.clock.now());
     require_some(&permit, org)?;
-    let (code, code_hash) = passwords::code()?;
+    let ((code, code_hash), mailer) = (passwords::code()?, room.accounts.mailer.clone());
     let write = room.accounts.db.write(move |tx| {
         orgs::store::by_id(tx, org)?;
         let team = body.team_id.map(TeamId);
@@ -166,7 +196,7 @@ async fn create(
         };
         let invitation = store::insert(tx, &permit, now, &new)?;
         tell(tx, now, &permit, AuditAction::Create, "Invited somebody with", &invitation)?;
-        sent(tx, invitation, &code)
+        sent(tx, &mailer, now, invitation, &code)
     });
     write.await.map(Created)
 }
@@ -239,7 +269,7 @@ async fn resend(
     Json(body): Json<Resend>,
 ) -> Result<Json<SentInvitation>> {
     let (org, now) = (OrgId(id), room.accounts.clock.now());
-    let (code, code_hash) = passwords::code()?;
+    let ((code, code_hash), mailer) = (passwords::code()?, room.accounts.mailer.clone());
     let write = room.accounts.db.write(move |tx| {
         let before = covered(tx, &permit, org, invitation_id, now)?;
         let role = grants::store::find(tx, &before.role, before.place())?;
@@ -250,7 +280,7 @@ async fn resend(
         }
         let after = covered(tx, &permit, org, invitation_id, now)?;
         tell(tx, now, &permit, AuditAction::Update, "Sent again", &after)?;
-        sent(tx, after, &code)
+        sent(tx, &mailer, now, after, &code)
     });
     write.await.map(Json)
 }

@@ -3,11 +3,14 @@
 //! Invariant: a fenced server is never one that only this machine reaches, whatever its name resolves to: it is the
 //! address dialled that is looked at, so a name that changes its mind after it was checked gains nothing.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustls::CertificateError;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -36,11 +39,15 @@ pub(super) async fn dial(client: &Client, target: &Target, fenced: bool) -> Resu
     let limit = client.inner.connect_timeout;
     match tokio::time::timeout(limit, connect(&client.inner, target, fenced)).await {
         Ok(connected) => connected,
-        Err(_) => Err(unreachable(target, &format!("no connection within {} s", limit.as_secs_f32()))),
+        Err(_) => Err(too_slow(target, limit)),
     }
 }
 
-fn unreachable(target: &Target, why: &str) -> Error {
+fn too_slow(target: impl fmt::Display, limit: Duration) -> Error {
+    unreachable(target, &format!("no connection within {} s", limit.as_secs_f32()))
+}
+
+fn unreachable(target: impl fmt::Display, why: &str) -> Error {
     let sentence =
         format!("The server at {target} cannot be reached: {why}. Check that it runs and that its address is right.");
     Error::upstream("unreachable", sentence)
@@ -67,11 +74,73 @@ async fn connect(inner: &Inner, target: &Target, fenced: bool) -> Result<Stream>
     if !tls {
         return Ok(Stream::Tcp(tcp));
     }
-    let name = ServerName::try_from(host.clone()).map_err(|cause| tls_failed(target, &cause.to_string()))?;
+    secure(inner, target, host, tcp).await.map(|tls| Stream::Tls(Box::new(tls)))
+}
+
+/// TLS over a connection to `host`, whose certificate must be valid for that name.
+async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+    inner: &Inner,
+    target: impl fmt::Display,
+    host: &str,
+    stream: S,
+) -> Result<TlsStream<S>> {
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|cause| tls_failed(&target, &cause.to_string(), MEND_TLS))?;
     let connector = TlsConnector::from(inner.tls.clone());
-    let tls =
-        connector.connect(name, tcp).await.map_err(|cause| tls_failed(target, &cause.to_string()).caused_by(cause))?;
-    Ok(Stream::Tls(Box::new(tls)))
+    connector
+        .connect(name, stream)
+        .await
+        .map_err(|cause| tls_failed(&target, &cause.to_string(), mend_tls(&cause)).caused_by(cause))
+}
+
+/// For what speaks another protocol than HTTP: the steps of a connection one by one, so that each can be told of.
+impl Client {
+    /// The addresses of `host`, when it may be dialled on `port`.
+    ///
+    /// # Errors
+    /// `egress_refused` and `unknown_host`; `unreachable` when nobody answers within the connect timeout.
+    pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<IpAddr>> {
+        self.check(host, port)?;
+        self.in_time(&Name(host, port), self.inner.dns.resolve(host)).await
+    }
+
+    /// A connection to the first of `addresses` that takes one, without TLS. `host` is for the words.
+    ///
+    /// # Errors
+    /// `egress_refused` and `unreachable`, naming the server.
+    pub async fn connect(&self, host: &str, addresses: &[IpAddr], port: u16) -> Result<TcpStream> {
+        self.check(host, port)?;
+        let name = Name(host, port);
+        self.in_time(&name, connect_any(&name, addresses, port)).await
+    }
+
+    /// TLS over a connection to `host`, whose certificate must be valid for that name.
+    ///
+    /// # Errors
+    /// `tls_failed` with what to do; `unreachable` when it takes longer than the connect timeout.
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &str,
+        port: u16,
+        stream: S,
+    ) -> Result<TlsStream<S>> {
+        let name = Name(host, port);
+        self.in_time(&name, secure(&self.inner, &name, host, stream)).await
+    }
+
+    async fn in_time<T>(&self, name: &Name<'_>, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.inner.connect_timeout;
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_slow(name, limit)))
+    }
+}
+
+/// A server that is no URL.
+struct Name<'a>(&'a str, u16);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') { write!(f, "[{}]:{}", self.0, self.1) } else { write!(f, "{}:{}", self.0, self.1) }
+    }
 }
 
 fn fenced_off(target: &Target, what: &str) -> Error {
@@ -89,13 +158,45 @@ pub fn is_local(address: IpAddr) -> bool {
     }
 }
 
-fn tls_failed(target: &Target, why: &str) -> Error {
-    let sentence =
-        format!("The TLS connection to {target} failed: {why}. Check its certificate and the site's CA file.");
-    Error::upstream("tls_failed", sentence)
+const MEND_TLS: &str = "Check its certificate and the site's CA file (network.ca_file)";
+
+/// What to do about what rustls does not take.
+fn mend_tls(cause: &io::Error) -> &'static str {
+    let cause = cause.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let certificate = match cause {
+        Some(rustls::Error::InvalidCertificate(certificate)) => certificate,
+        Some(rustls::Error::InvalidMessage(_)) => {
+            return "It does not speak TLS on this port: check the port, and how TLS begins there";
+        }
+        _ => return MEND_TLS,
+    };
+    match certificate {
+        // Of webpki's own; rustls has no name for it.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "Its certificate is an authority's own (CA:TRUE), which no server may show: make one for the server, signed by \
+             that authority, and name the authority's in network.ca_file"
+        }
+        CertificateError::UnknownIssuer => {
+            "No authority that this site trusts has signed its certificate: name that one in network.ca_file"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "Its certificate is for another name: use the name that stands in it"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "Its certificate has run out: renew it, and check both clocks"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "Its certificate does not count yet: check both clocks"
+        }
+        _ => MEND_TLS,
+    }
 }
 
-async fn connect_any(target: &Target, addresses: &[IpAddr], port: u16) -> Result<TcpStream> {
+fn tls_failed(target: impl fmt::Display, why: &str, mend: &str) -> Error {
+    Error::upstream("tls_failed", format!("The TLS connection to {target} failed: {why}. {mend}."))
+}
+
+async fn connect_any(target: &impl fmt::Display, addresses: &[IpAddr], port: u16) -> Result<TcpStream> {
     let mut last = None;
     for address in addresses {
         match TcpStream::connect((*address, port)).await {

@@ -4,6 +4,7 @@
 //! what was read longest ago makes room first. A person sees and changes only their own. Reading a notice is no act
 //! upon anything, so it leaves no audit entry; what the notice tells of has one.
 
+pub mod mails;
 mod routes;
 mod store;
 
@@ -95,6 +96,7 @@ pub fn raise(tx: &mut Tx<'_>, now: Time, recipients: &[UserId], notice: &NewNoti
         store::insert(tx, now, user, notice)?;
         store::make_room(tx, user)?;
     }
+    tx.after_commit(|| mails::RAISED.notify_one());
     Ok(())
 }
 

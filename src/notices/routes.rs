@@ -7,14 +7,20 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::mails::{self, MailPreference};
 use super::{Notice, Notices, store};
 use crate::base::error::{Error, Result};
 use crate::base::page::PageQuery;
-use crate::web::{Json, Path, Problem, Query, SignedIn};
+use crate::web::{Json, Oneself, Path, Problem, Query, SignedIn};
 
 impl Notices {
     pub fn routes(self) -> OpenApiRouter {
-        OpenApiRouter::new().routes(routes!(list)).routes(routes!(read_all)).routes(routes!(read_one)).with_state(self)
+        OpenApiRouter::new()
+            .routes(routes!(list))
+            .routes(routes!(read_all))
+            .routes(routes!(read_one))
+            .routes(routes!(preferences, prefer))
+            .with_state(self)
     }
 }
 
@@ -77,4 +83,35 @@ async fn read_all(State(notices): State<Notices>, SignedIn(caller): SignedIn) ->
     let now = notices.clock.now();
     let read = notices.db.write(move |tx| store::read_all(tx, user, now)).await?;
     Ok(Json(ReadNotices { read }))
+}
+
+/// Which notices a person gets as mails, too.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NoticePreferences {
+    mail: MailPreference,
+}
+
+/// Which notices the caller gets as mails, where the site sends mails. What is about the safety of the account is mailed
+/// in any case.
+#[utoipa::path(get, path = "/api/notices/preferences", tag = "notices",
+    responses((status = 200, body = NoticePreferences), (status = "default", response = Problem)))]
+async fn preferences(State(notices): State<Notices>, SignedIn(caller): SignedIn) -> Result<Json<NoticePreferences>> {
+    let user = caller.user.ok_or_else(|| Error::not_found("account of yours"))?;
+    let mail = notices.db.read(move |tx| store::preference(tx, user)).await?;
+    Ok(Json(NoticePreferences { mail }))
+}
+
+/// Choose which notices the caller gets as mails.
+#[utoipa::path(put, path = "/api/notices/preferences", tag = "notices", request_body = NoticePreferences,
+    responses((status = 200, body = NoticePreferences), (status = "default", response = Problem)))]
+async fn prefer(
+    State(notices): State<Notices>,
+    Oneself(caller): Oneself,
+    Json(body): Json<NoticePreferences>,
+) -> Result<Json<NoticePreferences>> {
+    let user = caller.user.ok_or_else(|| Error::not_found("account of yours"))?;
+    let (now, mail) = (notices.clock.now(), body.mail);
+    notices.db.write(move |tx| mails::prefer(tx, now, &caller, user, mail)).await?;
+    Ok(Json(body))
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: unread ones come before read ones, and the newest first among each; [`place`] is that order as one number.
 
+use super::mails::{MailPreference, Unmailed};
 use super::{MOST, NewNotice, Notice};
 use crate::access::{OrgId, Permission, Role, UserId};
 use crate::base::clock::Time;
@@ -93,4 +94,53 @@ pub(super) fn administrators(tx: &mut Tx<'_>, org: Option<OrgId>) -> Result<Vec<
         params.len()
     );
     Ok(tx.query_map(&sql, &params, |row| -> Result<UserId, DbError> { Ok(UserId(row.get(0)?)) })?)
+}
+
+/// What a person chose, else what counts until they do.
+pub(super) fn preference(tx: &mut Tx<'_>, user: UserId) -> Result<MailPreference> {
+    let sql = "SELECT mail FROM notice_preferences WHERE user_id = $1";
+    let chosen = tx.query_row(sql, &params![user.0], |row| row.get::<String>(0))?;
+    Ok(chosen.as_deref().and_then(MailPreference::parse).unwrap_or_default())
+}
+
+pub(super) fn set_preference(tx: &mut Tx<'_>, user: UserId, mail: MailPreference) -> Result<()> {
+    let sql = "INSERT INTO notice_preferences (user_id, mail) VALUES ($1, $2) \
+               ON CONFLICT (user_id) DO UPDATE SET mail = excluded.mail";
+    tx.execute(sql, &params![user.0, mail.code()])?;
+    Ok(())
+}
+
+/// Notices that nobody looked at yet to mail them, oldest first.
+pub(super) fn unmailed(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Unmailed>> {
+    let sql = "SELECT n.id, n.user_id, n.kind, n.text, n.link, n.created_at, n.read_at, u.email, u.is_active, p.mail \
+               FROM notices n JOIN users u ON u.id = n.user_id LEFT JOIN notice_preferences p ON p.user_id = n.user_id \
+               WHERE n.mailed_at IS NULL ORDER BY n.id LIMIT $1";
+    Ok(tx.query_map(sql, &params![limit], |row| {
+        let preference: Option<String> = row.get(9)?;
+        let preference = preference.as_deref().and_then(MailPreference::parse).unwrap_or_default();
+        Ok(Unmailed {
+            id: row.get(0)?,
+            user: UserId(row.get(1)?),
+            kind: row.get(2)?,
+            text: row.get(3)?,
+            link: row.get(4)?,
+            created_at: row.get(5)?,
+            is_read: row.get::<Option<Time>>(6)?.is_some(),
+            email: row.get(7)?,
+            is_active: row.get(8)?,
+            preference,
+        })
+    })?)
+}
+
+/// They were looked at; also those that are not mailed.
+pub(super) fn set_mailed(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<()> {
+    tx.execute("UPDATE notices SET mailed_at = $2 WHERE id = $1", &params![id, now])?;
+    Ok(())
+}
+
+/// Whether the person has an unread notice of this kind.
+pub(super) fn has_unread(tx: &mut Tx<'_>, user: UserId, kind: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM notices WHERE user_id = $1 AND kind = $2 AND read_at IS NULL LIMIT 1";
+    Ok(tx.query_row(sql, &params![user.0, kind], |_| Ok(()))?.is_some())
 }

@@ -18,6 +18,7 @@ use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::Tx;
 use crate::invitations;
+use crate::mail;
 use crate::quotas;
 
 /// What was not erased, so that nobody is promised more than is done.
@@ -70,6 +71,7 @@ impl Privacy {
             }
         }
         invitations::store::forget_address(tx, &user.email)?;
+        mail::forget_address(tx, &user.email)?;
         for org in orgs_of(user) {
             quotas::count_members(tx, now, OrgId(org))?;
         }

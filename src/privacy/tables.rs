@@ -55,6 +55,11 @@ const NOTICE: Purpose = Purpose {
     why: "So that people learn what concerns them",
     kept: "The newest 200 of each person",
 };
+const MAIL: Purpose = Purpose {
+    what: "Which mails the site sent somebody, and whether they arrived at its mail server",
+    why: "To send them, and to see why one did not arrive",
+    kept: "30 days after they were sent or given up",
+};
 const INVITED: Purpose = Purpose {
     what: "Whom somebody invited where, and whether they came",
     why: "So that people come in without an account being made for them",
@@ -176,8 +181,30 @@ pub static TABLES: &[Table] = &[
         groups: &[
             plain("id organization_id"),
             about("user_id", Class::Number, &NOTICE),
-            about("kind link created_at read_at", Class::Personal, &NOTICE),
+            about("kind link created_at read_at mailed_at", Class::Personal, &NOTICE),
             about("text", Class::Mention, &NOTICE),
+        ],
+    },
+    Table {
+        name: "notice_preferences",
+        holds: "Which notices somebody wants as mails",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["user_id"],
+        groups: &[about("user_id", Class::Number, &NOTICE), about("mail", Class::Personal, &NOTICE)],
+    },
+    Table {
+        name: "mails",
+        holds: "A mail to somebody",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id kind state attempts job_id next_attempt_at created_at settled_at"),
+            about("user_id", Class::Number, &MAIL),
+            about("recipient recipient_key last_error", Class::Personal, &MAIL),
+            about("subject", Class::Mention, &MAIL),
+            about("body", Class::Secret, &MAIL),
         ],
     },
     Table {

@@ -33,7 +33,9 @@ use crate::db::{Db, Options, Reach, migrate};
 use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
+use crate::mail::Mailer;
 use crate::net;
+use crate::notices;
 use crate::orgs::{self, Orgs};
 use crate::plugins::{self, Limits, Plugins};
 use crate::privacy::Privacy;
@@ -114,8 +116,10 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     audit_logs.start(&tasks).await?;
     audit::retention::start(db.clone(), clock.clone(), &tasks);
     let site_key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
+    let mailer = start_mailer(config, dns.clone(), &db, &clock, &tasks, site_key.clone())?;
     let keys = accounts::Keys { tokens: jwt_key, site: site_key.clone() };
-    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, account_options(config));
+    let (options, mails) = (account_options(config), mailer.clone());
+    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, mails, options);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
@@ -145,11 +149,14 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     projects.register(&mut jobs);
     runs.register(&mut jobs);
     orgs.register(&mut jobs);
+    accounts.register(&mut jobs);
+    mailer.register(&mut jobs, Arc::new(notices::mails::given_up));
     jobs.start().await?;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
         accounts,
+        mailer,
         audit_logs,
         plugins,
         quotas,
@@ -166,6 +173,22 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
 
 fn account_options(config: &Config) -> accounts::Options {
     accounts::Options { token_max_days: config.token_max_days, session_hours: config.accounts.session_hours }
+}
+
+fn start_mailer(
+    config: &Config,
+    dns: net::Dns,
+    db: &Db,
+    clock: &Clock,
+    tasks: &Tasks,
+    key: Key,
+) -> Result<Mailer> {
+    let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
+    let (db, clock, public_url) = (db.clone(), clock.clone(), config.public_url.clone());
+    let mailer = Mailer::new(db.clone(), clock.clone(), key, client, &config.smtp, public_url);
+    mailer.start(tasks);
+    notices::mails::start(db, clock, mailer.clone(), tasks);
+    Ok(mailer)
 }
 
 async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, accounts: &Accounts) -> Result<Orgs> {

@@ -19,6 +19,7 @@ use crate::base::telemetry;
 use crate::db::Db;
 use crate::invitations::Invitations;
 use crate::llm::Llm;
+use crate::mail::Mailer;
 use crate::notices::Notices;
 use crate::orgs::Orgs;
 use crate::plugins::Plugins;
@@ -46,6 +47,7 @@ pub struct App {
     pub db: Db,
     pub clock: Clock,
     pub accounts: Accounts,
+    pub mailer: Mailer,
     pub audit_logs: Logs,
     pub plugins: Plugins,
     pub quotas: Quotas,
@@ -67,13 +69,14 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(Teams::new(db.clone(), clock.clone(), accounts.clone()).routes())
         .merge(Roles::new(db.clone(), clock.clone(), accounts.clone()).routes())
         .merge(Notices::new(db.clone(), clock.clone()).routes())
+        .merge(app.mailer.clone().routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes())
         .merge(app.projects.clone().routes())
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
         .merge(app.privacy.clone().routes())
-        .merge(system::System { llm: app.llm.clone() }.routes())
+        .merge(system::System { llm: app.llm.clone(), mailer: app.mailer.clone() }.routes())
         .merge(Audit::new(db.clone(), clock.clone(), accounts::store::id_of_name).routes())
         .merge(app.audit_logs.clone().routes())
         .merge(

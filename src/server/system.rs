@@ -7,11 +7,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::llm::Llm;
+use crate::mail::Mailer;
 use crate::web::{Json, Public};
 
 #[derive(Clone)]
 pub struct System {
     pub llm: Llm,
+    pub mailer: Mailer,
 }
 
 impl System {
@@ -25,10 +27,16 @@ struct SystemInfo {
     version: &'static str,
     /// Whether some model answers.
     models_ready: bool,
+    /// Whether the site sends mails, such as a code to who forgot their password.
+    sends_mail: bool,
 }
 
 /// What runs here.
 #[utoipa::path(get, path = "/api/system", tag = "operation", responses((status = 200, body = SystemInfo)))]
 async fn about(_: Public, State(system): State<System>) -> Json<SystemInfo> {
-    Json(SystemInfo { version: env!("CARGO_PKG_VERSION"), models_ready: system.llm.is_ready() })
+    Json(SystemInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        models_ready: system.llm.is_ready(),
+        sends_mail: system.mailer.is_on(),
+    })
 }

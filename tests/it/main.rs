@@ -21,6 +21,8 @@ mod files;
 mod full_disk;
 mod invitations;
 mod isolation;
+mod mail;
+mod mail_server;
 mod model_server;
 mod models;
 mod models_elsewhere;

@@ -14,6 +14,7 @@ use crate::accounts::confirm::person;
 use crate::accounts::factors::{self, Enrolment, SecondFactor};
 use crate::accounts::{Accounts, event, sessions, store};
 use crate::audit::{self, AuditAction};
+use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
 use crate::notices::{self, NewNotice};
@@ -90,6 +91,7 @@ pub async fn finish(
         }
         let told = format!("{} switched their second factor on", owner.username);
         audit::record(tx, now, &asked, &event(AuditAction::Update, &owner, told))?;
+        tell(tx, now, id, "second_factor_on", "A second factor was set up for your account.")?;
         Ok(Some(RecoveryCodes { recovery_codes }))
     };
     Ok(Json(accounts.with_code(&caller, &user, on).await?))
@@ -147,10 +149,15 @@ pub async fn disable(
         factors::store::remove(tx, &room, id)?;
         let told = format!("{} turned their second factor off", owner.username);
         audit::record(tx, now, &asked, &event(AuditAction::Update, &owner, told))?;
+        tell(tx, now, id, "second_factor_off", "The second factor of your account was turned off.")?;
         Ok(Some(()))
     };
     accounts.with_code(&caller, &user, off).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn tell(tx: &mut Tx<'_>, now: Time, user: UserId, kind: &'static str, text: &str) -> Result<()> {
+    notices::raise(tx, now, &[user], &NewNotice::new(kind, text).link("/account/security"))
 }
 
 fn require_on(tx: &mut Tx<'_>, user: UserId) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Accounts over HTTP: sign-in and who am I, people, members, personal tokens.
 
 mod factors;
+mod forgot;
 mod members;
 mod organizations;
 mod passwords;
@@ -43,6 +44,7 @@ impl Accounts {
             .routes(routes!(factors::finish))
             .routes(routes!(factors::renew))
             .routes(routes!(factors::reset))
+            .routes(routes!(forgot::ask))
             .routes(routes!(sessions::list, sessions::end_others))
             .routes(routes!(sessions::end))
             .routes(routes!(sessions::list_of, sessions::end_all_of))

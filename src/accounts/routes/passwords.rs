@@ -12,11 +12,13 @@ use super::users::check_reach;
 use crate::access::actions::UserManage;
 use crate::access::{Origin, Permit, UserId};
 use crate::accounts::passwords::{self, Renewed};
-use crate::accounts::{Accounts, User, event, sessions, store};
+use crate::accounts::{Accounts, User, event, forgot, sessions, store};
 use crate::audit::{self, AuditAction};
 use crate::base::clock::{SECOND, Time};
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
+use crate::mail::Queued;
+use crate::notices::{self, NewNotice};
 use crate::web::{Created, Json, Oneself, Path, Problem, Public};
 
 const LONGEST_HOURS: i64 = 168;
@@ -66,7 +68,8 @@ fn put(
 ) -> Result<()> {
     accounts.set_password(tx, UserId(user.id), renewed)?;
     sessions::store::end_all(tx, accounts, UserId(user.id), except, now)?;
-    Ok(())
+    let text = format!("The password of your account {} was changed, and its other sessions are over.", user.username);
+    notices::raise(tx, now, &[UserId(user.id)], &NewNotice::new("password_changed", text).link("/account"))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -113,6 +116,8 @@ fn reach(tx: &mut Tx<'_>, permit: &Permit<UserManage>, id: UserId) -> Result<Use
 pub struct ResetRequest {
     /// Hours until the code ends, 1 to 168; 24 when absent.
     expires_in_hours: Option<i64>,
+    /// Whether the code also goes to the person's address; false when absent. Only where the site sends mails.
+    mail: Option<bool>,
 }
 
 /// A code to hand to a person who lost their password.
@@ -123,6 +128,8 @@ pub struct ResetCode {
     /// Sets a new password once, with `POST /api/auth/reset`. It is not kept and cannot be shown again.
     pub code: String,
     pub expires_at: Time,
+    /// Whether it is on its way to the person's address.
+    pub mailed: bool,
 }
 
 /// Make a one-time code with which a person sets a new password themselves. It takes the place of one made before; until it
@@ -143,15 +150,18 @@ pub async fn make_code(
     let now = accounts.clock.now();
     let expires_at = now.plus(hours * 3600 * SECOND);
     let (code, digest) = passwords::code()?;
+    let (mailer, mail, told_code) = (accounts.mailer.clone(), body.mail == Some(true), code.clone());
     let write = accounts.db.write(move |tx| {
         let user = reach(tx, &permit, UserId(id))?;
         passwords::store::keep_code(tx, UserId(user.id), &digest, expires_at)?;
         let told = format!("Made a code to set a new password for {}", user.username);
         audit::record(tx, now, permit.caller(), &event(AuditAction::Update, &user, told))?;
-        Ok(user)
+        let until = format!("within {hours} hours");
+        let mailed = mail && forgot::mail_code(tx, &mailer, now, &user, &told_code, &until)? == Queued::Yes;
+        Ok((user, mailed))
     });
-    let user = write.await?;
-    Ok(Created(ResetCode { user_id: user.id, username: user.username, code, expires_at }))
+    let (user, mailed) = write.await?;
+    Ok(Created(ResetCode { user_id: user.id, username: user.username, code, expires_at, mailed }))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

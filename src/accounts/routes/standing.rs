@@ -19,6 +19,8 @@ use crate::base::email;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
 use crate::jobs;
+use crate::mail::{MailKind, NewMail};
+use crate::notices::{self, NewNotice};
 use crate::web::{Json, Path, Problem};
 
 /// An account with what only those who manage it see.
@@ -92,9 +94,23 @@ pub async fn update(
         let after = User { email: body.email.clone(), ..before.clone() };
         let event = event(AuditAction::Update, &after, format!("Changed the address of {}", after.username));
         audit::record(tx, now, permit.caller(), &event.before(&before).after(&after))?;
+        tell_moved(tx, &room, now, &before, &after)?;
         Ok(after)
     });
     Ok(Json(write.await?))
+}
+
+/// Tells of another address at both: who took an account over must not be the only one to learn of it.
+fn tell_moved(tx: &mut Tx<'_>, accounts: &Accounts, now: Time, before: &User, after: &User) -> Result<()> {
+    if store::key(&before.email) == store::key(&after.email) {
+        return Ok(());
+    }
+    let text = format!("The address of your account {} was changed to {}.", after.username, after.email);
+    let (kind, user) = (MailKind::Security, Some(UserId(before.id)));
+    let subject = "The address of your account was changed";
+    let mail = NewMail { kind, user, recipient: &before.email, subject, body: &text };
+    accounts.mailer.queue(tx, now, &mail)?;
+    notices::raise(tx, now, &[UserId(after.id)], &NewNotice::new("email_changed", text).link("/account"))
 }
 
 /// Switch an account off. Its sessions and personal tokens are gone and its runs are stopped; what its owner made stays.

@@ -12,6 +12,7 @@ use crate::accounts::{Accounts, event, store, token};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
+use crate::notices::{self, NewNotice};
 use crate::web::{Created, Json, Oneself, Path, Problem, Query, SignedIn};
 
 /// The caller's tokens, newest first.
@@ -45,6 +46,8 @@ pub async fn create(
         let token = tokens::store::insert(tx, user, &asked, &digest, now)?;
         let event = Event::new(AuditAction::Create, "personal_token", format!("Created token {}", token.name));
         audit::record(tx, now, &caller, &event.id(token.id).person(user).after(&token))?;
+        let text = format!("The token {} was made for your account {}.", token.name, owner.username);
+        notices::raise(tx, now, &[user], &NewNotice::new("token_created", text).link("/account"))?;
         Ok(token)
     });
     Ok(Created(NewToken { token: write.await?, secret }))

@@ -46,6 +46,13 @@ impl Key {
         Self::Address(crypto::sha256_hex(format!("address {network}").as_bytes()))
     }
 
+    /// Of codes asked for by mail, which are counted beside sign-ins: for an address to write to, and from a network.
+    pub fn codes(email: &str, address: Option<&str>) -> [Self; 2] {
+        let network = Self::address(address);
+        let digest = |what: &str| crypto::sha256_hex(format!("code {what}").as_bytes());
+        [Self::Name(digest(email)), Self::Address(digest(network.digest()))]
+    }
+
     fn digest(&self) -> &str {
         match self {
             Self::Name(digest) | Self::Address(digest) => digest,
@@ -172,9 +179,19 @@ impl Drop for Attempt {
 }
 
 fn throttled(now: Time, until: Time) -> Error {
-    let seconds = ((until.0 - now.0 + SECOND - 1) / SECOND).max(1).unsigned_abs();
+    let seconds = seconds(now, until);
     let message = format!("Too many sign-ins failed for this name or address. Try again in {seconds} seconds.");
     Error::new(Kind::Limited, "login_throttled", message).retry_after(seconds)
+}
+
+fn too_many_codes(now: Time, until: Time) -> Error {
+    let seconds = seconds(now, until);
+    let message = format!("Too many codes were asked for this address, or from here. Try again in {seconds} seconds.");
+    Error::new(Kind::Limited, "codes_throttled", message).retry_after(seconds)
+}
+
+fn seconds(now: Time, until: Time) -> u64 {
+    ((until.0 - now.0 + SECOND - 1) / SECOND).max(1).unsigned_abs()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! All SQL of failed sign-ins.
 
-use super::{Count, Key, LONGEST};
+use super::{Count, Key, LONGEST, too_many_codes};
 use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::{Tx, params};
@@ -30,6 +30,19 @@ pub fn count(tx: &mut Tx<'_>, key: &Key, now: Time) -> Result<Count> {
 /// When the database fails.
 pub fn counts(tx: &mut Tx<'_>, keys: &[Key; 2], now: Time) -> Result<[Count; 2]> {
     Ok([count(tx, &keys[0], now)?, count(tx, &keys[1], now)?])
+}
+
+/// Counts a code asked for, when it may be: the same rule as for failures, in one transaction.
+///
+/// # Errors
+/// `codes_throttled` with the seconds to wait.
+pub fn take(tx: &mut Tx<'_>, keys: &[Key; 2], now: Time) -> Result<()> {
+    let counts = counts(tx, keys, now)?;
+    let waits = keys.iter().zip(counts).filter_map(|(key, count)| count.wait(key, 0, now));
+    if let Some(until) = waits.max() {
+        return Err(too_many_codes(now, until));
+    }
+    fail(tx, keys, now)
 }
 
 /// Counts a failure of each, and forgets what is over.

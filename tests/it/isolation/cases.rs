@@ -46,7 +46,7 @@ impl Site {
         use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
-        let Names { mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
+        let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -82,11 +82,18 @@ impl Site {
             plain("POST /api/auth/login", Public).json(&login),
             plain("GET /api/auth/me", Own),
             plain("POST /api/auth/reset", Bearer).json(&json!({"code": code, "password": "a third bright morning"})),
+            plain("POST /api/auth/forgot", Public).json(&json!({"email": "nobody@example.org"})),
             plain("GET /api/sessions", Own),
             plain("GET /api/tokens", Own),
             plain("POST /api/tokens", Own).json(&json!({"name": "mine"})),
             plain("GET /api/notices", Own),
             plain("POST /api/notices/read", Own),
+            plain("GET /api/notices/preferences", Own),
+            plain("PUT /api/notices/preferences", Own).json(&json!({"mail": "all"})),
+            plain("GET /api/mail", Site),
+            plain("POST /api/mail/test", Site).json(&json!({"address": "nobody@example.org"})),
+            plain("GET /api/mails", Site),
+            of("POST /api/mails/{id}/retry", Site, mail),
             of("POST /api/notices/{id}/read", Personal, notice),
             plain("GET /api/permissions", Own),
             plain("GET /api/roles", Own),

@@ -38,6 +38,8 @@ pub(super) struct Names {
     /// A role held over the site.
     pub(super) site_assignment: i64,
     pub(super) notice: i64,
+    /// A mail that waits.
+    pub(super) mail: i64,
     pub(super) entry: i64,
     pub(super) session: i64,
     pub(super) invitation: i64,
@@ -70,6 +72,7 @@ impl Names {
             assignment: 900_000_023,
             site_assignment: 900_000_024,
             notice: 900_000_008,
+            mail: 900_000_012,
             entry: 900_000_009,
             session: 900_000_010,
             invitation: 900_000_011,
@@ -121,7 +124,13 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new() -> Self {
-        let app = App::start();
+        // A mail server that is not there: mails wait.
+        let app = App::start_with_settings(&[
+            ("SMTP_HOST", "127.0.0.1"),
+            ("SMTP_PORT", "9"),
+            ("SMTP_FROM", "site@example.org"),
+            ("RESOFTAI_SMTP_SECURITY", "none"),
+        ]);
         let (org, elsewhere) = (app.org(OURS), app.org("elsewhere"));
         let root = app.person("root", "admin", None).await;
         let owner = app.person("nightingale-owner", "org_admin", Some(OURS)).await;
@@ -162,6 +171,7 @@ impl Site {
             viewer_token: id(&app.call("GET", "/api/tokens", Some(&viewer), None).await.body["items"][0]),
             user,
             notice: notice(&app, org),
+            mail: 0,
             entry: 0,
             session: session(&app, "nightingale-owner", &owner).await,
             code: code(&app, &root, "nightingale-forgetful").await,
@@ -181,6 +191,7 @@ impl Site {
             Self { app, root, owner, viewer, stranger, elsewhere, names, factor: Mutex::default(), _models: models };
         site.names.file = site.file().await;
         site.names.run = site.run().await;
+        site.names.mail = id(&site.app.call("GET", "/api/mails", Some(&site.root), None).await.body["items"][0]);
         site.roles().await;
         let trail = format!("/api/audit?organization_id={org}&limit=1");
         site.names.entry = id(&site.app.call("GET", &trail, Some(&site.owner), None).await.body["items"][0]);
