@@ -4,6 +4,7 @@
 //! database refuses to change it, or to delete it before its time (migrations 2 and 87). What it holds of a person is sealed with that person's key.
 
 pub mod export;
+pub mod forward;
 pub mod keys;
 pub mod retention;
 pub mod routes;

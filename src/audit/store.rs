@@ -100,6 +100,18 @@ pub fn find(tx: &mut Tx<'_>, id: i64) -> Result<Option<AuditEntry>, DbError> {
     stored.map(|row| Ok(row.open(tx, &mut Ring::default())?.shown())).transpose()
 }
 
+/// These entries, each where its id is; none where it is not there any more.
+pub(super) fn find_all(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<Option<AuditEntry>>, DbError> {
+    let mut ring = Ring::default();
+    let sql = format!("SELECT {COLUMNS} FROM audit_entries WHERE id = $1");
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let stored = tx.query_row(&sql, &params![*id], read)?;
+        found.push(stored.map(|row| row.open(tx, &mut ring).map(Stored::shown)).transpose()?);
+    }
+    Ok(found)
+}
+
 /// At most `limit` entries behind `place`, newest first, of what `scope` covers. Looks at a bounded number of entries, so
 /// there may be less than asked for and still a place to go on from.
 pub fn search(tx: &mut Tx<'_>, scope: &Scope, filter: &Filter, place: Place, limit: usize) -> Result<Found, DbError> {

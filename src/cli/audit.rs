@@ -71,6 +71,15 @@ pub enum AuditCommand {
     Log(audit_log::LogArgs),
     /// Print the key that a log's checkpoints are verified with.
     Key(audit_log::KeyArgs),
+    /// Where the trail is sent as it grows.
+    #[command(subcommand)]
+    Forward(ForwardCommand),
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ForwardCommand {
+    /// Show each destination, how far behind it is, and why it does not go on.
+    Status,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,6 +148,24 @@ impl Filters {
 
 pub async fn run(command: &AuditCommand, context: &Context) -> Result<()> {
     match command {
+        AuditCommand::Forward(ForwardCommand::Status) => {
+            let all = context.client.get("/api/audit/forward").await?;
+            if context.out.is_json() {
+                return context.out.value(&all);
+            }
+            let items = all["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if items.is_empty() {
+                return context.out.line("The trail is sent nowhere. Set audit.syslog or audit.file (docs/audit.md).");
+            }
+            let columns = [
+                ("to", "target"),
+                ("behind", "behind"),
+                ("sent", "sent"),
+                ("last", "last_sent_at"),
+                ("error", "last_error"),
+            ];
+            context.out.table(items, &columns)
+        }
         AuditCommand::List { filters, list } => found(context, filters, None, *list).await,
         AuditCommand::Search { text, filters, list } => found(context, filters, Some(text), *list).await,
         AuditCommand::Show { id } => show(context, *id).await,

@@ -273,6 +273,30 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.smtp.from_name.clone().unwrap_or_default(),
     },
     Setting {
+        name: "audit.syslog",
+        alias: None,
+        help: "Syslog server that the audit trail is sent to as it grows, such as tls://logs.example:6514",
+        set: |config, value| {
+            config.audit_syslog = Some(value.to_owned());
+            Ok(())
+        },
+        show: |config| config.audit_syslog.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "audit.file",
+        alias: None,
+        help: "File that the audit trail is written to as it grows, one JSON object a line; an absolute path",
+        set: |config, value| {
+            let path = path(value)?;
+            if !path.is_absolute() {
+                return Err(format!("`{value}` is no absolute path such as /var/log/resoftai/audit.jsonl"));
+            }
+            config.audit_file = Some(path);
+            Ok(())
+        },
+        show: |config| config.audit_file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    },
+    Setting {
         name: "network.ca_file",
         alias: None,
         help: "PEM file with the site's certificate authorities, trusted when other servers are called, the database among them",

@@ -49,6 +49,10 @@ pub struct Config {
     /// Where people reach the site, such as `https://resoftai.example`: scheme, host and port, for links in mails.
     pub public_url: Option<String>,
     pub smtp: SmtpConfig,
+    /// Syslog server that the audit trail is sent to, such as `tls://logs.site:6514`.
+    pub audit_syslog: Option<String>,
+    /// File that the audit trail is written to as JSON lines.
+    pub audit_file: Option<PathBuf>,
 }
 
 /// How people sign in.
@@ -115,6 +119,8 @@ impl Default for Config {
             time_zone: Zone::default(),
             public_url: None,
             smtp: SmtpConfig::default(),
+            audit_syslog: None,
+            audit_file: None,
         }
     }
 }
@@ -355,6 +361,7 @@ mod tests {
                 "smtp.security",
             ),
             ("[smtp]\nport = 0", "smtp.port"),
+            ("[audit]\nfile = 'audit.jsonl'", "audit.file"),
         ] {
             assert_eq!(load(toml, &[], &[]).unwrap_err().field_name(), Some(field), "{toml}");
         }

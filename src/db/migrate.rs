@@ -63,6 +63,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(106, "service_accounts", include_str!("../../migrations/0106_service_accounts.sql")),
     Migration::new(110, "mails", include_str!("../../migrations/0110_mails.sql")),
     Migration::new(111, "mailed_notices", include_str!("../../migrations/0111_mailed_notices.sql")),
+    Migration::new(112, "audit_forward", include_str!("../../migrations/0112_audit_forward.sql")),
     Migration::new(130, "unused_contents", include_str!("../../migrations/0130_unused_contents.sql")),
 ];
 

@@ -22,11 +22,12 @@ use crate::mail;
 use crate::quotas;
 
 /// What was not erased, so that nobody is promised more than is done.
-const NOT_ERASED: [&str; 4] = [
+const NOT_ERASED: [&str; 5] = [
     "Backups made before keep the person until they are rotated out; a server started on a restored database erases them again.",
     "What the person wrote for an organisation stays, without their name: it belongs to the organisation.",
     "What was used stays under the person's number, which names nobody any more.",
     "Audit entries stay as they were written; what they held about the person can no longer be read, except in entries from before they were sealed.",
+    "Copies of the audit trail that were sent to a syslog server or into a file, and mails that were sent, are out of reach.",
 ];
 
 /// What was done.

@@ -406,6 +406,12 @@ pub static TABLES: &[Table] = &[
         &[plain("id organization_id name base_url api_key_sealed models context_length created_at updated_at")],
     ),
     nobody(
+        "audit_forwards",
+        "Where the audit trail is sent, and how far that is",
+        &[plain("destination started_at holder held_until sent last_sent_at last_error")],
+    ),
+    nobody("audit_forward_cursors", "How far a log was sent", &[plain("destination log_id position")]),
+    nobody(
         "jobs",
         "Work waiting in the queue",
         &[plain("id kind payload run_at attempts locked_by locked_until last_error dead_at")],

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::audit::forward::Forward;
 use crate::db::Db;
 use crate::plugins::Plugins;
 use crate::web::{Json, Public};
@@ -21,6 +22,7 @@ const DISK_FLOOR: u64 = 64 * 1024 * 1024;
 pub struct Health {
     pub db: Db,
     pub plugins: Plugins,
+    pub forward: Forward,
     pub data_dir: PathBuf,
 }
 
@@ -60,10 +62,21 @@ async fn ready(_: Public, State(health): State<Health>) -> Response {
     };
     let (ok, detail) = health.plugins.state();
     let runtime = Check { name: "plugin runtime", ok, detail };
-    let checks = vec![database, disk(&health.data_dir), runtime];
+    let mut checks = vec![database, disk(&health.data_dir), runtime];
+    checks.extend(forwarding(&health.forward).await);
     let ok = checks.iter().all(|check| check.ok);
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { status: if ok { "ready" } else { "not ready" }, checks })).into_response()
+}
+
+/// Says how far it is behind. A destination that is away keeps nobody from working, so this is always well.
+async fn forwarding(forward: &Forward) -> Option<Check> {
+    let all = forward.status().await.ok().filter(|all| !all.is_empty())?;
+    let words = all.iter().map(|one| {
+        let trouble = one.last_error.as_ref().map_or_else(String::new, |error| format!(" ({error})"));
+        format!("{} is {} entries behind{trouble}", one.target, one.behind)
+    });
+    Some(Check { name: "audit forwarding", ok: true, detail: words.collect::<Vec<_>>().join("; ") })
 }
 
 fn disk(path: &std::path::Path) -> Check {

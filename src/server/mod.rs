@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::accounts::{self, Accounts};
 use crate::audit;
+use crate::audit::forward::{self, Forward};
 use crate::audit::tree::Logs;
 use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
@@ -90,6 +91,7 @@ pub fn check(config: &Config) -> Result<()> {
     if let Some(url) = &config.llm.base_url {
         net::Target::parse(url).map_err(|error| error.field("llm.base_url"))?;
     }
+    forward_options(config)?;
     if !config.http {
         tls::named(config)?;
     }
@@ -126,6 +128,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let options = plugins::Options { dir, runtime, limits: Limits::default() };
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
+    let forward = start_forward(config, dns.clone(), &db, &clock, &tasks, &process)?;
     let quotas =
         Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone(), config.time_zone.clone()).await?;
     let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
@@ -158,6 +161,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         accounts,
         mailer,
         audit_logs,
+        forward,
         plugins,
         quotas,
         orgs,
@@ -175,14 +179,26 @@ fn account_options(config: &Config) -> accounts::Options {
     accounts::Options { token_max_days: config.token_max_days, session_hours: config.accounts.session_hours }
 }
 
-fn start_mailer(
+fn forward_options(config: &Config) -> Result<forward::Options> {
+    let syslog = config.audit_syslog.as_deref().map(forward::SyslogServer::parse).transpose()?;
+    Ok(forward::Options { syslog, file: config.audit_file.clone() })
+}
+
+fn start_forward(
     config: &Config,
     dns: net::Dns,
     db: &Db,
     clock: &Clock,
     tasks: &Tasks,
-    key: Key,
-) -> Result<Mailer> {
+    process: &str,
+) -> Result<Forward> {
+    let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
+    let forward = Forward::new(db.clone(), clock.clone(), forward_options(config)?, &client);
+    forward.start(tasks, client, process);
+    Ok(forward)
+}
+
+fn start_mailer(config: &Config, dns: net::Dns, db: &Db, clock: &Clock, tasks: &Tasks, key: Key) -> Result<Mailer> {
     let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
     let (db, clock, public_url) = (db.clone(), clock.clone(), config.public_url.clone());
     let mailer = Mailer::new(db.clone(), clock.clone(), key, client, &config.smtp, public_url);

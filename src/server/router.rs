@@ -11,6 +11,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{health, middleware, pages, system};
 use crate::accounts::{self, Accounts};
+use crate::audit::forward::Forward;
 use crate::audit::routes::Audit;
 use crate::audit::tree::Logs;
 use crate::base::clock::Clock;
@@ -49,6 +50,7 @@ pub struct App {
     pub accounts: Accounts,
     pub mailer: Mailer,
     pub audit_logs: Logs,
+    pub forward: Forward,
     pub plugins: Plugins,
     pub quotas: Quotas,
     pub orgs: Orgs,
@@ -79,9 +81,15 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(system::System { llm: app.llm.clone(), mailer: app.mailer.clone() }.routes())
         .merge(Audit::new(db.clone(), clock.clone(), accounts::store::id_of_name).routes())
         .merge(app.audit_logs.clone().routes())
+        .merge(app.forward.clone().routes())
         .merge(
-            health::Health { db: app.db.clone(), plugins: app.plugins.clone(), data_dir: app.data_dir.clone() }
-                .routes(),
+            health::Health {
+                db: app.db.clone(),
+                plugins: app.plugins.clone(),
+                forward: app.forward.clone(),
+                data_dir: app.data_dir.clone(),
+            }
+            .routes(),
         )
 }
 

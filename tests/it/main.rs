@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod app;
 mod audit;
+mod audit_forward;
 mod audit_proof;
 mod bad_input;
 mod binary;

@@ -117,6 +117,7 @@ impl Site {
             plain("GET /api/audit/export", List { viewer: false }),
             case("GET /api/audit/export", Write, format!("/api/audit/export?format=csv&organization_id={org}")),
             plain("GET /api/audit/logs", List { viewer: false }),
+            plain("GET /api/audit/forward", Site),
             of("GET /api/audit/{id}/proof", Write, entry),
             of("GET /api/organizations/{id}/audit/log/checkpoint", Write, org),
             of("GET /api/organizations/{id}/audit/log/key", Write, org),
