@@ -54,10 +54,14 @@ test('a revoked invitation counts no longer', async ({ signedIn: page, browser }
 test('many are invited at once, and who cannot be is told', async ({ signedIn: page }) => {
   await page.goto(`${await organization(page)}/people`);
   await page.getByRole('button', { name: 'Invite', exact: true }).click();
-  await page.getByLabel('Mail addresses').fill('one@many.example\ntwo@many.example, no-address\n two@many.example');
+  await page
+    .getByLabel('Mail addresses')
+    .fill('one@many.example\ntwo@many.example, no-address\n two@many.example');
   await readable(page);
   await page.getByRole('dialog').getByRole('button', { name: 'Invite' }).click();
-  await expect(page.getByLabel('Links of 2 invitations')).toHaveValue(/one@many.example http.*\ntwo@many.example http/);
+  await expect(page.getByLabel('Links of 2 invitations')).toHaveValue(
+    /one@many.example http.*\ntwo@many.example http/,
+  );
   await expect(page.getByRole('alert')).toContainText('no-address');
   await readable(page);
   const saved = page.waitForEvent('download');

@@ -14,6 +14,7 @@ const PAGES = [
   '/account/security',
   '/account/sessions',
   '/account/tokens',
+  '/account/usage',
   '/nowhere',
 ];
 
@@ -38,7 +39,17 @@ test('every page can be read in light and dark, and stays in the window of a pho
   const own = `/organizations/${await organization(page)}`;
   const ofThings = [
     ...[`/runs/${site.run}`, '/files', '/findings', '/runs', '/settings'].map((part) => `${project}${part}`),
-    ...['', '/people', '/teams', '/roles', '/usage', '/quotas', '/audit', '/audit/retention', '/settings'].map((part) => `${own}${part}`),
+    ...[
+      '',
+      '/people',
+      '/teams',
+      '/roles',
+      '/usage',
+      '/quotas',
+      '/audit',
+      '/audit/retention',
+      '/settings',
+    ].map((part) => `${own}${part}`),
   ];
   for (const path of [...PAGES, ...ofThings]) {
     await page.goto(path);

@@ -15,7 +15,10 @@ async function asSite(page: Page, site: Site, username: string): Promise<void> {
   await signIn(page, username, PASSWORD);
 }
 
-test('somebody is found by a part of their name, and given and taken roles', async ({ signedIn: page, site }) => {
+test('somebody is found by a part of their name, and given and taken roles', async ({
+  signedIn: page,
+  site,
+}) => {
   createUser(site, 'weaver', PASSWORD, ['--role', 'viewer', '--org', 'demo']);
   const id = await organization(page);
   const team = await ask(page, 'POST', `/api/organizations/${id}/teams`, { name: 'Looms', slug: 'looms' });
@@ -84,8 +87,17 @@ test('an account is switched off and on, unlocked, and gets a code for a new pas
   const password = 'eleven grey pigeons on a roof';
   await ask(theirs, 'POST', '/api/auth/reset', { code, password });
   await signIn(theirs, 'miller', password);
+  await ask(theirs, 'POST', '/api/tokens', { name: 'millstone', expires_in_days: 30 });
   await theirs.context().close();
   await page.reload();
+  await page.getByRole('button', { name: 'Show sessions' }).click();
+  await expect(page.getByRole('row').filter({ hasText: '127.0.0.1' })).toContainText('Chrom');
+  await page.getByRole('button', { name: 'Show tokens' }).click();
+  await expect(page.getByRole('row').filter({ hasText: 'millstone' })).toBeVisible();
+  await readable(page);
+  await page.getByRole('button', { name: 'Delete millstone' }).click();
+  await page.getByRole('button', { name: 'Delete token' }).click();
+  await expect(page.getByRole('heading', { name: 'No tokens' })).toBeVisible();
   await page.getByRole('button', { name: 'End sessions' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'End sessions' }).click();
   await expect(page.getByRole('button', { name: 'End sessions' })).toHaveCount(0);

@@ -74,7 +74,10 @@ test('a person gets a quota of their own, and loses it again', async ({ page, si
 test('a team gets a quota of its own, told by its name', async ({ page, site }) => {
   await asSite(page, site, 'rationer4');
   const id = page.url().match(/organizations\/(\d+)/)![1];
-  const team = await ask(page, 'POST', `/api/organizations/${id}/teams`, { name: 'Presses', slug: 'presses' });
+  const team = await ask(page, 'POST', `/api/organizations/${id}/teams`, {
+    name: 'Presses',
+    slug: 'presses',
+  });
   await page.getByRole('button', { name: 'New quota' }).click();
   await page.getByLabel('Whose use').selectOption('A team’s');
   await page.getByLabel('Team', { exact: true }).selectOption('Presses');
@@ -90,7 +93,8 @@ test('a raised limit counts at once', async ({ page, site }) => {
   operate(site, ['org', 'create', '--name', 'Small', '--slug', 'small', '--tier', 'free']);
   await asSite(page, site, 'rationer3');
   const id = (await ask(page, 'GET', '/api/organizations')).items.find((org: any) => org.slug === 'small').id;
-  const make = () => ask(page, 'POST', '/api/projects', { name: 'One', requirements: 'x', organization_id: id });
+  const make = () =>
+    ask(page, 'POST', '/api/projects', { name: 'One', requirements: 'x', organization_id: id });
   await ask(page, 'PUT', `/api/organizations/${id}/quotas/projects`, { limit_value: 0 });
   expect((await make()).code).toBe('quota_exceeded');
   await page.goto(`/organizations/${id}/quotas`);

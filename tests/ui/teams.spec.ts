@@ -75,7 +75,9 @@ test('who is in a team only is offered what they may do there, and nothing else'
   await expect(page.getByText('Marches')).toBeVisible();
   await page.getByRole('button', { name: 'Invite', exact: true }).click();
   await page.getByLabel('Mail addresses').fill('tuba@example.org');
-  await expect(page.getByLabel('Role', { exact: true }).getByRole('option', { name: 'Organisation admin' })).toHaveCount(0);
+  await expect(
+    page.getByLabel('Role', { exact: true }).getByRole('option', { name: 'Organisation admin' }),
+  ).toHaveCount(0);
   await page.getByRole('dialog').getByRole('button', { name: 'Invite' }).click();
   await expect(page.getByLabel('Link')).toHaveValue(/invitation#/);
   await page.getByRole('button', { name: 'Done' }).click();

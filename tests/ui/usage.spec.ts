@@ -11,7 +11,12 @@ const organization = async (page: Page): Promise<number> =>
 /** Writes down some use, which is the site's to do, and stays signed in as who did. */
 async function used(page: Page, site: Site, username: string): Promise<{ id: number; person: number }> {
   createUser(site, username, 'eight red apples on a sill', ['--role', 'super_admin']);
-  createUser(site, `${username}-worker`, 'eight red apples on a sill', ['--role', 'developer', '--org', 'demo']);
+  createUser(site, `${username}-worker`, 'eight red apples on a sill', [
+    '--role',
+    'developer',
+    '--org',
+    'demo',
+  ]);
   await signIn(page, username, 'eight red apples on a sill');
   const id = await organization(page);
   const { items } = await ask(page, 'GET', `/api/users?q=${username}-worker`);

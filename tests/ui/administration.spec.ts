@@ -21,7 +21,7 @@ test('an organisation is made, suspended, let in again, deleted and restored', a
   await page.getByLabel('Administrator’s mail address').fill('steward@example.org');
   await page.getByRole('button', { name: 'Make organisation' }).click();
   await expect(page.getByRole('heading', { level: 1, name: 'Mühle & Söhne' })).toBeVisible();
-  await expect(page.getByRole('row').filter({ hasText: 'steward' })).toContainText('Org admin');
+  await expect(page.getByRole('row').filter({ hasText: 'steward' })).toContainText('Organisation admin');
 
   await page.goto('/site?q=muhle');
   const row = page.getByRole('row').filter({ hasText: 'muhle-sohne' });
