@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::civil::Date;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
@@ -30,11 +31,18 @@ fn chunks(resource: Resource) -> (u64, u64) {
 /// Grants closer together than this double the surplus.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// How long a call waits for what other processes hold idle, before it is refused; they look twice a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long calls are refused at once after that was in vain.
+const RELUCTANCE: Duration = Duration::from_secs(10);
+
 /// A grant of one quota in this process.
 pub(super) struct Account {
     pub quota: i64,
     /// The name of the period it is of.
     pub period: String,
+    /// A day of that period.
+    pub day: Date,
     first_chunk: u64,
     last_chunk: u64,
     state: Mutex<State>,
@@ -43,12 +51,20 @@ pub(super) struct Account {
 pub(super) struct State {
     /// Granted, not reserved.
     pub held: u64,
+    /// Came back from calls that began under limits that hold no more; to be given back durably.
+    stale: u64,
+    /// Grows with every recall.
+    epoch: u64,
+    /// A recall came while more was being got.
+    recalled: bool,
     pub waiting: VecDeque<Waiter>,
     /// A task is getting more.
     pub extending: bool,
     next_ticket: u64,
     chunk: u64,
     extended_at: Option<Instant>,
+    /// When waiting for what other processes hold began last.
+    waits_since: Option<Instant>,
     used_at: Instant,
 }
 
@@ -71,18 +87,22 @@ pub(super) struct Need {
 }
 
 impl Account {
-    pub fn new(quota: i64, period: String, resource: Resource) -> Self {
+    pub fn new(quota: i64, period: String, day: Date, resource: Resource) -> Self {
         let (first_chunk, last_chunk) = chunks(resource);
         let state = State {
             held: 0,
+            stale: 0,
+            epoch: 0,
+            recalled: false,
             waiting: VecDeque::new(),
             extending: false,
             next_ticket: 0,
             chunk: first_chunk,
             extended_at: None,
+            waits_since: None,
             used_at: Instant::now(),
         };
-        Self { quota, period, first_chunk, last_chunk, state: Mutex::new(state) }
+        Self { quota, period, day, first_chunk, last_chunk, state: Mutex::new(state) }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -95,7 +115,7 @@ impl Account {
         state.used_at = Instant::now();
         if state.waiting.is_empty() && state.held >= amount {
             state.held -= amount;
-            return Ok(Held { account: self.clone(), amount });
+            return Ok(Held { account: self.clone(), amount, epoch: state.epoch });
         }
         let (reply, answer) = oneshot::channel();
         let ticket = state.next_ticket;
@@ -144,7 +164,7 @@ impl Account {
                 continue;
             }
             state.held -= waiter.amount;
-            let held = Held { account: self.clone(), amount: waiter.amount };
+            let held = Held { account: self.clone(), amount: waiter.amount, epoch: state.epoch };
             if let Err(back) = waiter.reply.send(Ok(held)) {
                 unwanted.push(back);
             }
@@ -163,6 +183,20 @@ impl Account {
         Vec::from(refused)
     }
 
+    /// Whether those who wait should go on waiting for what other processes hold idle. Waiting in vain is not repeated at
+    /// once: what others hold may be calls under way.
+    pub fn waits_for_others(&self) -> bool {
+        let mut state = self.lock();
+        match state.waits_since.map(|since| since.elapsed()) {
+            Some(waited) if waited < PATIENCE => true,
+            Some(waited) if waited < PATIENCE + RELUCTANCE => false,
+            _ => {
+                state.waits_since = Some(Instant::now());
+                true
+            }
+        }
+    }
+
     /// Everything held, when nobody took any for `idle`; it must then be given back durably.
     pub fn idle(&self, idle: Duration) -> Option<u64> {
         let mut state = self.lock();
@@ -173,14 +207,50 @@ impl Account {
         Some(std::mem::take(&mut state.held))
     }
 
-    pub fn put_back(&self, amount: u64) {
-        self.lock().held += amount;
+    /// Everything held, though it is too little for those who wait; it must then be given back durably.
+    pub fn rest(&self) -> u64 {
+        std::mem::take(&mut self.lock().held)
+    }
+
+    /// Everything that is not reserved, which must then be given back durably; so must what comes back of calls under way.
+    /// For when another limit holds: nothing that was granted under the one before may be reserved again.
+    pub fn recall(&self) -> u64 {
+        let mut state = self.lock();
+        state.epoch += 1;
+        state.chunk = self.first_chunk;
+        let stale = std::mem::take(&mut state.stale);
+        state.recalled = state.extending;
+        if state.recalled { stale } else { stale + std::mem::take(&mut state.held) }
+    }
+
+    /// Whether a recall could not take everything, since more was being got; asked once that is over.
+    pub fn is_recalled(&self) -> bool {
+        self.lock().recalled
+    }
+
+    /// What must be given back durably.
+    pub fn stale(&self) -> u64 {
+        std::mem::take(&mut self.lock().stale)
+    }
+
+    /// Takes back what could not be given back durably.
+    pub fn keep(&self, amount: u64) {
+        self.lock().stale += amount;
+    }
+
+    fn put_back(&self, amount: u64, epoch: u64) {
+        let mut state = self.lock();
+        if state.epoch == epoch {
+            state.held += amount;
+        } else {
+            state.stale += amount;
+        }
     }
 
     /// Nothing is held and nobody waits.
     pub fn is_empty(&self) -> bool {
         let state = self.lock();
-        state.held == 0 && state.waiting.is_empty() && !state.extending
+        state.held == 0 && state.stale == 0 && state.waiting.is_empty() && !state.extending
     }
 }
 
@@ -188,6 +258,7 @@ impl Account {
 pub(super) struct Held {
     account: Arc<Account>,
     amount: u64,
+    epoch: u64,
 }
 
 impl Held {
@@ -202,7 +273,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.amount > 0 {
-            self.account.put_back(self.amount);
+            self.account.put_back(self.amount, self.epoch);
         }
     }
 }

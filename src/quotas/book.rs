@@ -1,14 +1,14 @@
 //! Which quotas hold for whom, kept in memory: an organisation's rules, and for each owner the accounts to take from.
 //!
 //! Invariant: a purse is of one local day, so what is taken from it counts in the periods of that day, whatever the clock
-//! does; a rule changed in this process counts for the next call, one changed by another server within two seconds.
+//! does, and of one set of limits, so it ends with an override; a rule changed in this process counts for the next call,
+//! one changed by another server within two seconds.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::Resource;
@@ -17,7 +17,6 @@ use super::gate::{Gate, Rate, Shut};
 use super::rule::{Owner, Rule};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::zone::Zone;
 
 /// How long rules are believed where other servers may change them.
 const FRESH: Duration = Duration::from_secs(2);
@@ -65,15 +64,16 @@ pub(super) struct Purse {
 }
 
 impl Purse {
+    /// Good from the first to before the second of `times`.
     pub fn new(
         owner: Owner,
         resource: Resource,
-        zone: &Zone,
         day: Date,
+        times: (Time, Time),
         accounts: Vec<Arc<Account>>,
         gates: Vec<Arc<Gate>>,
     ) -> Self {
-        let (from, until) = (zone.begins(day), zone.begins(day.saturating_add(1.day())));
+        let (from, until) = times;
         Self { owner, resource, day, from, until, accounts, gates, calls: AtomicU64::new(0) }
     }
 

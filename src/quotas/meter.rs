@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::ToSpan;
+use jiff::civil::Date;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 
@@ -13,7 +15,7 @@ use super::book::{Book, Passed, Purse};
 use super::counters::{self, Counter};
 use super::gate::{Gate, Rate};
 use super::rule::{Mode, Owner, Rule, Scope};
-use super::settle::{self, Settlement};
+use super::settle::{self, LOOK, Settlement};
 use super::{Quota, Resource, exceeded, no_quota, store};
 use crate::access::{Caller, OrgId};
 use crate::base::clock::{Clock, SECOND, Time};
@@ -55,6 +57,16 @@ pub(super) struct Meter {
     gates: Mutex<HashMap<i64, Arc<Gate>>>,
     /// Purses that calls are counted in.
     taps: Mutex<Vec<Arc<Purse>>>,
+}
+
+/// What an extension brought.
+#[derive(Default)]
+struct Granted {
+    amount: u64,
+    /// How the quota stood before; None when it holds no more.
+    stood: Option<(Rule, Counter)>,
+    /// It was too little, and other processes hold some of it.
+    elsewhere: bool,
 }
 
 impl Quotas {
@@ -208,17 +220,37 @@ impl Meter {
             return Ok(purse);
         }
         let day = self.zone.day(now);
+        self.end_overrides(&book, now).await;
         let mut rules: Vec<&Rule> =
             book.rules.iter().filter(|rule| rule.resource == resource && owner.is_within(rule.scope)).collect();
         rules.sort_by_key(|rule| rule.scope);
-        let accounts = rules.iter().map(|rule| self.account(rule.id, rule.period.name(day), resource)).collect();
+        let accounts = rules.iter().map(|rule| self.account(rule, day)).collect();
         let gates = rules.iter().filter_map(|rule| self.gate(rule)).collect();
-        let purse = Arc::new(Purse::new(*owner, resource, &self.zone, day, accounts, gates));
+        // A limit ends with an override, and would be another one again were the clock set back.
+        let (mut from, mut until) = (self.zone.begins(day), self.zone.begins(day.saturating_add(1.day())));
+        for edge in rules.iter().filter_map(|rule| rule.over.as_ref()).map(|over| over.until) {
+            if edge > now {
+                until = until.min(edge);
+            } else {
+                from = from.max(edge);
+            }
+        }
+        let purse = Arc::new(Purse::new(*owner, resource, day, (from, until), accounts, gates));
         if resource == Resource::ApiCalls {
             self.taps.lock().unwrap_or_else(PoisonError::into_inner).push(purse.clone());
         }
         book.keep(&purse);
         Ok(purse)
+    }
+
+    /// Gives back what was held under overrides that have ended: it may be more than the limit that counts again allows.
+    async fn end_overrides(&self, book: &Book, now: Time) {
+        let ended = |rule: &&Rule| rule.over.as_ref().is_some_and(|over| over.until <= now);
+        for rule in book.rules.iter().filter(ended) {
+            for account in self.accounts().iter().filter(|account| account.quota == rule.id) {
+                self.give_back(account, account.recall()).await;
+            }
+        }
     }
 
     /// The owner with the project's team, which is looked up only where some team has a quota.
@@ -260,13 +292,10 @@ impl Meter {
         Ok(book)
     }
 
-    fn account(&self, quota: i64, period: String, resource: Resource) -> Arc<Account> {
+    fn account(&self, rule: &Rule, day: Date) -> Arc<Account> {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        let key = (quota, period);
-        accounts
-            .entry(key)
-            .or_insert_with_key(|(quota, period)| Arc::new(Account::new(*quota, period.clone(), resource)))
-            .clone()
+        let new = |(quota, period): &(i64, String)| Account::new(*quota, period.clone(), day, rule.resource);
+        accounts.entry((rule.id, rule.period.name(day))).or_insert_with_key(|key| Arc::new(new(key))).clone()
     }
 
     fn gate(&self, rule: &Rule) -> Option<Arc<Gate>> {
@@ -337,8 +366,8 @@ impl Meter {
     /// Gives back what this process holds of a quota beyond calls under way.
     fn shed(self: &Arc<Self>, quota: i64) {
         for account in self.accounts().into_iter().filter(|account| account.quota == quota) {
-            let meter = self.clone();
-            self.tasks.spawn(async move { meter.give_back_idle(&account, Duration::ZERO).await });
+            let (meter, amount) = (self.clone(), account.recall());
+            self.tasks.spawn(async move { meter.give_back(&account, amount).await });
         }
     }
 
@@ -351,9 +380,41 @@ impl Meter {
         Ok(())
     }
 
+    /// Gives back what is stale, and what this process holds idle of quotas that are nearly used, when other processes take
+    /// from them too.
+    pub async fn share(&self) {
+        for account in self.accounts() {
+            self.give_back(&account, account.stale()).await;
+        }
+        let accounts: Vec<_> = self.accounts().into_iter().filter(|account| account.lock().held > 0).collect();
+        if self.db.engine() == Engine::Sqlite || accounts.is_empty() {
+            return;
+        }
+        let (process, now) = (self.process.clone(), self.clock.now());
+        match self.db.read(move |tx| Ok(counters::store::scarce(tx, &process, now)?)).await {
+            Ok(scarce) => {
+                let wanted = |account: &&Arc<Account>| {
+                    scarce.iter().any(|(quota, period)| *quota == account.quota && *period == account.period)
+                };
+                for account in accounts.iter().filter(wanted) {
+                    self.give_back(account, account.recall()).await;
+                }
+            }
+            Err(error) => tracing::warn!(?error, "what other servers may need of quotas could not be looked up"),
+        }
+    }
+
     /// Gives back durably what nobody took for `idle`.
     pub async fn give_back_idle(&self, account: &Account, idle: Duration) {
-        let Some(amount) = account.idle(idle) else { return };
+        if let Some(amount) = account.idle(idle) {
+            self.give_back(account, amount).await;
+        }
+    }
+
+    pub async fn give_back(&self, account: &Account, amount: u64) {
+        if amount == 0 {
+            return;
+        }
         let (process, quota, period) = (self.process.clone(), account.quota, account.period.clone());
         let written = self
             .db
@@ -362,21 +423,24 @@ impl Meter {
         if let Err(error) = written {
             tracing::warn!(quota, ?error, "an idle quota grant could not be given back");
             if error.code() != "commit_unknown" {
-                account.put_back(amount);
+                account.keep(amount);
             }
         }
     }
 
-    /// How much more was granted, and how the quota stood.
-    async fn grant(&self, account: &Account, need: &Need) -> Result<(u64, Option<(Rule, Counter)>)> {
+    async fn grant(&self, account: &Account, need: &Need) -> Result<Granted> {
         let (process, now) = (self.process.clone(), self.clock.now());
-        let (quota, period) = (account.quota, account.period.clone());
+        let (quota, period, day, zone) = (account.quota, account.period.clone(), account.day, self.zone.clone());
         let (shortfall, least, surplus) = (signed(need.shortfall), signed(need.least), signed(need.surplus));
         let work = move |tx: &mut Tx<'_>| {
             // Only another process between the look and the grant makes a second round necessary.
             for _ in 0..8 {
-                let Some(rule) = store::by_id(tx, quota)? else { return Ok((0, None)) };
-                counters::store::begin(tx, quota, &period)?;
+                let Some(rule) = store::by_id(tx, quota)? else { return Ok(Granted::default()) };
+                if rule.period.name(day) != period {
+                    // It counts by other periods since the call began.
+                    return Ok(Granted::default());
+                }
+                counters::begin(tx, &rule, &zone, day)?;
                 let counter = counters::store::get(tx, quota, &period)?.unwrap_or_default();
                 let amount = match rule.limit(now).filter(|_| rule.mode == Mode::Hard) {
                     None => shortfall + surplus,
@@ -388,7 +452,10 @@ impl Meter {
                     }
                 };
                 if amount == 0 || counters::store::grant(tx, &process, quota, &period, amount, now)? {
-                    return Ok((u64::try_from(amount).unwrap_or(0), Some((rule, counter))));
+                    let short = amount < shortfall;
+                    let elsewhere = short && counters::store::held_elsewhere(tx, &process, quota, &period)?;
+                    let amount = u64::try_from(amount).unwrap_or(0);
+                    return Ok(Granted { amount, stood: Some((rule, counter)), elsewhere });
                 }
             }
             let sentence = "Other servers keep taking from the quota. Send the call again shortly.";
@@ -404,18 +471,26 @@ impl Meter {
                 let renews_at = rule.period.renews_at(&self.zone, self.zone.day(now));
                 exceeded(rule, *counter, signed(amount), now, renews_at)
             }
-            // It was deleted while the call was on its way.
+            // It was deleted or got other periods while the call was on its way.
             None => Error::unavailable("quota_busy", "The quota just changed. Send the call again.").retry_after(1),
         }
         .caused_by(format!("quota {} in {}", account.quota, account.period))
     }
 }
 
-/// Gets what is needed until nobody waits.
+/// Gets what is needed until nobody waits. What is stale is given back first, so that there is room for it.
 async fn extend(meter: Arc<Meter>, account: Arc<Account>) {
     while let Some(need) = account.need() {
+        meter.give_back(&account, account.stale()).await;
         match meter.grant(&account, &need).await {
-            Ok((amount, stood)) => {
+            Ok(Granted { amount, elsewhere: true, .. }) if account.waits_for_others() => {
+                account.granted(amount, 0);
+                // Two that wait for what the other holds would wait in vain.
+                meter.give_back(&account, account.rest()).await;
+                // No word comes from the other processes: they look, and so does this one.
+                tokio::time::sleep(LOOK / 2).await;
+            }
+            Ok(Granted { amount, stood, .. }) => {
                 for Waiter { amount, reply, .. } in account.granted(amount, need.cutoff) {
                     answer(reply, meter.refuse(&account, stood.as_ref(), amount));
                 }
@@ -427,6 +502,9 @@ async fn extend(meter: Arc<Meter>, account: Arc<Account>) {
                 }
             }
         }
+    }
+    if account.is_recalled() {
+        meter.give_back(&account, account.recall()).await;
     }
 }
 

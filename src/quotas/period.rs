@@ -69,14 +69,43 @@ impl Period {
 
     /// When the period that `day` is in ends.
     pub fn renews_at(self, zone: &Zone, day: Date) -> Option<Time> {
+        self.next_day(day).map(|next| zone.begins(next))
+    }
+
+    /// The first day after the period that `day` is in.
+    pub fn next_day(self, day: Date) -> Option<Date> {
         let first = self.first_day(day)?;
-        let next = match self {
+        Some(match self {
             Self::None | Self::Daily => first.saturating_add(1.day()),
             Self::Weekly => first.saturating_add(7.days()),
             Self::Monthly => first.saturating_add(1.month()),
             Self::Yearly => first.saturating_add(1.year()),
+        })
+    }
+}
+
+/// A period from its first moment and day to before its last ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Span {
+    pub since: Time,
+    pub until: Time,
+    /// Days as texts, which are in the order of the days.
+    pub from: String,
+    pub to: String,
+}
+
+impl Span {
+    /// The period that `day` is in; all of time where there is none.
+    pub fn of(period: Period, zone: &Zone, day: Date) -> Self {
+        let (Some(first), Some(next)) = (period.first_day(day), period.next_day(day)) else {
+            return Self {
+                since: Time(i64::MIN),
+                until: Time(i64::MAX),
+                from: String::new(),
+                to: Date::MAX.to_string(),
+            };
         };
-        Some(zone.begins(next))
+        Self { since: zone.begins(first), until: zone.begins(next), from: first.to_string(), to: next.to_string() }
     }
 }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::counters::{self, Counter};
+use super::counters;
 use super::period::Period;
 use super::rule::{Mode, Override, Owner, Rule, Scope};
 use super::settings::{Settings, checked_scope};
@@ -283,15 +283,7 @@ fn replace(
     if before == after {
         return Ok(was);
     }
-    store::update(tx, after)?;
-    if before.period == after.period {
-        // What was told of another limit is told anew of this one.
-        let period = after.period.name(store::zone(tx)?.day(now));
-        let counter = Counter { used: was.used, granted: was.reserved, warned: was.warned, blocked: 0 };
-        counters::calm(tx, now, after, &period, counter)?;
-    } else {
-        counters::seed(tx, after, now)?;
-    }
+    counters::change(tx, now, before, after)?;
     quotas.forget_rules(tx);
     let is = store::show(tx, after, now)?;
     let words = format!("Changed the quota of {} for {}", after.resource.code(), after.scope.words());

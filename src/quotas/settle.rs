@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use jiff::civil::Date;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -26,6 +27,8 @@ const BATCH: usize = 256;
 const TICK: Duration = Duration::from_secs(5);
 /// How long calls are counted in memory before they are written down together.
 const CALLS: Duration = Duration::from_secs(2);
+/// How often it is looked whether other processes need what this one holds idle.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 /// A grant nobody took from for this long goes back.
 const IDLE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(60);
@@ -49,7 +52,7 @@ pub(super) struct Settlement {
 pub(super) async fn run(meter: Arc<Meter>, mut queue: Receiver<Settlement>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut renewed = Instant::now();
-    let (mut ticked, mut counted) = (Instant::now(), Instant::now());
+    let (mut ticked, mut counted, mut looked) = (Instant::now(), Instant::now(), Instant::now());
     loop {
         if meter.tasks.is_stopping() && queue.is_empty() && queue.capacity() == queue.max_capacity() {
             break;
@@ -61,6 +64,10 @@ pub(super) async fn run(meter: Arc<Meter>, mut queue: Receiver<Settlement>) {
         }
         if !batch.is_empty() {
             write(&meter, std::mem::take(&mut batch)).await;
+        }
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            meter.share().await;
         }
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
@@ -79,7 +86,7 @@ pub(super) async fn run(meter: Arc<Meter>, mut queue: Receiver<Settlement>) {
         write(&meter, last).await;
     }
     for account in meter.accounts() {
-        meter.give_back_idle(&account, Duration::ZERO).await;
+        meter.give_back(&account, account.recall()).await;
     }
     let process = meter.process.clone();
     if let Err(error) = meter.db.write(move |tx| Ok(counters::store::sweep(tx, &process)?)).await {
@@ -103,7 +110,7 @@ async fn collect(meter: &Meter, queue: &mut Receiver<Settlement>, batch: &mut Ve
         }
         tokio::select! {
             () = meter.tasks.stopping() => false,
-            got = timeout(CALLS, queue.recv_many(batch, BATCH)) => got.is_ok(),
+            got = timeout(LOOK, queue.recv_many(batch, BATCH)) => got.is_ok(),
         }
     };
     if !first.await {
@@ -186,13 +193,13 @@ struct Total {
 /// leaves out what may not be storable.
 pub(super) fn settle(tx: &mut Tx<'_>, process: &str, batch: &[&Settlement], bare: bool) -> Result<()> {
     // Sorted, so that two processes lock the rows in the same order.
-    let mut totals: BTreeMap<(i64, &str), Total> = BTreeMap::new();
+    let mut totals: BTreeMap<(i64, &str, Date), Total> = BTreeMap::new();
     let mut days = usage::Days::default();
     for Settlement { purse, used, records, usage, told, at } in batch {
         let (amount, count) = (signed(*used), signed(*records));
         for account in &purse.accounts {
             let total = totals
-                .entry((account.quota, account.period.as_str()))
+                .entry((account.quota, account.period.as_str(), purse.day))
                 .or_insert_with(|| Total { uses: Vec::new(), at: *at });
             total.uses.push((amount, count));
             total.at = *at;
@@ -206,12 +213,16 @@ pub(super) fn settle(tx: &mut Tx<'_>, process: &str, batch: &[&Settlement], bare
         }
     }
     days.write(tx)?;
-    for ((quota, period), Total { uses, at }) in totals {
+    for ((quota, period, day), Total { uses, at }) in totals {
         let used = uses.iter().map(|(amount, _)| amount).sum();
         let settled = counters::store::settle(tx, process, quota, period, used, 0)?;
         // A quota that was deleted in the meantime needs no counting.
         if let (Some(counter), Some(rule)) = (settled, store::by_id(tx, quota)?) {
-            counters::told(tx, at, &rule, period, counter, &uses)?;
+            if rule.period.name(day) == period {
+                counters::told(tx, at, &rule, period, counter, &uses)?;
+            } else {
+                counters::moved(tx, at, &rule, day, &uses)?;
+            }
         }
     }
     Ok(())
@@ -230,7 +241,7 @@ async fn renew(meter: &Meter, renewed: &mut Instant) {
     }
     if renewed.elapsed() > Duration::from_micros(LEASE.unsigned_abs() / 2) {
         for account in meter.accounts() {
-            account.idle(Duration::ZERO);
+            account.recall();
         }
     } else if let Err(error) = meter.bury(now.plus(-LEASE), false).await {
         tracing::warn!(?error, "quota grants of dead processes could not be counted");

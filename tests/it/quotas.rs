@@ -359,3 +359,64 @@ async fn the_commands_set_override_and_take_away() {
     assert_eq!(quota(&["delete", &id])["deleted"], true);
     assert_eq!(quota(&["list"])["items"].as_array().unwrap().len(), 5);
 }
+
+/// The texts of the warnings that the administrator has.
+async fn warnings(site: &Site) -> Vec<String> {
+    let notices = site.app.call("GET", "/api/notices?limit=100", Some(&site.root), None).await.body;
+    let warning = |notice: &&Value| notice["kind"] == "quota_warning";
+    let text = |notice: &Value| notice["text"].as_str().unwrap().to_owned();
+    notices["items"].as_array().unwrap().iter().filter(warning).map(text).collect()
+}
+
+#[tokio::test]
+async fn many_who_cross_a_threshold_together_cause_one_warning() {
+    let site = Site::new().await;
+    // Where several servers can be, half of the callers ask the other one.
+    let other = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|_| site.app.beside());
+    let (first, second): (&App, &App) = (&site.app, other.as_ref().unwrap_or(&site.app));
+    let at = |number: usize| if number % 2 == 0 { first } else { second };
+    site.set("projects", json!({"limit_value": 50, "warning_thresholds": [40, 90]})).await;
+    site.set("llm_tokens", json!({"limit_value": 100, "warning_thresholds": [80]})).await;
+    assert_eq!(site.used(70, json!({})).await.status, 201);
+    for number in 0..4 {
+        assert_eq!(site.project(&format!("before {number}")).await.status, 201);
+    }
+    assert_eq!(warnings(&site).await, Vec::<String>::new());
+    let made = join_all((0..24).map(|number| {
+        let body = json!({"name": format!("P{number}")});
+        at(number).call("POST", "/api/projects", Some(&site.dev), Some(body))
+    }));
+    let usage = site.at("usage");
+    let used = join_all((0..24).map(|number| {
+        let body = json!({"resource_type": "llm_tokens", "amount": 1});
+        at(number).call("POST", &usage, Some(&site.root), Some(body))
+    }));
+    let (made, used) = futures_util::future::join(made, used).await;
+    assert_eq!((count(&made, 201), count(&used, 201)), (24, 24), "{}", used[0].body);
+    let told = warnings(&site).await;
+    let of =
+        |start: &str, what: &str| told.iter().filter(|text| text.starts_with(start) && text.contains(what)).count();
+    assert_eq!((of("40 %", "projects"), of("80 %", "tokens"), told.len()), (1, 1, 2), "{told:?}");
+}
+
+#[tokio::test]
+async fn two_servers_of_one_database_let_exactly_the_limit_pass() {
+    if std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").is_none() {
+        return;
+    }
+    let site = Site::new().await;
+    let other = site.app.beside();
+    let at = |number: usize| if number % 2 == 0 { site.app.as_ref() } else { &other };
+    // More than a server asks for at once, and less than all that come.
+    site.set("api_calls", json!({"limit_value": 70})).await;
+    let calls = join_all((0..100).map(|number| at(number).call("GET", "/api/projects", Some(&site.dev), None))).await;
+    assert_eq!((count(&calls, 200), count(&calls, 429)), (70, 30));
+    // One server takes some, is idle then, and the other one wants all the rest.
+    site.set("llm_tokens", json!({"limit_value": 60})).await;
+    let (usage, body) = (site.at("usage"), json!({"resource_type": "llm_tokens", "amount": 1}));
+    assert_eq!(other.call("POST", &usage, Some(&site.root), Some(body.clone())).await.status, 201);
+    let one = || site.app.call("POST", &usage, Some(&site.root), Some(body.clone()));
+    let calls = join_all((0..70).map(|_| one())).await;
+    assert_eq!((count(&calls, 201), count(&calls, 429)), (59, 11));
+    assert_eq!(site.quota("llm_tokens").await["used"], 60);
+}

@@ -5,7 +5,9 @@
 
 pub mod store;
 
-use super::period::Period;
+use jiff::civil::Date;
+
+use super::period::{Period, Span};
 use super::rule::{Mode, Owner, Rule, Scope, THRESHOLDS};
 use super::{Resource, exceeded, limits, store as quotas, usage};
 use crate::access::{Caller, OrgId, TeamId};
@@ -48,12 +50,23 @@ pub fn follow_tier(tx: &mut Tx<'_>, now: Time, org: OrgId, tier: &str) -> Result
     for resource in Resource::ALL {
         let Some(before) = quotas::wide(tx, org, resource)?.filter(|rule| !rule.custom) else { continue };
         let after = Rule { id: before.id, ..default(org, resource, tier) };
-        quotas::update(tx, &after)?;
-        if before.period != after.period {
-            seed(tx, &after, now)?;
-        }
+        change(tx, now, &before, &after)?;
     }
     Ok(())
+}
+
+/// Writes down what a quota has become, and counts by it from now on.
+pub(super) fn change(tx: &mut Tx<'_>, now: Time, before: &Rule, after: &Rule) -> Result<()> {
+    quotas::update(tx, after)?;
+    let period = after.period.name(quotas::zone(tx)?.day(now));
+    if before.period != after.period {
+        // What was counted by it once was not counted on while another kind of period held.
+        store::forget(tx, after.id, after.period, &period)?;
+        return seed(tx, after, now);
+    }
+    // What was told of another limit is told anew of this one.
+    let counter = store::get(tx, after.id, &period)?.unwrap_or_default();
+    calm(tx, now, after, &period, counter)
 }
 
 /// The organisation's quota of a resource as its tier has it.
@@ -78,14 +91,21 @@ pub(super) fn default(org: OrgId, resource: Resource, tier: &str) -> Rule {
 /// Counts what is there already, when a quota begins to count in another period.
 pub(super) fn seed(tx: &mut Tx<'_>, rule: &Rule, now: Time) -> Result<()> {
     let zone = quotas::zone(tx)?;
-    let today = zone.day(now);
-    let (since, day) = match rule.period.first_day(today) {
-        None => (Time(i64::MIN), String::new()),
-        Some(day) => (zone.begins(day), day.to_string()),
-    };
-    let (period, used) = (rule.period.name(today), store::truth(tx, rule, since, &day)?);
+    let day = zone.day(now);
+    let (period, used) = (rule.period.name(day), store::truth(tx, rule, &Span::of(rule.period, &zone, day))?);
     store::begin(tx, rule.id, &period)?;
     Ok(store::set(tx, rule.id, &period, used)?)
+}
+
+/// Begins to count in the period that `day` is in, unless that has begun: with what it saw already, which is something
+/// only when the clock was set back, or the quota had another kind of period.
+pub(super) fn begin(tx: &mut Tx<'_>, rule: &Rule, zone: &Zone, day: Date) -> Result<()> {
+    let period = rule.period.name(day);
+    if store::begin(tx, rule.id, &period)? {
+        let used = store::truth(tx, rule, &Span::of(rule.period, zone, day))?;
+        store::set(tx, rule.id, &period, used)?;
+    }
+    Ok(())
 }
 
 /// Counts `amount` of what exists as `owner`'s, in the caller's transaction.
@@ -117,7 +137,7 @@ fn take_one(tx: &mut Tx<'_>, now: Time, zone: &Zone, rule: &Rule, amount: i64, a
     let period = rule.period.name(day);
     let mut taken = store::take(tx, rule.id, &period, amount, now)?;
     if taken.is_none() && store::get(tx, rule.id, &period)?.is_none() {
-        store::begin(tx, rule.id, &period)?;
+        begin(tx, rule, zone, day)?;
         taken = store::take(tx, rule.id, &period, amount, now)?;
     }
     let Some(counter) = taken else {
@@ -171,7 +191,10 @@ pub fn hand_over(
         Ok(rules.into_iter().find(|rule| matches!(rule.scope, Scope::Team(_))))
     };
     if let Some(rule) = of(tx, from)? {
-        store::give_back(tx, rule.id, &rule.period.name(zone.day(made_at)), amount)?;
+        let period = rule.period.name(zone.day(made_at));
+        if let Some(counter) = store::give_back(tx, rule.id, &period, amount)? {
+            calm(tx, now, &rule, &period, counter)?;
+        }
     }
     match of(tx, to)? {
         Some(rule) if amount > 0 => take_one(tx, now, &zone, &rule, amount, made_at),
@@ -186,7 +209,7 @@ pub fn hand_over(
 pub fn count_members(tx: &mut Tx<'_>, now: Time, org: OrgId) -> Result<()> {
     let Some(rule) = quotas::wide(tx, org, Resource::TeamMembers)? else { return Ok(()) };
     let period = Period::None.name(Zone::default().day(now));
-    let there = store::truth(tx, &rule, Time(i64::MIN), "")?;
+    let there = store::truth(tx, &rule, &Span::of(Period::None, &Zone::default(), Zone::default().day(now)))?;
     store::begin(tx, rule.id, &period)?;
     let before = store::get(tx, rule.id, &period)?.unwrap_or_default();
     let Some(counter) = store::reach(tx, rule.id, &period, there, now)? else {
@@ -246,6 +269,16 @@ pub(super) fn told(
         notices::to_admins(tx, now, rule.org, &notice)?;
     }
     Ok(())
+}
+
+/// Counts use of `day` that was reserved before the quota got its present kind of period.
+pub(super) fn moved(tx: &mut Tx<'_>, now: Time, rule: &Rule, day: Date, uses: &[(i64, i64)]) -> Result<()> {
+    let period = rule.period.name(day);
+    match store::add(tx, rule.id, &period, uses.iter().map(|(amount, _)| amount).sum())? {
+        Some(counter) => told(tx, now, rule, &period, counter, uses),
+        // Counting begins there with all there is.
+        None => Ok(()),
+    }
 }
 
 /// Lets a threshold be told again once use fell well below it.

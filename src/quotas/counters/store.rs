@@ -9,6 +9,7 @@ use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::{DbError, Row, Tx, params};
 use crate::quotas::Resource;
+use crate::quotas::period::{Period, Span};
 use crate::quotas::rule::{Rule, Scope};
 
 fn read(row: &Row<'_>) -> Result<Counter, DbError> {
@@ -31,14 +32,20 @@ pub fn present(tx: &mut Tx<'_>, org: OrgId, names: &[String; 5]) -> Result<Vec<(
     tx.query_map(sql, &params, |row| Ok((row.get(4)?, row.get(5)?, read(row)?)))
 }
 
-/// Begins to count in a period, unless that has begun.
-pub fn begin(tx: &mut Tx<'_>, quota: i64, period: &str) -> Result<(), DbError> {
-    tx.execute(
+/// Begins to count in a period; false when that had begun.
+pub fn begin(tx: &mut Tx<'_>, quota: i64, period: &str) -> Result<bool, DbError> {
+    let begun = tx.execute(
         "INSERT INTO quota_counters (quota_id, period, used, granted, warned, blocked) VALUES ($1, $2, 0, 0, 0, 0) \
          ON CONFLICT (quota_id, period) DO NOTHING",
         &params![quota, period],
     )?;
-    Ok(())
+    Ok(begun == 1)
+}
+
+/// Forgets what was counted in periods of `kind` other than `present`, as far as no process holds any of it.
+pub fn forget(tx: &mut Tx<'_>, quota: i64, kind: Period, present: &str) -> Result<(), DbError> {
+    let sql = "DELETE FROM quota_counters WHERE quota_id = $1 AND period LIKE $2 AND period <> $3 AND granted = 0";
+    tx.execute(sql, &params![quota, format!("{}%", kind.code()), present]).map(drop)
 }
 
 /// The condition that `$3` more fit, at `$4`.
@@ -68,6 +75,13 @@ pub fn reach(tx: &mut Tx<'_>, quota: i64, period: &str, used: i64, now: Time) ->
 pub fn set(tx: &mut Tx<'_>, quota: i64, period: &str, used: i64) -> Result<(), DbError> {
     let sql = "UPDATE quota_counters SET used = $3 WHERE quota_id = $1 AND period = $2";
     tx.execute(sql, &params![quota, period, used]).map(drop)
+}
+
+/// Counts as used what no limit can stop any more; None when counting has not begun.
+pub fn add(tx: &mut Tx<'_>, quota: i64, period: &str, amount: i64) -> Result<Option<Counter>, DbError> {
+    let sql = "UPDATE quota_counters SET used = used + $3 WHERE quota_id = $1 AND period = $2 \
+               RETURNING used, granted, warned, blocked";
+    tx.query_row(sql, &params![quota, period, amount], read)
 }
 
 /// Takes back; what is left.
@@ -117,6 +131,25 @@ pub fn grant(
         )?;
     }
     Ok(changed == 1)
+}
+
+/// Whether other processes than `process` hold something of a quota in a period.
+pub fn held_elsewhere(tx: &mut Tx<'_>, process: &str, quota: i64, period: &str) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM quota_grants WHERE quota_id = $1 AND period = $2 AND process <> $3 AND amount > 0 LIMIT 1";
+    Ok(tx.query_row(sql, &params![quota, period, process], |_| Ok(()))?.is_some())
+}
+
+/// The quotas and periods of which `process` holds more than is left, while other processes take from them too.
+pub fn scarce(tx: &mut Tx<'_>, process: &str, now: Time) -> Result<Vec<(i64, String)>, DbError> {
+    tx.query_map(
+        "SELECT g.quota_id, g.period FROM quota_grants g \
+         JOIN quota_counters c ON c.quota_id = g.quota_id AND c.period = g.period JOIN quotas q ON q.id = g.quota_id \
+         WHERE g.process = $1 AND g.amount > 0 AND q.mode = 'hard' \
+         AND CASE WHEN q.override_until > $2 THEN q.override_limit ELSE q.limit_value END < c.used + c.granted + g.amount \
+         AND EXISTS (SELECT 1 FROM quota_grants o WHERE o.quota_id = g.quota_id AND o.period = g.period AND o.process <> $1)",
+        &params![process, now],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }
 
 /// Moves `used` of what `process` holds to the settled use, and lets go of `returned` besides; None when the quota is
@@ -191,8 +224,8 @@ pub fn remove(tx: &mut Tx<'_>, grant: &Grant) -> Result<bool, DbError> {
     Ok(gone == 1)
 }
 
-/// What a quota has counted once it holds since `day` (and `since`, which is when that began): looked up where it is.
-pub fn truth(tx: &mut Tx<'_>, rule: &Rule, since: Time, day: &str) -> Result<i64, DbError> {
+/// What a quota has counted in a span of time: looked up where it is.
+pub fn truth(tx: &mut Tx<'_>, rule: &Rule, span: &Span) -> Result<i64, DbError> {
     let (org, id) = (rule.org.0, rule.scope.id(rule.org));
     let mut params = params![org].to_vec();
     let narrow = |params: &mut Vec<_>, person: &str, team: &str| match rule.scope {
@@ -209,9 +242,13 @@ pub fn truth(tx: &mut Tx<'_>, rule: &Rule, since: Time, day: &str) -> Result<i64
     let sql = match rule.resource {
         Resource::Projects => {
             let narrow = narrow(&mut params, "p.created_by_id", "p.team_id");
-            params.push(since.0.into());
-            let at = params.len();
-            format!("SELECT COUNT(*) FROM projects p WHERE p.organization_id = $1{narrow} AND p.created_at >= ${at}")
+            params.extend([span.since.0.into(), span.until.0.into()]);
+            let until = params.len();
+            format!(
+                "SELECT COUNT(*) FROM projects p WHERE p.organization_id = $1{narrow} AND p.created_at >= ${} \
+                 AND p.created_at < ${until}",
+                until - 1
+            )
         }
         Resource::Storage => {
             let narrow = narrow(&mut params, "v.created_by_id", "p.team_id");
@@ -229,13 +266,13 @@ pub fn truth(tx: &mut Tx<'_>, rule: &Rule, since: Time, day: &str) -> Result<i64
         Resource::LlmTokens | Resource::ApiCalls => {
             let team = "(SELECT p.team_id FROM projects p WHERE p.id = u.project_id)";
             let narrow = narrow(&mut params, "u.user_id", team);
-            params.push(rule.resource.code().into());
-            params.push(day.into());
-            let at = params.len();
+            params.extend([rule.resource.code().into(), span.from.as_str().into(), span.to.as_str().into()]);
+            let to = params.len();
             format!(
                 "SELECT CAST(COALESCE(SUM(u.amount), 0) AS BIGINT) FROM usage_daily u \
-                 WHERE u.organization_id = $1{narrow} AND u.resource = ${} AND u.day >= ${at}",
-                at - 1
+                 WHERE u.organization_id = $1{narrow} AND u.resource = ${} AND u.day >= ${} AND u.day < ${to}",
+                to - 2,
+                to - 1
             )
         }
     };

@@ -2,6 +2,8 @@
 //! RESOFTAI_TEST_POSTGRES_URL names a server.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod model;
+
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
