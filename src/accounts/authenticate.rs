@@ -57,6 +57,8 @@ struct Known {
     user: UserId,
     via: Via,
     grants: Arc<Grants>,
+    /// Believed from here on: a clock that was set back must not make it last longer.
+    since: Time,
     until: Time,
 }
 
@@ -68,7 +70,8 @@ impl Cache {
 
     fn get(&self, digest: &str, now: Time) -> Result<Known, u64> {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        callers.by_digest.get(digest).filter(|known| known.until > now).cloned().ok_or(callers.generation)
+        let fresh = |known: &&Known| known.since <= now && now < known.until;
+        callers.by_digest.get(digest).filter(fresh).cloned().ok_or(callers.generation)
     }
 
     fn put(&self, generation: u64, digest: &str, known: Known) {
@@ -153,7 +156,7 @@ impl Accounts {
             Via::Token(token) => tokens::limited(user.grants(), token),
             _ => user.grants(),
         };
-        Ok(Some(Known { actor: user.actor(), user: id, via, grants: Arc::new(grants), until }))
+        Ok(Some(Known { actor: user.actor(), user: id, via, grants: Arc::new(grants), since: now, until }))
     }
 
     async fn personal(&self, digest: String, now: Time) -> Result<Option<Held>> {
