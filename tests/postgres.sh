@@ -63,7 +63,7 @@ certify x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 
 # A port is free until somebody takes it: try a few.
 started=
 for _ in 1 2 3 4 5; do
-    port=$(awk -v seed="$$$(date +%N)" 'BEGIN { srand(seed); print 20000 + int(rand() * 12000) }')
+    port=$(shuf -i 20000-31999 -n 1)
     if as_owner "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" \
         -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 -c fsync=on \
             -c ssl=on -c ssl_cert_file=$dir/server.pem -c ssl_key_file=$dir/server.key" \

@@ -93,6 +93,11 @@ impl App {
         self.process.wait().unwrap().code().unwrap()
     }
 
+    /// Its data directory, for another server; this one is stopped.
+    pub fn into_dir(mut self) -> TempDir {
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+
     /// The server's process.
     pub fn process_id(&self) -> u32 {
         self.process.id()
@@ -166,23 +171,7 @@ impl App {
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, String)], body: Bytes) -> Reply {
-        let stream = TcpStream::connect(&self.address).await.unwrap();
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let exchange = async move {
-            // Owns the sender: dropping it at the end lets the connection end too.
-            let mut sender = sender;
-            let reply = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
-            let (parts, body) = reply.into_parts();
-            (parts, body.collect().await.unwrap().to_bytes())
-        };
-        let ((parts, body), _) = tokio::join!(exchange, connection);
-        let body =
-            serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into()));
-        Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+        send(&self.address, method, path, headers, body).await
     }
 }
 
@@ -192,6 +181,26 @@ impl Drop for App {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// One request to the server at `address`, on a connection of its own.
+pub async fn send(address: &str, method: &str, path: &str, headers: &[(&str, String)], body: Bytes) -> Reply {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let mut request = Request::builder().method(method).uri(path).header("host", address);
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let exchange = async move {
+        // Owns the sender: dropping it at the end lets the connection end too.
+        let mut sender = sender;
+        let reply = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let (parts, body) = reply.into_parts();
+        (parts, body.collect().await.unwrap().to_bytes())
+    };
+    let ((parts, body), _) = tokio::join!(exchange, connection);
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into()));
+    Reply { status: parts.status.as_u16(), headers: parts.headers, body }
 }
 
 /// The PostgreSQL database of the server whose data directory is `dir`: a schema of its own. None: it is on SQLite.

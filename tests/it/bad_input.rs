@@ -240,3 +240,49 @@ async fn talk(address: &str, head: &[u8], piece: &[u8]) -> String {
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+/// No cell of a CSV file begins as a formula does (OWASP, CSV injection), but for numbers.
+fn no_formulas(text: &str) -> usize {
+    let mut cells = 0;
+    for row in csv::Reader::from_reader(text.as_bytes()).records() {
+        for cell in &row.unwrap() {
+            cells += 1;
+            let suspect = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+            assert!(!suspect || cell.parse::<f64>().is_ok(), "a spreadsheet takes {cell:?} for a formula");
+        }
+    }
+    cells
+}
+
+#[tokio::test]
+async fn no_cell_of_an_export_is_a_formula_whatever_people_call_things() {
+    let app = App::start();
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    let dev = app.person("dev", "developer", Some("acme")).await;
+    for evil in ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "＝1+1"] {
+        let headers = [
+            ("authorization", format!("Bearer {dev}")),
+            ("content-type", "application/json".to_owned()),
+            ("user-agent", evil.chars().filter(char::is_ascii).collect()),
+        ];
+        let body = json!({"name": evil, "requirements": evil}).to_string();
+        let made = app.send("POST", "/api/projects", &headers, body.into()).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        let usage = json!({"resource_type": "llm_tokens", "amount": 1, "metadata": {"model": evil}});
+        let used = app.call("POST", &format!("/api/organizations/{org}/usage"), Some(&root), Some(usage)).await;
+        assert_eq!(used.status, 201, "{}", used.body);
+        // A sign-in that fails names nobody, with the name as it was typed.
+        let login = json!({"username": evil, "password": "wrong horse battery staple"});
+        assert_eq!(app.call("POST", "/api/auth/login", None, Some(login)).await.status, 401);
+    }
+    let mut addresses = vec!["/api/audit/export?format=csv".to_owned()];
+    for by in ["day", "model", "project", "person"] {
+        addresses.push(format!("/api/organizations/{org}/usage.csv?group_by={by}"));
+    }
+    for address in addresses {
+        let reply = app.call("GET", &address, Some(&root), None).await;
+        assert_eq!(reply.status, 200, "{address}: {}", reply.body);
+        assert!(no_formulas(reply.body.as_str().unwrap()) > 0, "{address}");
+    }
+}

@@ -161,19 +161,37 @@ async fn a_site_without_mail_hands_a_file_over() {
     assert_eq!(used.status.code(), Some(2), "{}", String::from_utf8_lossy(&used.stderr));
 }
 
-#[tokio::test]
-async fn ten_thousand_invitations_are_listed_by_pages() {
-    let app = App::start();
-    let org = app.org("acme");
-    let boss = app.person("boss", "org_admin", Some("acme")).await;
-    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT 500000 + i";
+/// Puts open invitations into an organisation, numbered from one number to another.
+fn open(app: &App, org: i64, from: i64, to: i64) {
+    let rows = format!(
+        "WITH RECURSIVE n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to}) SELECT 500000 + i"
+    );
     app.sql(&format!(
         "INSERT INTO invitations (id, organization_id, email, email_key, role, code_hash, created_at, expires_at) \
          {rows}, {org}, 'p' || i || '@e.org', 'p' || i || '@e.org', 'viewer', 'hash' || i, 0, 9000000000000000000 FROM n"
     ));
+}
+
+#[tokio::test]
+async fn ten_thousand_invitations_are_listed_by_pages_and_twice_as_many_are_the_most() {
+    let app = App::start();
+    let org = app.org("acme");
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    open(&app, org, 1, 10_000);
     let all = app.cli_json(&["invitation", "list", "acme", "--limit", "20000"], "");
     assert_eq!(all["items"].as_array().unwrap().len(), 10_000);
     assert_eq!(all["items"][0]["email"], "p10000@e.org");
     let one = invite(&app, &boss, org, json!({"email": "one-more@e.org", "role": "viewer"})).await;
     assert_eq!(one.status, 201, "{}", one.body);
+    open(&app, org, 10_001, 19_999);
+    let refused = invite(&app, &boss, org, json!({"email": "too-many@e.org", "role": "viewer"})).await;
+    assert_eq!(told(&refused), (409, "too_many_invitations", ""), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("20000"), "{}", refused.body);
+    // Those that are out go on counting, each once.
+    let accepted = accept(&app, &one.body["code"], "ada").await;
+    assert_eq!(accepted.status, 201, "{}", accepted.body);
+    assert_eq!(accept(&app, &one.body["code"], "ada2").await.status, 400);
+    // An accepted one makes room.
+    let again = invite(&app, &boss, org, json!({"email": "too-many@e.org", "role": "viewer"})).await;
+    assert_eq!(again.status, 201, "{}", again.body);
 }

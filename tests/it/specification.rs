@@ -18,7 +18,7 @@ const LIMIT: u64 = 120;
 
 /// The lines of one of its shell blocks, run in a shell that finds `resoftai`, on the site of `app`. The first line shown
 /// names the terminal.
-fn shell(app: &App, block: &str) -> Command {
+pub fn shell(app: &App, block: &str) -> Command {
     let home = app.dir.path().join("home");
     std::fs::create_dir_all(&home).unwrap();
     if !home.join("resoftai").exists() {
@@ -36,7 +36,7 @@ fn shell(app: &App, block: &str) -> Command {
 
 /// Waits until `terminal` shows no keystrokes. What is typed between a question and that moment is thrown away, as it should
 /// be: nobody's password may appear because they were quick.
-fn hidden(terminal: &str) {
+pub fn hidden(terminal: &str) {
     let flags = OFlags::RDONLY | OFlags::NOCTTY;
     let terminal = rustix::fs::open(terminal, flags, Mode::empty()).unwrap();
     let begun = Instant::now();
@@ -181,4 +181,75 @@ fn its_critical_settings_are_honoured() {
     ] {
         assert_eq!(check(variable, value)[setting], shown, "{variable}");
     }
+}
+
+/// A call as JSON, which has to be answered with this status.
+async fn asked(app: &App, token: &str, method: &str, path: &str, body: Value, status: u16) -> Value {
+    let body = Some(body).filter(|body| !body.is_null());
+    let reply = app.call(method, path, Some(token), body).await;
+    assert_eq!(reply.status, status, "{method} {path}: {}", reply.body);
+    reply.body
+}
+
+/// Its Python calls are calls of the API: `db` is the server, `organization_id` stands in the address.
+#[tokio::test]
+async fn roles_quotas_and_the_trail_work_as_it_says() {
+    let app = App::start();
+    let root = app.person("admin", "admin", None).await;
+    let org = app.org("your-company");
+    let dev = app.person("dev", "developer", Some("your-company")).await;
+    let at = |rest: &str| format!("/api/organizations/{org}/{rest}");
+    let list = asked(&app, &root, "GET", "/api/permissions", Value::Null, 200).await;
+    let known: Vec<&str> = list["items"].as_array().unwrap().iter().filter_map(|one| one["code"].as_str()).collect();
+    let examples = ["project.create", "project.read", "project.update", "project.delete", "user.invite", "team.manage"];
+    assert!(examples.iter().chain(&["plugin.install"]).all(|code| known.contains(code)), "{known:?}");
+
+    let role = json!({"name": "QA Engineer", "code": "qa_engineer",
+        "description": "Can view projects and run tests", "permissions": ["project.read"]});
+    asked(&app, &root, "POST", &at("roles"), role, 201).await;
+    let change = json!({"permissions": ["project.read", "project.execute"]});
+    let role = asked(&app, &root, "PUT", &at("roles/qa_engineer"), change, 200).await;
+    assert_eq!(role["permissions"], json!(["project.read", "project.execute"]));
+    let team = asked(&app, &root, "POST", &at("teams"), json!({"slug": "backend", "name": "Backend"}), 201).await;
+    for role in ["viewer", "member", "admin", "owner"] {
+        let (name, members) = (format!("a-{role}"), format!("/api/teams/{}/members", team["id"]));
+        app.person(&name, "viewer", Some("your-company")).await;
+        asked(&app, &root, "POST", &members, json!({"username": name, "role": role}), 201).await;
+    }
+
+    let quota = json!({"resource_type": "projects", "limit_value": 100, "period": "monthly", "warning_threshold": 0.8});
+    let quota = asked(&app, &root, "POST", &at("quotas"), quota, 201).await;
+    assert_eq!((&quota["period"], &quota["warning_thresholds"]), (&json!("monthly"), &json!([80])));
+    let me = asked(&app, &dev, "GET", "/api/auth/me", Value::Null, 200).await;
+    let usage = json!({"resource_type": "llm_tokens", "amount": 1500, "user_id": me["user"]["id"],
+        "metadata": {"model": "deepseek-chat"}});
+    asked(&app, &root, "POST", &at("usage"), usage, 201).await;
+    let check = json!({"resource_type": "projects", "amount": 1});
+    let verdict = asked(&app, &root, "POST", &at("quotas/check"), check, 200).await;
+    assert_eq!(verdict, json!({"can_consume": true, "error": null}));
+    let second = app.org("second");
+    for (resource, limit, period) in [
+        ("projects", 1000, Value::Null),
+        ("api_calls", 100_000, json!("monthly")),
+        ("storage", 100_000_000_000_i64, Value::Null),
+        ("llm_tokens", 10_000_000, json!("monthly")),
+    ] {
+        let body = json!({"resource_type": resource, "limit_value": limit, "period": period});
+        asked(&app, &root, "POST", &format!("/api/organizations/{second}/quotas"), body, 201).await;
+    }
+
+    let project = asked(&app, &dev, "POST", "/api/projects", json!({"name": "New Project"}), 201).await;
+    let entries = app.cli_json(&["audit", "list", "--org", "your-company", "--resource", "project"], "");
+    let entry = &entries["items"][0];
+    assert_eq!((&entry["action"], &entry["resource_id"]), (&json!("create"), &json!(project["id"].to_string())));
+    assert_eq!((&entry["actor"]["name"], &entry["organization_id"]), (&json!("dev"), &json!(org)));
+    assert_eq!((&entry["after"]["name"], &entry["after"]["status"]), (&json!("New Project"), &json!("pending")));
+    assert_eq!(entry["ip_address"], "127.0.0.1");
+    for format in ["json", "csv"] {
+        asked(&app, &root, "GET", &format!("/api/audit/export?format={format}"), Value::Null, 200).await;
+    }
+    asked(&app, &root, "PUT", &at("audit/retention"), json!({"days": 365}), 200).await;
+    asked(&app, &dev, "GET", "/api/users/me/export", Value::Null, 200).await;
+    let erase = format!("/api/users/{}/erase", me["user"]["id"]);
+    asked(&app, &dev, "POST", &erase, json!({"username": "dev", "password": PASSWORD}), 200).await;
 }

@@ -86,8 +86,11 @@ fn old_schema(engine: &str) -> String {
 
 /// The steps of the schema that a database has.
 fn steps(dir: &Path) -> Vec<i64> {
-    let sql = "SELECT CAST(version AS TEXT) FROM schema_migrations ORDER BY version";
-    sql_texts(dir, database_of(dir).as_deref(), sql).iter().map(|version| version.parse().unwrap()).collect()
+    let sql = "SELECT CAST(version AS TEXT) FROM schema_migrations";
+    let texts = sql_texts(dir, database_of(dir).as_deref(), sql);
+    let mut steps: Vec<i64> = texts.iter().map(|version| version.parse().unwrap()).collect();
+    steps.sort_unstable();
+    steps
 }
 
 fn serve(dir: &Path) -> Child {

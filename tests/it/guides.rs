@@ -1,0 +1,264 @@
+//! The guides of `docs/`: every `sh` block runs as it stands, in its order, on a terminal of a site where what the guide
+//! takes for granted is there. Blocks that cannot run are `text`, and named here with the reason.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use serde_json::json;
+
+use crate::app::{App, PASSWORD};
+use crate::model_server::{Answer, ModelServer, STREAM};
+use crate::specification::{hidden, shell};
+
+/// A password that was not there before.
+const NEW: &str = "a sixth bright morning";
+const ENTER: &str = "\r";
+/// What is asked on the terminal (the end of the question), what is answered, whether that stays unseen.
+const ANSWERS: [(&str, &[&str], bool); 7] = [
+    ("Present password:", &[PASSWORD, ENTER], true),
+    ("New password:", &[NEW, ENTER], true),
+    ("Password:", &[NEW, ENTER], true),
+    ("Type the name again:", &["ada", ENTER], false),
+    ("password again:", &[NEW, ENTER], true),
+    ("Password again:", &[NEW, ENTER], true),
+    ("[y/N]", &["y"], false),
+];
+/// Guides whose blocks other tests run, or that have none.
+const ELSEWHERE: [&str; 3] = ["benchmarks", "cli", "runs"];
+/// Guide, first line of the block, why it cannot run.
+const CANNOT: [(&str, &str, &str); 4] = [
+    (
+        "accounts",
+        "resoftai user use-code",
+        "asks for the code that another command just showed; accounts.rs uses codes",
+    ),
+    (
+        "accounts",
+        "resoftai user factor start               # shows a secret (a QR code on a terminal) for an authenticator app",
+        "needs an app that makes codes; factors.rs is one",
+    ),
+    (
+        "models",
+        "mkdir -p /var/lib/resoftai/models",
+        "a model of gigabytes, in the machine's own folder; models.rs has a small one",
+    ),
+    (
+        "runs",
+        "resoftai run \"Build a URL shortener with an HTTP API\" --follow",
+        "each line needs a run in another state; runs.rs has them",
+    ),
+];
+
+fn guides() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// A page's fenced blocks: language and text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let mut parts = page.split("\n```");
+    let mut blocks = Vec::new();
+    parts.next();
+    while let (Some(block), after) = (parts.next(), parts.next()) {
+        let (language, text) = block.split_once('\n').unwrap_or((block, ""));
+        blocks.push((language.to_owned(), format!("{text}\n")));
+        if after.is_none() {
+            break;
+        }
+    }
+    blocks
+}
+
+/// Answers what is asked until the terminal closes; what it showed.
+fn converse(mut child: Child) -> String {
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut terminal = String::new();
+    screen.read_line(&mut terminal).unwrap();
+    let (mut shown, mut answered) = (Vec::new(), 0);
+    loop {
+        let mut piece = [0; 512];
+        let read = screen.read(&mut piece).unwrap();
+        if read == 0 {
+            break;
+        }
+        shown.extend_from_slice(&piece[..read]);
+        // A question may end with hiding the cursor.
+        let tail = String::from_utf8_lossy(&shown[answered..]).replace("\u{1b}[?25l", "");
+        let Some((_, answer, unseen)) = ANSWERS.iter().find(|(end, ..)| tail.trim_end().ends_with(end)) else {
+            continue;
+        };
+        answered = shown.len();
+        if *unseen {
+            hidden(terminal.trim());
+        }
+        keys.write_all(answer.concat().as_bytes()).unwrap();
+    }
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(child.wait().unwrap().success(), "{shown}");
+    shown
+}
+
+struct Site {
+    app: App,
+    /// Of an administrator of the site.
+    root: String,
+    /// Of a developer of the organisation.
+    ada: String,
+    org: i64,
+}
+
+impl Site {
+    /// A site with an organisation of this slug and ada in it.
+    async fn new(slug: &str) -> Self {
+        let app = App::start();
+        let root = app.person("root", "admin", None).await;
+        let org = app.org(slug);
+        let ada = app.person("ada", "developer", Some(slug)).await;
+        Self { app, root, ada, org }
+    }
+
+    fn home(&self) -> PathBuf {
+        self.app.dir.path().join("home")
+    }
+
+    fn run(&self, script: &str) -> String {
+        let mut shell = shell(&self.app, &format!("set -eu\n{script}"));
+        shell.env("RESOFTAI_TOKEN", &self.root).env("TOKEN", &self.ada);
+        converse(shell.spawn().unwrap())
+    }
+
+    /// Runs a guide's blocks with each of `stands` in the place of what the guide has for it.
+    fn follow(&self, guide: &str, stands: &[(&str, String)]) {
+        let page = std::fs::read_to_string(guides().join(format!("{guide}.md"))).unwrap();
+        let mut ran = 0;
+        for (_, text) in blocks(&page).iter().filter(|(language, _)| language == "sh") {
+            let script = stands.iter().fold(text.clone(), |text, (old, new)| text.replace(old, new));
+            self.run(&script);
+            ran += 1;
+        }
+        assert!(ran > 0, "docs/{guide}.md has no block that runs");
+    }
+}
+
+#[tokio::test]
+async fn the_guide_to_accounts_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    site.run("resoftai team create acme web --name Web");
+    // A session to be ended, opened when the guide has changed the password.
+    let login = json!({"username": "root", "password": NEW});
+    let other = format!(
+        "$(curl -sf http://{}/api/auth/login -H 'content-type: application/json' -d '{login}' >/dev/null; \
+         resoftai --json user sessions | grep -o '\"id\":[0-9]*' | head -n 1 | cut -d: -f2)",
+        site.app.address
+    );
+    let token = "$(resoftai --json token list | grep -o '\"id\":[0-9]*' | head -n 1 | cut -d: -f2)";
+    let stands = [("--end 42", format!("--end {other}")), ("token delete 42", format!("token delete {token}"))];
+    site.follow("accounts", &stands);
+}
+
+#[tokio::test]
+async fn the_guide_to_audit_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    let entry = site.app.cli_json(&["audit", "list", "--org", "acme"], "")["items"][0]["id"].to_string();
+    // Its place in the log comes within a second or so.
+    site.run(&format!("until resoftai audit prove {entry} >/dev/null 2>&1; do sleep 0.1; done"));
+    site.run("resoftai --json audit key --org acme >key.json; resoftai audit key --org acme >key.txt");
+    site.run("resoftai audit log --org acme --out earlier; cp earlier/checkpoint kept-from-last-year");
+    let keys = site.app.cli_json(&["audit", "key", "--org", "acme"], "");
+    let key = keys["verifier_key"].as_str().or_else(|| keys["key"].as_str()).unwrap_or_else(|| panic!("{keys}"));
+    let stands = [
+        ("1234", entry.clone()),
+        ("4711", entry),
+        ("--key KEY", format!("--key '{key}'")),
+        ("https://box:8443", format!("http://{}", site.app.address)),
+        ("organizations/2/", format!("organizations/{}/", site.org)),
+    ];
+    site.follow("audit", &stands);
+}
+
+#[tokio::test]
+async fn the_guide_to_models_works_as_it_stands() {
+    let site = Site::new("your-company").await;
+    let server = ModelServer::start(|_| Answer::stream(STREAM));
+    site.run("echo secret >key");
+    let provider = json!({"name": "lab", "base_url": server.url(), "models": ["qwen3-coder"]});
+    let made = site.app.call("POST", "/api/llm/providers", Some(&site.root), Some(provider)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    site.follow("models", &[("https://resoftai.site:8443", format!("http://{}", site.app.address))]);
+    assert_eq!(server.requests().len(), 1, "the call by hand came through");
+}
+
+#[tokio::test]
+async fn the_guide_to_organizations_works_as_it_stands() {
+    let app = App::start();
+    let root = app.person("root", "admin", None).await;
+    let site = Site { app, ada: String::new(), root, org: 0 };
+    site.run("echo iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg== | base64 -d >acme.png");
+    let pending = r#"$(resoftai --json invitation list acme --status pending | sed 's/.*"id":\([0-9]*\).*/\1/')"#;
+    site.follow("organizations", &[("1234", pending.to_owned())]);
+}
+
+#[tokio::test]
+async fn the_guide_to_plugins_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    let scanner = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/examples/security-scanner");
+    site.run("true");
+    std::os::unix::fs::symlink(scanner, site.home().join("security-scanner")).unwrap();
+    site.follow("plugins", &[("<data_dir>", site.app.dir.path().display().to_string())]);
+}
+
+#[tokio::test]
+async fn the_guide_to_privacy_works_as_it_stands() {
+    Site::new("acme").await.follow("privacy", &[]);
+}
+
+#[tokio::test]
+async fn the_guide_to_projects_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    site.run("resoftai project create --name shop --org acme; echo 'print(1)' >main.py");
+    site.follow("projects", &[]);
+}
+
+#[tokio::test]
+async fn the_guide_to_quotas_works_as_it_stands() {
+    Site::new("acme").await.follow("quotas", &[]);
+}
+
+#[tokio::test]
+async fn the_guide_to_roles_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    site.run("resoftai team create acme platform --name Platform");
+    site.run("resoftai role revoke ada developer --org acme");
+    site.follow("roles", &[]);
+}
+
+/// Guides with a test above.
+const FOLLOWED: [&str; 9] =
+    ["accounts", "audit", "models", "organizations", "plugins", "privacy", "projects", "quotas", "roles"];
+
+#[test]
+fn no_command_of_a_guide_escapes() {
+    let is_command = |line: &str| ["resoftai ", "curl "].iter().any(|name| line.starts_with(name));
+    for file in std::fs::read_dir(guides()).unwrap().map(|file| file.unwrap().path()) {
+        let guide = file.file_stem().unwrap().to_str().unwrap();
+        if file.extension().is_none_or(|ending| ending != "md") || guide == "cli" {
+            continue;
+        }
+        assert!(FOLLOWED.contains(&guide) || ELSEWHERE.contains(&guide), "docs/{guide}.md is followed by no test");
+        let page = std::fs::read_to_string(&file).unwrap();
+        for (language, text) in blocks(&page).iter().filter(|(language, _)| language != "sh") {
+            let first = text.lines().next().unwrap_or_default();
+            let known = CANNOT.iter().any(|(page, line, _)| *page == guide && *line == first.trim_end());
+            assert!(
+                known || !text.lines().any(is_command),
+                "docs/{guide}.md: a `{language}` block has commands: {first}"
+            );
+        }
+        let indented = page.lines().find(|line| line.strip_prefix("    ").is_some_and(is_command));
+        assert_eq!(indented, None, "docs/{guide}.md: put commands between ```sh and ```");
+    }
+    for (guide, first, _) in CANNOT {
+        let page = std::fs::read_to_string(guides().join(format!("{guide}.md"))).unwrap();
+        assert!(page.contains(first), "docs/{guide}.md no longer has `{first}`");
+    }
+}
