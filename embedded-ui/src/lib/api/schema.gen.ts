@@ -113,6 +113,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit/forward": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the audit trail is sent as it grows, and how far each destination has got. Administrators of the site only. */
+        get: operations["get_api_audit_forward"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit/log/check": {
         parameters: {
             query?: never;
@@ -243,6 +260,26 @@ export interface paths {
         get: operations["get_api_audit_id_proof"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/forgot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for a code by mail that sets a new password within 30 minutes, with `POST /api/auth/reset`. Nobody learns from the
+         *     answer whether an account has the address. 503 where the site sends no mail.
+         */
+        post: operations["post_api_auth_forgot"];
         delete?: never;
         options?: never;
         head?: never;
@@ -510,6 +547,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether and how the site sends mails. Administrators of the site only. */
+        get: operations["get_api_mail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mail/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a mail at once and tell how each step went. Administrators of the site only. */
+        post: operations["post_api_mail_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The mails that wait, and those sent or given up within the last 30 days, newest first. Administrators of the site only. */
+        get: operations["get_api_mails"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mails/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try a mail again now, also one that was given up within the last 7 days. Administrators of the site only. */
+        post: operations["post_api_mails_id_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/models": {
         parameters: {
             query?: never;
@@ -537,6 +642,27 @@ export interface paths {
         /** The caller's notices. The local operator has none: they are for people with accounts. */
         get: operations["get_api_notices"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notices/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which notices the caller gets as mails, where the site sends mails. What is about the safety of the account is mailed
+         *     in any case.
+         */
+        get: operations["get_api_notices_preferences"];
+        /** Choose which notices the caller gets as mails. */
+        put: operations["put_api_notices_preferences"];
         post?: never;
         delete?: never;
         options?: never;
@@ -2268,6 +2394,11 @@ export interface components {
             /** @description The organisation's slug, typed to confirm. */
             confirm: string;
         };
+        /**
+         * @description A kind of destination. There is at most one of each, so that a new address goes on where the one before stopped.
+         * @enum {string}
+         */
+        Destination: "syslog" | "file";
         /** @description Something held outside of the database. */
         Elsewhere: {
             /** @description What erasing a person does to it. */
@@ -2415,6 +2546,39 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description The plugin's own word, such as `sql_injection`. */
             type: string;
+        };
+        /** @description The same whether or not somebody has the address. */
+        ForgotReply: {
+            message: string;
+        };
+        ForgotRequest: {
+            /** @description The address of the account. */
+            email: string;
+        };
+        /** @description Where the trail is sent. */
+        ForwardList: {
+            /** @description Empty when it is sent nowhere. */
+            items: components["schemas"]["ForwardStatus"][];
+        };
+        /** @description How a destination stands. */
+        ForwardStatus: {
+            /**
+             * Format: int64
+             * @description How many entries have a place and were not sent yet.
+             */
+            behind: number;
+            destination: components["schemas"]["Destination"];
+            /** @description Why it does not go on; null while it does. */
+            last_error?: string | null;
+            last_sent_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description How many arrived since forwarding began; those that arrived twice count twice.
+             */
+            sent: number;
+            started_at?: components["schemas"]["Time"] | null;
+            /** @description The address or the path. */
+            target: string;
         };
         /** @description Who gave a role. */
         Giver: {
@@ -2634,6 +2798,34 @@ export interface components {
                  * @description Null: into the organisation as a whole.
                  */
                 team_id?: number | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_Mail: {
+            items: {
+                /**
+                 * Format: int64
+                 * @description How often it was tried.
+                 */
+                attempts: number;
+                created_at: components["schemas"]["Time"];
+                /** Format: int64 */
+                id: number;
+                kind: components["schemas"]["MailKind"];
+                /** @description Why the last try failed. */
+                last_error?: string | null;
+                next_attempt_at?: components["schemas"]["Time"] | null;
+                recipient: string;
+                settled_at?: components["schemas"]["Time"] | null;
+                state: components["schemas"]["MailState"];
+                subject: string;
+                /**
+                 * Format: int64
+                 * @description The person it is for; null: somebody without an account.
+                 */
+                user_id?: number | null;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -3032,6 +3224,72 @@ export interface components {
         MadeOrganization: components["schemas"]["Organization"] & {
             administrator?: components["schemas"]["Member"] | null;
         };
+        /** @description A mail as the site's administrators see it; its body is shown to nobody. */
+        Mail: {
+            /**
+             * Format: int64
+             * @description How often it was tried.
+             */
+            attempts: number;
+            created_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            kind: components["schemas"]["MailKind"];
+            /** @description Why the last try failed. */
+            last_error?: string | null;
+            next_attempt_at?: components["schemas"]["Time"] | null;
+            recipient: string;
+            settled_at?: components["schemas"]["Time"] | null;
+            state: components["schemas"]["MailState"];
+            subject: string;
+            /**
+             * Format: int64
+             * @description The person it is for; null: somebody without an account.
+             */
+            user_id?: number | null;
+        };
+        /**
+         * @description What a mail is about.
+         * @enum {string}
+         */
+        MailKind: "invitation" | "password_reset" | "notice" | "security";
+        /**
+         * @description Which notices a person gets as mails.
+         * @enum {string}
+         */
+        MailPreference: "all" | "important" | "none";
+        /**
+         * @description How a mail stands.
+         * @enum {string}
+         */
+        MailState: "queued" | "sent" | "failed";
+        /** @description Whether and how the site sends mails, and how they stand. */
+        MailStatus: {
+            /** @description Whether there is a mail server; the other settings are null when not. */
+            configured: boolean;
+            /**
+             * Format: int64
+             * @description How many were given up within the last 30 days.
+             */
+            failed: number;
+            from?: string | null;
+            /** @description Why the newest of those that wait or were given up was not taken. */
+            last_error?: string | null;
+            oldest_queued_at?: components["schemas"]["Time"] | null;
+            /** @description Where links in mails lead; null: mails hold codes only. */
+            public_url?: string | null;
+            /**
+             * Format: int64
+             * @description How many mails wait.
+             */
+            queued: number;
+            /** @description `starttls`, `tls`, `none` or `unprotected`. */
+            security?: string | null;
+            /** @description Its host and port. */
+            server?: string | null;
+            /** @description Whom the site signs in as there. */
+            username?: string | null;
+        };
         /** @description The signed-in caller and what they may do. */
         Me: {
             name: string;
@@ -3376,6 +3634,10 @@ export interface components {
              * @description How many are unread, over all pages.
              */
             unread: number;
+        };
+        /** @description Which notices a person gets as mails, too. */
+        NoticePreferences: {
+            mail: components["schemas"]["MailPreference"];
         };
         /** @description What an invitation is for. */
         Offer: {
@@ -3726,6 +3988,8 @@ export interface components {
             /** @description Sets a new password once, with `POST /api/auth/reset`. It is not kept and cannot be shown again. */
             code: string;
             expires_at: components["schemas"]["Time"];
+            /** @description Whether it is on its way to the person's address. */
+            mailed: boolean;
             /** Format: int64 */
             user_id: number;
             username: string;
@@ -3736,6 +4000,8 @@ export interface components {
              * @description Hours until the code ends, 1 to 168; 24 when absent.
              */
             expires_in_hours?: number | null;
+            /** @description Whether the code also goes to the person's address; false when absent. Only where the site sends mails. */
+            mail?: boolean | null;
         };
         ResetUse: {
             code: string;
@@ -3938,8 +4204,13 @@ export interface components {
             /** @description To be handed over as a file where there is no mail. */
             file: components["schemas"]["InvitationFile"];
             invitation: components["schemas"]["Invitation"];
-            /** @description The page of this site that takes the code; a browser does not send what is behind the `#`. */
+            /**
+             * @description The page of this site that takes the code, a whole address where the site was told its own (`server.public_url`);
+             *     a browser does not send what is behind the `#`.
+             */
             link: string;
+            /** @description Whether it is on its way to the address. */
+            mailed: boolean;
         };
         /** @description A service account as it is shown. */
         ServiceAccount: {
@@ -4052,6 +4323,18 @@ export interface components {
          * @enum {string}
          */
         Status: "ready" | "starting" | "unreachable" | "unknown";
+        /** @description How a step went. */
+        Step: {
+            /** @description What was found, or what failed and what to do. */
+            detail: string;
+            ok: boolean;
+            step: components["schemas"]["StepName"];
+        };
+        /**
+         * @description A step on the way of a mail.
+         * @enum {string}
+         */
+        StepName: "resolved" | "connected" | "secured" | "signed_in" | "accepted";
         Suspend: {
             /** @description Why, in one line; those who are kept out read it. */
             reason: string;
@@ -4064,6 +4347,8 @@ export interface components {
         SystemInfo: {
             /** @description Whether some model answers. */
             models_ready: boolean;
+            /** @description Whether the site sends mails, such as a code to who forgot their password. */
+            sends_mail: boolean;
             version: string;
         };
         /** @description A team as it is shown. */
@@ -4121,6 +4406,17 @@ export interface components {
              * @default null
              */
             run_token_budget: number | null;
+        };
+        TestMail: {
+            /** @description Whom to send it to. */
+            address: string;
+        };
+        /** @description How a test went. */
+        TestedMail: {
+            /** @description Whether the mail server took it. */
+            delivered: boolean;
+            /** @description In their order; the last one is the one that failed, when one did. */
+            steps: components["schemas"]["Step"][];
         };
         /** Format: date-time */
         Time: string;
@@ -4455,6 +4751,26 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_audit_forward: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForwardList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_audit_log_check: {
         parameters: {
             query?: {
@@ -4629,6 +4945,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EntryProof"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_auth_forgot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForgotRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForgotReply"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5049,6 +5389,98 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_mail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailStatus"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_mail_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestMail"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestedMail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_mails: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                state?: components["schemas"]["MailState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Mail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_mails_id_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Mail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_models: {
         parameters: {
             query?: never;
@@ -5089,6 +5521,50 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NoticeList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_notices_preferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticePreferences"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_notices_preferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoticePreferences"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticePreferences"];
                 };
             };
             default: components["responses"]["Problem"];
