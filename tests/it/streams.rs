@@ -35,6 +35,7 @@ impl Site {
     }
 
     /// Follows the run until the stream ends; what was told meanwhile.
+    #[allow(clippy::disallowed_methods, reason = "it ends with the stream, at the latest with the test")]
     fn follow(&self, token: &str) -> JoinHandle<Value> {
         let (app, token, path) = (self.app.clone(), token.to_owned(), format!("/api/runs/{}/events", self.run));
         tokio::spawn(async move { app.call("GET", &path, Some(&token), None).await.body })
