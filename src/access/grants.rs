@@ -52,19 +52,51 @@ pub struct Grants {
     pub teams: Vec<(TeamId, OrgId, PermissionSet)>,
     /// What is held somewhere.
     anywhere: PermissionSet,
-    /// Organisations in which roles are held that do not count now.
+    /// Where roles are held that do not count now.
     pub closed: Vec<Closed>,
 }
 
-/// An organisation that is suspended or to be deleted: what is held in it does not count.
+/// A place in which what is held does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    pub org: OrgId,
+    /// None: the whole site.
+    pub org: Option<OrgId>,
     /// What would count otherwise.
     pub permissions: PermissionSet,
-    /// A sentence: why, and whom to ask.
+    pub reason: Closing,
+}
+
+/// Why what is held does not count: its organisation is suspended, say, or asks for a second factor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// Of the error that tells it.
+    pub code: &'static str,
+    /// A sentence: why, and what to do or whom to ask.
     pub why: String,
 }
+
+impl Closing {
+    /// The organisation is suspended or to be deleted.
+    pub fn suspended(why: String) -> Self {
+        Self { code: "organization_suspended", why }
+    }
+
+    /// Two factors are asked for, and one was proven.
+    pub fn second_factor(whose: &str) -> Self {
+        let why = format!(
+            "{whose} asks for a second factor, and you came without one. Set one up under My account, Security, or with \
+             `resoftai user factor start`; who has one signs in with it."
+        );
+        Self { code: SECOND_FACTOR_NEEDED, why }
+    }
+
+    fn error(&self) -> Error {
+        Error::forbidden(self.code, self.why.clone())
+    }
+}
+
+/// The code of errors that a second factor would prevent.
+pub const SECOND_FACTOR_NEEDED: &str = "second_factor_needed";
 
 impl Grants {
     /// The union of roles.
@@ -118,11 +150,11 @@ impl Grants {
         }
     }
 
-    /// Adds what is held in an organisation that is closed.
-    pub fn close(&mut self, org: OrgId, permissions: PermissionSet, why: &str) {
+    /// Adds what is held in an organisation, or, without one, over the site, and does not count.
+    pub fn close(&mut self, org: Option<OrgId>, permissions: PermissionSet, reason: &Closing) {
         match self.closed.iter_mut().find(|closed| closed.org == org) {
             Some(closed) => closed.permissions = closed.permissions.union(permissions),
-            None => self.closed.push(Closed { org, permissions, why: why.to_owned() }),
+            None => self.closed.push(Closed { org, permissions, reason: reason.clone() }),
         }
     }
 
@@ -142,10 +174,10 @@ impl Grants {
         for (team, org, set) in self.teams.iter().filter(|(_, org, _)| within(*org)) {
             limited.add(set.intersection(scopes), Place::Team(*org, *team));
         }
-        for closed in self.closed.iter().filter(|closed| within(closed.org)) {
+        for closed in self.closed.iter().filter(|closed| closed.org.is_none_or(within)) {
             let permissions = closed.permissions.intersection(scopes);
             if !permissions.is_empty() {
-                limited.close(closed.org, permissions, &closed.why);
+                limited.close(closed.org, permissions, &closed.reason);
             }
         }
         limited
@@ -153,14 +185,12 @@ impl Grants {
 
     /// Why nothing counts in an organisation in which roles are held; None where they count, or none are held.
     pub fn why_closed(&self, org: OrgId) -> Option<Error> {
-        let closed = self.closed.iter().find(|closed| closed.org == org)?;
-        Some(Error::forbidden("organization_suspended", closed.why.clone()))
+        self.closed.iter().find(|closed| closed.org == Some(org)).map(|closed| closed.reason.error())
     }
 
-    /// Why a permission does not count that would in an organisation at work.
+    /// Why a permission does not count that would otherwise.
     pub fn why_not(&self, permission: Permission) -> Option<Error> {
-        let closed = self.closed.iter().find(|closed| closed.permissions.has(permission))?;
-        Some(Error::forbidden("organization_suspended", closed.why.clone()))
+        self.closed.iter().find(|closed| closed.permissions.has(permission)).map(|closed| closed.reason.error())
     }
 
     /// Everything that is held, wherever.
@@ -233,7 +263,7 @@ mod tests {
                 roles(held).into_iter().partition(|(_, place)| place.org().map(|org| org.0) == shut && shut.is_some());
             let mut owner = Grants::of(open);
             for (set, place) in shut {
-                owner.close(place.org().unwrap(), set, "suspended");
+                owner.close(place.org(), set, &Closing::suspended("It is suspended.".to_owned()));
             }
             let limited = owner.limited_to(scopes, only);
             for asked in places() {
@@ -250,7 +280,7 @@ mod tests {
             for closed in &limited.closed {
                 let known = owner.closed.iter().find(|known| known.org == closed.org).unwrap();
                 prop_assert!(known.permissions.contains(closed.permissions) && scopes.contains(closed.permissions));
-                prop_assert!(only.is_none_or(|only| only == closed.org));
+                prop_assert!(only.is_none() || closed.org == only);
             }
             // Limits are for good: asking for more again gives nothing.
             let everything = Role::SuperAdmin.permissions();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use grants::{Grants, Place};
+pub use grants::{Closing, Grants, Place, SECOND_FACTOR_NEEDED};
 pub use policy::{Permission, PermissionSet, Role, TeamRole};
 pub use via::{TokenUsed, Via};
 
@@ -103,6 +103,8 @@ pub struct Caller {
     /// The person whose account it is; null for the operator and the product.
     pub user: Option<UserId>,
     pub via: Via,
+    /// Whether two factors were proven, or a passkey; for a token, whether its owner has a second factor.
+    pub strong: bool,
     /// What counts now: the account's roles, less what a token is not for.
     pub grants: Arc<Grants>,
     pub origin: Origin,
@@ -115,6 +117,7 @@ impl Caller {
             actor: Actor::system(),
             user: None,
             via: Via::Nothing,
+            strong: true,
             grants: Arc::new(Grants::all()),
             origin: Origin::default(),
         }

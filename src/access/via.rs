@@ -23,6 +23,16 @@ pub enum Via {
     Nothing,
 }
 
+impl Via {
+    /// The session it is.
+    pub fn session(&self) -> Option<i64> {
+        match self {
+            Self::Session(id) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
 /// A personal token as it was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUsed {
@@ -45,10 +55,7 @@ impl TokenUsed {
 impl Caller {
     /// The session this request belongs to, when it came with one.
     pub fn session(&self) -> Option<i64> {
-        match self.via {
-            Via::Session(id) => Some(id),
-            _ => None,
-        }
+        self.via.session()
     }
 
     /// The personal token this request came with.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Accounts, sessions, store, token, tokens};
-use crate::access::{Actor, Caller, Grants, Origin, UserId, Via};
+use super::{Accounts, User, factors, sessions, store, token, tokens};
+use crate::access::{Actor, Caller, Closing, Grants, Origin, UserId, Via};
 use crate::base::clock::{SECOND, Time};
 use crate::base::crypto;
 use crate::base::error::Result;
@@ -35,6 +35,15 @@ struct Held {
     last_used_at: Option<Time>,
 }
 
+/// How the owner of a token or session stands.
+pub(super) struct Standing {
+    pub user: User,
+    /// See [`Caller::strong`].
+    pub strong: bool,
+    /// What counts of their roles with what they came with.
+    pub grants: Grants,
+}
+
 /// Callers by the digest of their token.
 #[derive(Clone)]
 pub struct Cache {
@@ -56,6 +65,7 @@ struct Known {
     actor: Actor,
     user: UserId,
     via: Via,
+    strong: bool,
     grants: Arc<Grants>,
     /// Believed from here on: a clock that was set back must not make it last longer.
     since: Time,
@@ -125,6 +135,7 @@ impl Accounts {
             actor: known.actor,
             user: Some(known.user),
             via: known.via,
+            strong: known.strong,
             grants: known.grants,
             origin,
         }))
@@ -148,15 +159,29 @@ impl Accounts {
         if last_used_at.is_none_or(|last| last.plus(NOTED) <= now) {
             self.note(via.clone(), now, origin.ip_address.clone());
         }
-        let user = self.db.read(move |tx| store::user(tx, id)).await?;
-        let Some(user) = user.filter(|user| user.is_active) else { return Ok(None) };
+        let (room, shown) = (self.clone(), via.clone());
+        let standing = self.db.read(move |tx| room.standing(tx, &shown, id)).await?;
+        let Some(Standing { user, strong, grants }) = standing else { return Ok(None) };
         let until = now.plus(self.cache.fresh);
         let until = expires_at.map_or(until, |expires| expires.min(until));
-        let grants = match &via {
-            Via::Token(token) => tokens::limited(user.grants(), token),
-            _ => user.grants(),
+        Ok(Some(Known { actor: user.actor(), user: id, via, strong, grants: Arc::new(grants), since: now, until }))
+    }
+
+    /// How the owner of what was shown stands; None when they do no more.
+    pub(super) fn standing(&self, tx: &mut Tx<'_>, via: &Via, owner: UserId) -> Result<Option<Standing>> {
+        let Some(user) = store::user(tx, owner)?.filter(|user| user.is_active) else { return Ok(None) };
+        // A program has no second factor to prove.
+        let strong = user.is_service()
+            || match via.session() {
+                Some(session) => sessions::store::is_strong(tx, session)?,
+                None => factors::store::any(tx, owner)?,
+            };
+        let held = if strong { user.grants() } else { user.weak_grants(self.weak().as_ref()) };
+        let grants = match via {
+            Via::Token(token) => tokens::limited(held, token),
+            _ => held,
         };
-        Ok(Some(Known { actor: user.actor(), user: id, via, grants: Arc::new(grants), since: now, until }))
+        Ok(Some(Standing { user, strong, grants }))
     }
 
     async fn personal(&self, digest: String, now: Time) -> Result<Option<Held>> {
@@ -168,6 +193,11 @@ impl Accounts {
             expires_at: token.expires_at,
             last_used_at: token.last_used_at,
         }))
+    }
+
+    /// Why who came with the password alone may do nothing; None where they may.
+    fn weak(&self) -> Option<Closing> {
+        self.options.require_second_factor.then(|| Closing::second_factor("This site"))
     }
 
     /// Notes a use in the background; losing one note at a crash harms nobody.

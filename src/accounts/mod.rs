@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod factors;
 mod forgot;
 pub mod grants;
+pub mod passkeys;
 pub mod passwords;
 pub mod routes;
 pub mod services;
@@ -26,12 +27,13 @@ use utoipa::ToSchema;
 
 pub use grants::RoleGrant;
 
-use crate::access::{Actor, ActorKind, Caller, Grants, OrgId, Origin, UserId, Via};
+use crate::access::{Actor, ActorKind, Caller, Closing, Grants, OrgId, Origin, UserId, Via};
 use crate::audit::{AuditAction, Event};
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::{self, Key};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
+use crate::config::Registration;
 use crate::db::Db;
 use crate::mail::Mailer;
 
@@ -55,6 +57,14 @@ pub struct Deactivated {
 pub struct Options {
     /// How long a session lasts.
     pub session_hours: u32,
+    /// Whether who came with the password alone may do nothing but set a second factor up.
+    pub require_second_factor: bool,
+    /// Where people open the site, as `https://name[:port]`; None: as their browser says.
+    pub public_url: Option<String>,
+    /// Whether people make accounts for themselves.
+    pub registration: Registration,
+    /// Of which domains; empty: of any.
+    pub registration_domains: Vec<String>,
     /// No personal token lasts longer, in days; None: they may last for ever.
     pub token_max_days: Option<u32>,
 }
@@ -92,12 +102,23 @@ pub struct User {
 }
 
 impl User {
+    /// What counts of their roles when they came with two factors.
     pub fn grants(&self) -> Grants {
-        let open = self.roles.iter().filter(|grant| grant.closed.is_none());
+        self.grants_but(|grant| grant.closed.as_ref())
+    }
+
+    /// What counts of them when they came with the password alone; `site` is why nothing does, where the site asks for two
+    /// factors.
+    pub fn weak_grants<'a>(&'a self, site: Option<&'a Closing>) -> Grants {
+        self.grants_but(|grant| grant.closed.as_ref().or(site).or(grant.guarded.as_ref()))
+    }
+
+    fn grants_but<'a>(&'a self, closed: impl Fn(&'a RoleGrant) -> Option<&'a Closing>) -> Grants {
+        let open = self.roles.iter().filter(|grant| closed(grant).is_none());
         let mut grants = Grants::of(open.map(|grant| (grant.permissions, grant.place())));
         for grant in &self.roles {
-            if let (Some(why), Some(org)) = (&grant.closed, grant.organization_id) {
-                grants.close(OrgId(org), grant.permissions, why);
+            if let Some(why) = closed(grant) {
+                grants.close(grant.organization_id.map(OrgId), grant.permissions, why);
             }
         }
         grants
@@ -149,6 +170,8 @@ impl Accounts {
             actor: user.actor(),
             user: Some(id),
             via: Via::Nothing,
+            // Whoever had it begun proved what was asked for then.
+            strong: true,
             grants: Arc::new(user.grants()),
             origin: Origin::default(),
         }))

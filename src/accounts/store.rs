@@ -64,6 +64,25 @@ fn taken(cause: DbError, username: &str, email: &str) -> Error {
 }
 
 /// # Errors
+/// `username_taken`.
+pub fn check_name_free(tx: &mut Tx<'_>, username: &str) -> Result<()> {
+    match id_of_name(tx, username)? {
+        Some(_) => Err(taken(DbError::Unique("uq_users_username_key".to_owned()), username, "")),
+        None => Ok(()),
+    }
+}
+
+/// Accounts that are switched off and hold no role: of who registered and was not let in yet, among them.
+///
+/// # Errors
+/// When the database fails.
+pub fn count_waiting(tx: &mut Tx<'_>) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM users u WHERE NOT u.is_active \
+               AND NOT EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = u.id)";
+    Ok(tx.query_row(sql, &params![], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// # Errors
 /// `email_taken`.
 pub fn set_email(tx: &mut Tx<'_>, accounts: &Accounts, id: UserId, email: &str) -> Result<()> {
     accounts.forget_callers(tx);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
+use super::authenticate::Standing;
 use super::{Accounts, store, tokens};
 use crate::access::{Caller, Via};
 use crate::base::error::Result;
@@ -27,6 +28,7 @@ impl Accounts {
     /// The caller as they are now; None when what they came with counts no more.
     async fn again(&self, caller: &Arc<Caller>) -> Result<Option<Arc<Caller>>> {
         let (via, now, days) = (caller.via.clone(), self.clock.now(), self.options.token_max_days);
+        let room = self.clone();
         let read = self.db.read(move |tx| {
             let owner = match &via {
                 Via::Session(id) => store::live_session(tx, *id, now)?.map(|held| held.user),
@@ -35,15 +37,15 @@ impl Accounts {
                     .map(|(user, _)| user),
                 Via::Socket | Via::Nothing => None,
             };
-            let user = owner.map(|id| store::user(tx, id)).transpose()?.flatten();
-            Ok(user.filter(|user| user.is_active))
+            Ok(owner.map(|id| room.standing(tx, &via, id)).transpose()?.flatten())
         });
-        let grants = match &caller.via {
+        let standing = match &caller.via {
             Via::Socket | Via::Nothing => return Ok(Some(caller.clone())),
-            Via::Session(_) => read.await?.map(|user| user.grants()),
-            Via::Token(token) => read.await?.map(|user| tokens::limited(user.grants(), token)),
+            Via::Session(_) | Via::Token(_) => read.await?,
         };
-        Ok(grants.map(|grants| Arc::new(Caller { grants: Arc::new(grants), ..(**caller).clone() })))
+        Ok(standing.map(|Standing { strong, grants, .. }| {
+            Arc::new(Caller { strong, grants: Arc::new(grants), ..(**caller).clone() })
+        }))
     }
 }
 

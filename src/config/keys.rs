@@ -1,6 +1,6 @@
 //! The one list of settings.
 
-use super::{Config, Secret, smtp};
+use super::{Config, Registration, Secret, smtp};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::base::zone::Zone;
@@ -62,6 +62,13 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.http.to_string(),
     },
     Setting {
+        name: "server.public_url",
+        alias: None,
+        help: "Where people open the site, such as https://resoftai.example; for passkeys and links in mails; absent: as the browser says",
+        set: |config, value| public_url(value).map(|url| config.public_url = Some(url)),
+        show: |config| config.public_url.clone().unwrap_or_default(),
+    },
+    Setting {
         name: "server.tls_cert",
         alias: None,
         help: "PEM file with the certificate chain; absent: one is made at the first start",
@@ -74,13 +81,6 @@ pub const KEYS: &[Setting] = &[
         help: "PEM file with the certificate's private key",
         set: |config, value| path(value).map(|path| config.tls_key = Some(path)),
         show: |config| config.tls_key.as_ref().map_or_else(String::new, |path| path.display().to_string()),
-    },
-    Setting {
-        name: "server.public_url",
-        alias: None,
-        help: "Where people open the site, such as https://resoftai.example; for links in mails and invitations",
-        set: |config, value| public_url(value).map(|url| config.public_url = Some(url)),
-        show: |config| config.public_url.clone().unwrap_or_default(),
     },
     Setting {
         name: "log.level",
@@ -143,6 +143,27 @@ pub const KEYS: &[Setting] = &[
         help: "Hours until somebody who signed in signs in anew, 1 to 720; absent: 12",
         set: |config, value| number(value, 1..=720).map(|hours| config.accounts.session_hours = hours),
         show: |config| config.accounts.session_hours.to_string(),
+    },
+    Setting {
+        name: "accounts.require_second_factor",
+        alias: None,
+        help: "true: who signs in with the password alone can only set up a second factor; absent: false",
+        set: |config, value| boolean(value).map(|on| config.accounts.require_second_factor = on),
+        show: |config| config.accounts.require_second_factor.to_string(),
+    },
+    Setting {
+        name: "accounts.registration",
+        alias: None,
+        help: "Whether people make accounts for themselves: off, approval (an administrator lets them in) or open; absent: off",
+        set: |config, value| registration(value).map(|how| config.accounts.registration = how),
+        show: |config| config.accounts.registration.code().to_owned(),
+    },
+    Setting {
+        name: "accounts.registration_domains",
+        alias: None,
+        help: "Domains of the e-mail addresses that register, with commas between; absent: all",
+        set: |config, value| names(value).map(|domains| config.accounts.registration_domains = domains),
+        show: |config| config.accounts.registration_domains.join(","),
     },
     Setting {
         name: "site.time_zone",
@@ -320,21 +341,6 @@ pub fn find(name: &str, source: &str) -> Result<&'static Setting> {
     })
 }
 
-/// Scheme, host and perhaps a port; a slash at the end is taken off.
-fn public_url(value: &str) -> Result<String, String> {
-    let url = value.trim_end_matches('/');
-    let uri: Option<hyper::Uri> = url.parse().ok();
-    let plain = uri.is_some_and(|uri| {
-        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let whole = uri.path_and_query().is_none_or(|path| path.as_str() == "/") && !url.contains(['#', '?', '@']);
-        scheme && whole && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if plain && url.len() <= 255 {
-        return Ok(url.to_owned());
-    }
-    Err(format!("`{value}` is no address such as https://resoftai.example or https://resoftai.example:8443"))
-}
-
 fn path(value: &str) -> Result<std::path::PathBuf, String> {
     if value.is_empty() { Err("the path is empty".to_owned()) } else { Ok(value.into()) }
 }
@@ -363,6 +369,24 @@ fn boolean(value: &str) -> Result<bool, String> {
         "true" | "1" | "yes" => Ok(true),
         "false" | "0" | "no" => Ok(false),
         other => Err(format!("`{other}` is neither true nor false")),
+    }
+}
+
+fn registration(value: &str) -> Result<Registration, String> {
+    let known = [Registration::Off, Registration::Approval, Registration::Open];
+    let found = known.into_iter().find(|how| how.code() == value);
+    found.ok_or_else(|| format!("`{value}` is none of off, approval and open"))
+}
+
+/// Scheme, host and port, without a slash behind.
+fn public_url(value: &str) -> Result<String, String> {
+    let wrong = || format!("`{value}` is no address such as https://resoftai.example or https://resoftai.example:8443");
+    let uri: hyper::Uri = value.parse().map_err(|_| wrong())?;
+    let named = uri.host().is_some_and(|host| !host.is_empty()) && value.len() <= 255;
+    let plain = named && matches!(uri.path(), "" | "/") && uri.query().is_none() && !value.contains(['@', '#']);
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme @ ("http" | "https")), Some(authority)) if plain => Ok(format!("{scheme}://{authority}")),
+        _ => Err(wrong()),
     }
 }
 

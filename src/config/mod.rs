@@ -28,6 +28,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Plain HTTP instead of HTTPS; on loopback addresses only.
     pub http: bool,
+    /// Where people open the site: scheme, host and port, without a slash behind; None: as their browser says.
+    pub public_url: Option<String>,
     /// Certificate chain and key in PEM; without them a certificate is minted at the first start.
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
@@ -46,8 +48,6 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Where days and the periods of quotas begin.
     pub time_zone: Zone,
-    /// Where people reach the site, such as `https://resoftai.example`: scheme, host and port, for links in mails.
-    pub public_url: Option<String>,
     pub smtp: SmtpConfig,
     /// Syslog server that the audit trail is sent to, such as `tls://logs.site:6514`.
     pub audit_syslog: Option<String>,
@@ -60,11 +60,41 @@ pub struct Config {
 pub struct AccountsConfig {
     /// Hours until a session ends.
     pub session_hours: u32,
+    /// Whether who came with the password alone may do nothing but set a second factor up.
+    pub require_second_factor: bool,
+    pub registration: Registration,
+    /// Of which domains people register; empty: of any.
+    pub registration_domains: Vec<String>,
+}
+
+/// Whether people make accounts for themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Registration {
+    #[default]
+    Off,
+    /// They do, and an administrator lets them in.
+    Approval,
+    Open,
+}
+
+impl Registration {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Approval => "approval",
+            Self::Open => "open",
+        }
+    }
 }
 
 impl Default for AccountsConfig {
     fn default() -> Self {
-        Self { session_hours: 12 }
+        Self {
+            session_hours: 12,
+            require_second_factor: false,
+            registration: Registration::default(),
+            registration_domains: Vec::new(),
+        }
     }
 }
 
@@ -104,6 +134,7 @@ impl Default for Config {
             data_dir: PathBuf::from("/var/lib/resoftai"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             http: false,
+            public_url: None,
             tls_cert: None,
             tls_key: None,
             log_level: "info".to_owned(),
@@ -117,7 +148,6 @@ impl Default for Config {
             llm: LlmConfig::default(),
             ca_file: None,
             time_zone: Zone::default(),
-            public_url: None,
             smtp: SmtpConfig::default(),
             audit_syslog: None,
             audit_file: None,

@@ -59,6 +59,7 @@ pub const BUILTIN: &[Migration] = &[
     ),
     Migration::new(95, "erasures", include_str!("../../migrations/0095_erasures.sql")),
     Migration::new(100, "second_factors", include_str!("../../migrations/0100_second_factors.sql")),
+    Migration::new(101, "passkeys", include_str!("../../migrations/0101_passkeys.sql")),
     Migration::new(105, "token_scopes", include_str!("../../migrations/0105_token_scopes.sql")),
     Migration::new(106, "service_accounts", include_str!("../../migrations/0106_service_accounts.sql")),
     Migration::new(110, "mails", include_str!("../../migrations/0110_mails.sql")),

@@ -135,6 +135,7 @@ fn still_given(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<(FoundRole, O
         actor: user.actor(),
         user: Some(inviter),
         via: Via::Nothing,
+        strong: true,
         grants: Arc::new(user.grants()),
         origin: Origin::default(),
     };

@@ -179,10 +179,12 @@ impl Llm {
             .take(MAX_ORGS)
             .collect();
         if !site && own.is_empty() {
-            return Err(Error::forbidden(
-                "forbidden",
-                "This needs the permission model.use. An administrator can grant a role that has it.",
-            ));
+            return Err(grants.why_not(Permission::ModelUse).unwrap_or_else(|| {
+                Error::forbidden(
+                    "forbidden",
+                    "This needs the permission model.use. An administrator can grant a role that has it.",
+                )
+            }));
         }
         Ok(self.inner.catalogue.visible(|org| site || own.contains(&org)))
     }

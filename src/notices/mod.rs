@@ -100,6 +100,15 @@ pub fn raise(tx: &mut Tx<'_>, now: Time, recipients: &[UserId], notice: &NewNoti
     Ok(())
 }
 
+/// Tells those who administer the site.
+///
+/// # Errors
+/// When the database fails.
+pub fn to_site(tx: &mut Tx<'_>, now: Time, notice: &NewNotice) -> Result<()> {
+    let admins = store::administrators(tx, None)?;
+    raise(tx, now, &admins, notice)
+}
+
 /// Tells those who administer `org`, or, where nobody does, the site's administrators; how many were told.
 ///
 /// # Errors

@@ -27,6 +27,8 @@ pub struct Settings {
     pub invitation_days: Option<i64>,
     /// The domains whose addresses may be invited; empty: all.
     pub invitation_domains: Vec<String>,
+    /// Whether nothing held in it counts for who came with the password alone.
+    pub require_second_factor: bool,
     /// The most tokens a run may use, and what one gets that names no budget.
     pub run_token_budget: Option<i64>,
 }
@@ -111,6 +113,7 @@ mod tests {
             (json!({"run_token_budget": "many"}), Some("settings.run_token_budget")),
             (json!({"default_model": ""}), Some("settings.default_model")),
             (json!({"default_model": null}), Some("settings.default_model")),
+            (json!({"require_second_factor": "yes"}), Some("settings.require_second_factor")),
             (json!({"colour": "red"}), Some("settings.colour")),
         ] {
             let outcome = check(settings.as_object().unwrap());

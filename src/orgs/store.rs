@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::routes::OrganizationFilter;
-use super::{NewOrganization, OrgStatus, Organization, Suspension};
+use super::{NewOrganization, OrgStatus, Organization, Suspension, settings};
 use crate::access::actions::{OrganizationCreate, OrganizationManage, OrganizationRead, OrganizationSuspend};
-use crate::access::{Action, Grants, OrgId, Permission, Permit};
+use crate::access::{Action, Grants, OrgId, Permission, Permit, UserId};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::names;
@@ -295,7 +295,7 @@ pub fn reached_by(tx: &mut Tx<'_>, grants: &Grants) -> Result<Vec<Organization>>
         "TRUE".to_owned()
     } else {
         let open = grants.orgs.iter().map(|(org, _)| org.0);
-        params.extend(open.chain(grants.closed.iter().map(|closed| closed.org.0)).map(Val::I64));
+        params.extend(open.chain(grants.closed.iter().filter_map(|closed| closed.org).map(|org| org.0)).map(Val::I64));
         if params.is_empty() {
             return Ok(Vec::new());
         }
@@ -319,6 +319,26 @@ pub fn why_closed(tx: &mut Tx<'_>, id: OrgId) -> Result<Option<String>> {
 /// When the database fails.
 pub fn id_of_slug(tx: &mut Tx<'_>, slug: &str) -> Result<Option<OrgId>> {
     Ok(tx.query_row("SELECT id FROM organizations WHERE slug = $1", &params![slug], |row| row.get(0).map(OrgId))?)
+}
+
+/// The organisations a person holds roles in that ask for a second factor, with their names.
+///
+/// # Errors
+/// When the database fails.
+pub fn asking_for_factor(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<(OrgId, String)>> {
+    let found: Vec<(OrgId, String)> = tx.query_map(
+        "SELECT DISTINCT o.id, o.name FROM role_grants g JOIN organizations o ON o.id = g.organization_id \
+         WHERE g.user_id = $1 AND o.settings LIKE '%require_second_factor%'",
+        &params![user.0],
+        |row| Ok((OrgId(row.get(0)?), row.get(1)?)),
+    )?;
+    let mut asking = Vec::new();
+    for (org, name) in found {
+        if settings::of(tx, org)?.require_second_factor {
+            asking.push((org, name));
+        }
+    }
+    Ok(asking)
 }
 
 /// The settings as they are stored; None when there is no such organisation.

@@ -159,6 +159,19 @@ pub static TABLES: &[Table] = &[
         groups: &[plain("id"), about("user_id", Class::Number, &PROOF), about("code_hash", Class::Secret, &PROOF)],
     },
     Table {
+        name: "passkeys",
+        holds: "A key on a device that signs somebody in; only its public half is kept",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id"),
+            about("user_id", Class::Number, &PROOF),
+            about("name site created_at last_used_at", Class::Personal, &PROOF),
+            about("credential_hash credential", Class::Secret, &PROOF),
+        ],
+    },
+    Table {
         name: "personal_tokens",
         holds: "A personal token; the token itself is not kept",
         rows: Rows::Number("user_id"),
@@ -440,6 +453,11 @@ pub static TABLES: &[Table] = &[
         "sign_in_failures",
         "Failed sign-ins of a name or address, under its digest, for minutes",
         &[plain("key_hash failures until_at forgiven_at")],
+    ),
+    nobody(
+        "answered_challenges",
+        "A challenge to a passkey that was answered, under its digest, for a day",
+        &[plain("ticket_hash expires_at")],
     ),
     nobody("ids", "The counter that numbers come from", &[plain("last")]),
     nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),

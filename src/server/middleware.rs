@@ -131,6 +131,7 @@ impl Peer {
             actor: Actor { kind: ActorKind::Operator, id: None, name: format!("uid {uid}") },
             user: None,
             via: Via::Socket,
+            strong: true,
             grants: Arc::new(Grants::all()),
             origin: origin.clone(),
         })

@@ -176,7 +176,14 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
 }
 
 fn account_options(config: &Config) -> accounts::Options {
-    accounts::Options { token_max_days: config.token_max_days, session_hours: config.accounts.session_hours }
+    accounts::Options {
+        token_max_days: config.token_max_days,
+        session_hours: config.accounts.session_hours,
+        require_second_factor: config.accounts.require_second_factor,
+        public_url: config.public_url.clone(),
+        registration: config.accounts.registration,
+        registration_domains: config.accounts.registration_domains.clone(),
+    }
 }
 
 fn forward_options(config: &Config) -> Result<forward::Options> {

@@ -78,7 +78,14 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
         .merge(app.privacy.clone().routes())
-        .merge(system::System { llm: app.llm.clone(), mailer: app.mailer.clone() }.routes())
+        .merge(
+            system::System {
+                llm: app.llm.clone(),
+                mailer: app.mailer.clone(),
+                registration: app.accounts.options.registration,
+            }
+            .routes(),
+        )
         .merge(Audit::new(db.clone(), clock.clone(), accounts::store::id_of_name).routes())
         .merge(app.audit_logs.clone().routes())
         .merge(app.forward.clone().routes())

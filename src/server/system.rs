@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::config::Registration;
 use crate::llm::Llm;
 use crate::mail::Mailer;
 use crate::web::{Json, Public};
@@ -14,6 +15,7 @@ use crate::web::{Json, Public};
 pub struct System {
     pub llm: Llm,
     pub mailer: Mailer,
+    pub registration: Registration,
 }
 
 impl System {
@@ -29,6 +31,8 @@ struct SystemInfo {
     models_ready: bool,
     /// Whether the site sends mails, such as a code to who forgot their password.
     sends_mail: bool,
+    /// Whether people make accounts for themselves: `off`, `approval` (an administrator lets them in) or `open`.
+    registration: &'static str,
 }
 
 /// What runs here.
@@ -38,5 +42,6 @@ async fn about(_: Public, State(system): State<System>) -> Json<SystemInfo> {
         version: env!("CARGO_PKG_VERSION"),
         models_ready: system.llm.is_ready(),
         sends_mail: system.mailer.is_on(),
+        registration: system.registration.code(),
     })
 }

@@ -247,3 +247,87 @@ async fn what_is_handed_out_of_a_person_holds_no_secret_of_theirs() {
         assert!(app.sql_texts(&format!("SELECT CAST(user_id AS TEXT) FROM {table}")).is_empty(), "{table}");
     }
 }
+
+async fn me(app: &App, token: &str) -> Value {
+    app.call("GET", "/api/auth/me", Some(token), None).await.body
+}
+
+#[tokio::test]
+async fn an_organisation_that_asks_for_it_is_closed_to_who_came_without() {
+    let app = App::start();
+    let (acme, other) = (app.org("acme"), app.org("other"));
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    app.cli_json(&["member", "add", "other", "ada", "--role", "viewer"], "");
+    let token = app.call("POST", "/api/tokens", Some(&ada), Some(json!({"name": "ide"}))).await;
+    let token = token.body["secret"].as_str().unwrap();
+    let members = format!("/api/organizations/{acme}/members");
+    let settings = format!("/api/organizations/{acme}/settings");
+    let reads = async |token: &str| {
+        let reply = app.call("GET", &members, Some(token), None).await;
+        (reply.status, reply.body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let open = (200, String::new());
+    let closed = (403, "second_factor_needed".to_owned());
+    assert_eq!(reads(&ada).await, open);
+
+    let on = json!({"settings": {"require_second_factor": true}});
+    let refused = app.call("PUT", &settings, Some(&boss), Some(on.clone())).await;
+    assert_eq!(code_of(&refused), (403, "second_factor_needed"), "nobody locks themselves out");
+    assert_eq!(reads(&boss).await, open);
+    enrol(&app, &boss).await;
+    let set = app.call("PUT", &settings, Some(&boss), Some(on)).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+
+    // From the next request on, and with what to do.
+    assert_eq!(reads(&ada).await, closed);
+    assert_eq!(reads(token).await, closed);
+    assert_eq!(reads(&boss).await, open, "the session in which it was set up counts");
+    let told = app.call("GET", &members, Some(&ada), None).await.body["detail"].clone();
+    assert!(told.as_str().unwrap().starts_with("acme asks for a second factor"), "{told}");
+    let who = me(&app, &ada).await;
+    assert_eq!((&who["strong"], &who["second_factor_needed"]), (&json!(false), &told));
+    let project = json!({"name": "P", "organization_id": acme});
+    assert_eq!(code_of(&app.call("POST", "/api/projects", Some(&ada), Some(project)).await).0, 403);
+    let elsewhere = format!("/api/organizations/{other}/members");
+    assert_eq!(app.call("GET", &elsewhere, Some(&ada), None).await.status, 200, "the other one asks for nothing");
+
+    let (phone, _) = enrol(&app, &ada).await;
+    assert_eq!((reads(&ada).await, reads(token).await), (open.clone(), open.clone()));
+    assert_eq!(me(&app, &ada).await["second_factor_needed"], Value::Null);
+    let off = json!({"password": PASSWORD, "code": phone.code(1)});
+    assert_eq!(app.call("DELETE", "/api/account/second-factor", Some(&ada), Some(off)).await.status, 204);
+    assert_eq!((reads(&ada).await, reads(token).await), (closed.clone(), closed));
+    app.cli_json(&["org", "settings", "acme", "--set", "require_second_factor=false"], "");
+    assert_eq!(reads(&ada).await, open);
+}
+
+#[tokio::test]
+async fn a_site_that_asks_for_it_leaves_open_what_is_needed_to_set_it_up() {
+    let app = App::start_with_settings(&[("RESOFTAI_ACCOUNTS_REQUIRE_SECOND_FACTOR", "true")]);
+    app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    for (token, path) in [(&root, "/api/users"), (&ada, "/api/projects"), (&ada, "/v1/models")] {
+        let refused = app.call("GET", path, Some(token), None).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.body);
+        assert!(refused.body.to_string().contains("second factor"), "{path}: {}", refused.body);
+    }
+    assert!(me(&app, &root).await["second_factor_needed"].as_str().unwrap().starts_with("This site asks"));
+    enrol(&app, &root).await;
+    assert_eq!(app.call("GET", "/api/users", Some(&root), None).await.status, 200);
+    // The operator on the machine always may.
+    assert_eq!(app.cli_json(&["user", "list"], "")["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_the_site_says() {
+    let app = App::start_with_settings(&[("RESOFTAI_ACCOUNTS_SESSION_HOURS", "2")]);
+    app.person("ada", "admin", None).await;
+    let reply = sign_in(&app, "ada", PASSWORD, None).await;
+    assert_eq!(reply.body["expires_in"], 7200);
+    assert!(reply.headers["set-cookie"].to_str().unwrap().contains("Max-Age=7200;"));
+    app.sql("UPDATE sessions SET expires_at = 1");
+    let token = reply.body["access_token"].as_str().unwrap();
+    assert_eq!(app.call("GET", "/api/auth/me", Some(token), None).await.status, 401);
+}

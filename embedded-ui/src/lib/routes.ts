@@ -27,6 +27,7 @@ export type Route =
   | { page: 'privacy' }
   | { page: 'plugins' }
   | { page: 'reset' }
+  | { page: 'register' }
   | { page: 'invitation' }
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
@@ -56,6 +57,7 @@ const PLAIN: Record<string, Route> = {
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
   reset: { page: 'reset' },
+  register: { page: 'register' },
   invitation: { page: 'invitation' },
   models: { page: 'models' },
   organizations: { page: 'organizations' },

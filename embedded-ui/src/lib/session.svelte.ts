@@ -2,6 +2,7 @@
 import { api, call, onSignedOut } from './api/client';
 import { asApiError, type ApiError } from './api/problem';
 import type { Me } from './api/types';
+import { use } from './passkeys';
 
 class Session {
   state = $state<'loading' | 'out' | 'in' | 'error'>('loading');
@@ -32,6 +33,14 @@ class Session {
 
   async signIn(username: string, password: string, code?: string): Promise<void> {
     await call(api.POST('/api/auth/login', { body: { username, password, code: code ?? null } }));
+    await this.load();
+  }
+
+  /** Signs in with a passkey; with `waiting`, once the reader takes one that the browser offers by itself. */
+  async signInWithPasskey(waiting?: AbortSignal): Promise<void> {
+    const { ticket, options } = await call(api.POST('/api/auth/passkeys/start'));
+    const credential = await use(options, waiting);
+    await call(api.POST('/api/auth/passkeys/finish', { body: { ticket, credential } }));
     await this.load();
   }
 

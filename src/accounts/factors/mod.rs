@@ -16,7 +16,7 @@ use totp_rs::{Builder, Totp};
 use utoipa::ToSchema;
 
 use super::{Accounts, User, event, throttle};
-use crate::access::{Caller, UserId};
+use crate::access::{Caller, SECOND_FACTOR_NEEDED, UserId};
 use crate::audit::{self, AuditAction};
 use crate::base::clock::Time;
 use crate::base::crypto::{self, Key};
@@ -171,6 +171,20 @@ fn recovery_code() -> Result<String> {
     let random = crypto::random_bytes::<CODE_LENGTH>()?;
     let characters: Vec<char> = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect();
     Ok(characters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-"))
+}
+
+/// Who has a second factor or a passkey and came without it changes nothing that would make up for it: who learned the
+/// password alone would add a factor of their own.
+///
+/// # Errors
+/// `second_factor_needed`.
+pub fn require_own(tx: &mut Tx<'_>, caller: &Caller, user: UserId) -> Result<()> {
+    if caller.strong || !store::any(tx, user)? {
+        return Ok(());
+    }
+    let message = "You have a second factor or a passkey and came without it: sign in with it first. Who lost it asks an \
+                   administrator to take it away.";
+    Err(Error::forbidden(SECOND_FACTOR_NEEDED, message))
 }
 
 /// The answer to a right password where a code is missing.

@@ -33,6 +33,15 @@ pub fn enabled_at(tx: &mut Tx<'_>, user: UserId) -> Result<Option<Time>> {
     Ok(tx.query_row(sql, &params![user.0], |row| row.get::<Option<Time>>(0))?.flatten())
 }
 
+/// Whether somebody has what makes a sign-in of theirs a strong one.
+///
+/// # Errors
+/// When the database fails.
+pub fn any(tx: &mut Tx<'_>, user: UserId) -> Result<bool> {
+    let sql = "SELECT 1 FROM passkeys WHERE user_id = $1 LIMIT 1";
+    Ok(enabled_at(tx, user)?.is_some() || tx.query_row(sql, &params![user.0], |_| Ok(()))?.is_some())
+}
+
 /// Keeps a secret that does not count yet, in the place of another that does not. False: there is one that does.
 ///
 /// # Errors
@@ -53,19 +62,38 @@ pub fn enable(tx: &mut Tx<'_>, user: UserId, now: Time) -> Result<()> {
     Ok(())
 }
 
-/// Takes a person's second factor away with all that belongs to it; no session of theirs is a strong one after it. False:
-/// none counted.
+/// Takes a person's app away with all that belongs to it. False: none counted.
 ///
 /// # Errors
 /// When the database fails.
 pub fn remove(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId) -> Result<bool> {
-    accounts.forget_callers(tx);
     let counted = enabled_at(tx, user)?.is_some();
     for table in ["second_factors", "second_factor_uses", "recovery_codes"] {
         tx.execute(&format!("DELETE FROM {table} WHERE user_id = $1"), &params![user.0])?;
     }
-    tx.execute("UPDATE sessions SET strong = FALSE WHERE user_id = $1", &params![user.0])?;
+    weaken(tx, accounts, user)?;
     Ok(counted)
+}
+
+/// Takes everything away that makes a sign-in of theirs a strong one. False: there was nothing.
+///
+/// # Errors
+/// When the database fails.
+pub fn remove_all(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId) -> Result<bool> {
+    let passkeys = tx.execute("DELETE FROM passkeys WHERE user_id = $1", &params![user.0])?;
+    Ok(remove(tx, accounts, user)? || passkeys > 0)
+}
+
+/// Makes sessions of who has nothing left that makes a sign-in a strong one count as opened with the password alone.
+///
+/// # Errors
+/// When the database fails.
+pub fn weaken(tx: &mut Tx<'_>, accounts: &Accounts, user: UserId) -> Result<()> {
+    accounts.forget_callers(tx);
+    if !any(tx, user)? {
+        tx.execute("UPDATE sessions SET strong = FALSE WHERE user_id = $1", &params![user.0])?;
+    }
+    Ok(())
 }
 
 /// A session in which its owner proved both factors after it was opened.

@@ -8,7 +8,7 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::{Action, PermissionSet, Permit, Place};
+use crate::access::{Action, Closing, PermissionSet, Permit, Place};
 use crate::base::error::{Error, Result};
 
 /// A role held, and where.
@@ -25,7 +25,10 @@ pub struct RoleGrant {
     pub permissions: PermissionSet,
     /// Why it does not count now: its organisation is suspended or to be deleted. None: it counts.
     #[serde(skip)]
-    pub closed: Option<String>,
+    pub closed: Option<Closing>,
+    /// Why it counts only for who proved two factors. None: for everybody.
+    #[serde(skip)]
+    pub guarded: Option<Closing>,
 }
 
 impl RoleGrant {

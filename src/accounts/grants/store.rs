@@ -4,7 +4,7 @@
 
 use super::{FoundRole, RoleGrant};
 use crate::access::policy::{self, TEAM_OWNER};
-use crate::access::{Grants, OrgId, PermissionSet, Place, Role, TeamId, UserId};
+use crate::access::{Closing, Grants, OrgId, PermissionSet, Place, Role, TeamId, UserId};
 use crate::accounts::{Accounts, store};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -27,7 +27,7 @@ const FROM: &str = "FROM role_grants g LEFT JOIN roles r ON r.organization_id = 
 fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
     let (role, kept): (String, Option<String>) = (row.get(0)?, row.get(3)?);
     let permissions = permissions(&role, kept.as_deref());
-    Ok(RoleGrant { role, organization_id: row.get(1)?, team_id: row.get(2)?, permissions, closed: None })
+    Ok(RoleGrant { role, organization_id: row.get(1)?, team_id: row.get(2)?, permissions, closed: None, guarded: None })
 }
 
 /// The roles a person holds, oldest first, with what they allow now.
@@ -44,10 +44,16 @@ pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
         |row| row.get(0).map(OrgId),
     )?;
     for org in closed {
-        let why = orgs::store::why_closed(tx, org)?;
+        let why = orgs::store::why_closed(tx, org)?.map(Closing::suspended);
         held.iter_mut()
             .filter(|grant| grant.organization_id == Some(org.0))
             .for_each(|grant| grant.closed.clone_from(&why));
+    }
+    for (org, name) in orgs::store::asking_for_factor(tx, user)? {
+        let why = Closing::second_factor(&name);
+        held.iter_mut()
+            .filter(|grant| grant.organization_id == Some(org.0))
+            .for_each(|grant| grant.guarded = Some(why.clone()));
     }
     Ok(held)
 }

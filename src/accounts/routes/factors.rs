@@ -51,6 +51,7 @@ pub async fn start(
     let user = accounts.confirm(&caller, body.password, "password").await?;
     let (key, now) = (accounts.key.clone(), accounts.clock.now());
     let write = accounts.db.write(move |tx| {
+        factors::require_own(tx, &caller, UserId(user.id))?;
         let enrolment = factors::begin(tx, &key, &user)?;
         let told = format!("{} began to set up a second factor", user.username);
         audit::record(tx, now, &caller, &event(AuditAction::Update, &user, told))?;
@@ -85,6 +86,7 @@ pub async fn finish(
     let user = accounts.db.read(move |tx| store::user(tx, id)).await?.ok_or_else(|| Error::not_found("user"))?;
     let (room, asked, owner) = (accounts.clone(), caller.clone(), user.clone());
     let on = move |tx: &mut Tx<'_>, now| {
+        factors::require_own(tx, &asked, id)?;
         let Some(recovery_codes) = factors::finish(tx, &room.key, id, &body.code, now)? else { return Ok(None) };
         if let Some(session) = asked.session() {
             factors::store::strengthen(tx, &room, session)?;
@@ -167,7 +169,7 @@ fn require_on(tx: &mut Tx<'_>, user: UserId) -> Result<()> {
     Err(Error::conflict("second_factor_off", "Your second factor is off. Set up an authenticator app first."))
 }
 
-/// Take the second factor of somebody who lost it away. Their sessions end; they sign in with the password alone, and are
+/// Take the second factor and the passkeys of somebody who lost them away. Their sessions end; they sign in with the password alone, and are
 /// told.
 #[utoipa::path(delete, path = "/api/users/{id}/second-factor", tag = "users", params(("id" = i64, Path)),
     responses((status = 204), (status = "default", response = Problem)))]
@@ -180,13 +182,13 @@ pub async fn reset(
     let write = accounts.db.write(move |tx| {
         let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
         check_reach(&permit, &user)?;
-        if !factors::store::remove(tx, &room, id)? {
+        if !factors::store::remove_all(tx, &room, id)? {
             return Ok(());
         }
         sessions::store::end_all(tx, &room, id, None, now)?;
         let told = format!("Took the second factor of {} away", user.username);
         audit::record(tx, now, permit.caller(), &event(AuditAction::Update, &user, told))?;
-        let text = "Your second factor was taken away by an administrator. You sign in with your password alone: set up \
+        let text = "Your second factor and your passkeys were taken away by an administrator. You sign in with your password alone: set up \
                     an authenticator app again, and ask them when you did not.";
         notices::raise(tx, now, &[id], &NewNotice::new("second_factor_reset", text).link("/account/security"))
     });

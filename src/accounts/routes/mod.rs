@@ -4,7 +4,9 @@ mod factors;
 mod forgot;
 mod members;
 mod organizations;
+mod passkeys;
 mod passwords;
+mod register;
 mod services;
 mod sessions;
 mod sign_in;
@@ -28,6 +30,7 @@ impl Accounts {
         let making = OpenApiRouter::new().routes(routes!(organizations::create)).with_state((self.clone(), orgs));
         OpenApiRouter::new()
             .routes(routes!(sign_in::login))
+            .routes(routes!(register::register))
             .routes(routes!(sign_in::logout))
             .routes(routes!(sign_in::me))
             .routes(routes!(users::list, users::create))
@@ -39,6 +42,12 @@ impl Accounts {
             .routes(routes!(passwords::set))
             .routes(routes!(passwords::make_code))
             .routes(routes!(passwords::use_code))
+            .routes(routes!(passkeys::start_sign_in))
+            .routes(routes!(passkeys::finish_sign_in))
+            .routes(routes!(passkeys::list))
+            .routes(routes!(passkeys::start))
+            .routes(routes!(passkeys::finish))
+            .routes(routes!(passkeys::rename, passkeys::delete))
             .routes(routes!(factors::get, factors::disable))
             .routes(routes!(factors::start))
             .routes(routes!(factors::finish))

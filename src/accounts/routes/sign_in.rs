@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::COOKIE;
-use crate::access::{Actor, Grants, OrgId, Origin, PermissionSet, Place, TokenUsed, UserId};
+use crate::access::{Actor, Grants, OrgId, Origin, PermissionSet, Place, SECOND_FACTOR_NEEDED, TokenUsed, UserId};
 use crate::accounts::factors::{self, Proof};
 use crate::accounts::throttle::{self, Key};
 use crate::accounts::{Accounts, User, grants, login_failed, store};
@@ -157,7 +157,14 @@ impl Opened {
 
 /// Counts and records a sign-in that failed. A name nobody has may be a password typed into the wrong field, so the trail
 /// does not keep it.
-fn fail(tx: &mut Tx<'_>, keys: &[Key; 2], user: Option<&User>, why: &str, now: Time, origin: &Origin) -> Result<()> {
+pub(super) fn fail(
+    tx: &mut Tx<'_>,
+    keys: &[Key; 2],
+    user: Option<&User>,
+    why: &str,
+    now: Time,
+    origin: &Origin,
+) -> Result<()> {
     let name = user.map_or("unknown name", |user| user.username.as_str());
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     let mut event = Event::new(AuditAction::Login, "user", format!("A sign-in as {name} failed{why}")).failed();
@@ -209,6 +216,10 @@ pub struct Me {
     /// Permissions held over the whole site.
     pub site_permissions: Vec<String>,
     pub organizations: Vec<MyOrganization>,
+    /// Whether two factors were proven, or a passkey; for a token, whether its owner has a second factor.
+    pub strong: bool,
+    /// Why some or all of what they hold does not count until they come with a second factor; null: all of it does.
+    pub second_factor_needed: Option<String>,
     /// Teams in which a role is held.
     pub teams: Vec<MyTeam>,
     /// The personal token that was shown, with what it is held to; null: a session, or the local socket.
@@ -294,6 +305,8 @@ pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) ->
                 .collect();
             let teams = grants::store::teams_of(tx, &caller.grants)?.into_iter();
             let teams = teams.map(|(place, slug, name)| MyTeam::of(&caller.grants, place, slug, name));
+            let closed = caller.grants.closed.iter().find(|closed| closed.reason.code == SECOND_FACTOR_NEEDED);
+            let needed = closed.map(|closed| closed.reason.why.clone());
             Ok(Me {
                 user,
                 name: caller.actor.name.clone(),
@@ -301,6 +314,8 @@ pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) ->
                 organizations,
                 teams: teams.flatten().collect(),
                 token: caller.token().map(MyToken::of),
+                strong: caller.strong,
+                second_factor_needed: needed,
                 token_max_days,
             })
         })

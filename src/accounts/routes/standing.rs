@@ -35,7 +35,7 @@ pub struct Account {
     /// Sessions and personal tokens that count.
     pub sessions: i64,
     pub tokens: i64,
-    /// Whether their password alone does not sign them in.
+    /// Whether they have an authenticator app or a passkey.
     pub second_factor: bool,
 }
 
@@ -64,7 +64,7 @@ pub async fn get(
         let (failed_sign_ins, locked_until) = throttle::store::state(tx, &store::key(&user.username), now)?;
         let sessions = sessions::store::count(tx, UserId(id), now)?;
         let tokens = tokens::store::count(tx, UserId(id))?;
-        let second_factor = factors::store::enabled_at(tx, UserId(id))?.is_some();
+        let second_factor = factors::store::any(tx, UserId(id))?;
         Ok(Account { user, failed_sign_ins, locked_until, sessions, tokens, second_factor })
     });
     Ok(Json(read.await?))

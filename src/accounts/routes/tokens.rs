@@ -8,7 +8,7 @@ use crate::access::actions::UserManage;
 use crate::access::{Permit, UserId};
 use crate::accounts::confirm::person;
 use crate::accounts::tokens::{self, NewToken, NewTokenRequest, Token};
-use crate::accounts::{Accounts, event, store, token};
+use crate::accounts::{Accounts, event, factors, store, token};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
@@ -42,6 +42,7 @@ pub async fn create(
     let now = accounts.clock.now();
     let write = accounts.db.write(move |tx| {
         let owner = store::user(tx, user)?.ok_or_else(|| Error::not_found("user"))?;
+        factors::require_own(tx, &caller, user)?;
         asked.check_held(&owner.grants())?;
         let token = tokens::store::insert(tx, user, &asked, &digest, now)?;
         let event = Event::new(AuditAction::Create, "personal_token", format!("Created token {}", token.name));

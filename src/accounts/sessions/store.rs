@@ -33,6 +33,14 @@ pub fn list(tx: &mut Tx<'_>, user: UserId, current: Option<i64>, now: Time, page
     )?)
 }
 
+/// Whether a session was opened with two factors.
+///
+/// # Errors
+/// When the database fails.
+pub fn is_strong(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
+    Ok(tx.query_row("SELECT strong FROM sessions WHERE id = $1", &params![id], |row| row.get(0))?.unwrap_or(false))
+}
+
 /// How many of a person's sessions count.
 ///
 /// # Errors

@@ -38,12 +38,12 @@ impl Key {
 
     /// Of a network address. One customer has a whole /64 of IPv6 (RFC 6177), so all of it is one.
     pub fn address(address: Option<&str>) -> Self {
-        let address = address.unwrap_or("local");
-        let network = match address.parse() {
-            Ok(IpAddr::V6(six)) => six.segments()[..4].iter().map(|part| format!("{part:x}:")).collect(),
-            _ => address.to_owned(),
-        };
-        Self::Address(crypto::sha256_hex(format!("address {network}").as_bytes()))
+        Self::Address(crypto::sha256_hex(format!("address {}", network(address)).as_bytes()))
+    }
+
+    /// Of accounts that are made from a network address; few are free.
+    pub fn registration(address: Option<&str>) -> Self {
+        Self::Name(crypto::sha256_hex(format!("registration {}", network(address)).as_bytes()))
     }
 
     /// Of codes asked for by mail, which are counted beside sign-ins: for an address to write to, and from a network.
@@ -64,6 +64,14 @@ impl Key {
             Self::Name(_) => FREE_NAME,
             Self::Address(_) => FREE_ADDRESS,
         }
+    }
+}
+
+fn network(address: Option<&str>) -> String {
+    let address = address.unwrap_or("local");
+    match address.parse() {
+        Ok(IpAddr::V6(six)) => six.segments()[..4].iter().map(|part| format!("{part:x}:")).collect(),
+        _ => address.to_owned(),
     }
 }
 
@@ -114,7 +122,7 @@ impl Count {
     }
 
     /// Until when attempts are refused; None when they are not.
-    fn locked(&self, key: &Key, now: Time) -> Option<Time> {
+    pub fn locked(&self, key: &Key, now: Time) -> Option<Time> {
         (self.until > now && self.failures > key.free()).then_some(self.until)
     }
 }
@@ -188,6 +196,13 @@ fn too_many_codes(now: Time, until: Time) -> Error {
     let seconds = seconds(now, until);
     let message = format!("Too many codes were asked for this address, or from here. Try again in {seconds} seconds.");
     Error::new(Kind::Limited, "codes_throttled", message).retry_after(seconds)
+}
+
+/// The answer to one registration too many from an address.
+pub fn too_fast(now: Time, until: Time) -> Error {
+    let seconds = seconds(now, until);
+    let message = format!("Too many accounts were made from this address. Try again in {seconds} seconds.");
+    Error::new(Kind::Limited, "registration_throttled", message).retry_after(seconds)
 }
 
 fn seconds(now: Time, until: Time) -> u64 {

@@ -49,7 +49,7 @@ pub fn take(tx: &mut Tx<'_>, keys: &[Key; 2], now: Time) -> Result<()> {
 ///
 /// # Errors
 /// When the database fails.
-pub fn fail(tx: &mut Tx<'_>, keys: &[Key; 2], now: Time) -> Result<()> {
+pub fn fail(tx: &mut Tx<'_>, keys: &[Key], now: Time) -> Result<()> {
     tx.execute("DELETE FROM sign_in_failures WHERE until_at < $1", &params![now.plus(-LONGEST)])?;
     for key in keys {
         let mut count = count(tx, key, now)?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::access::actions::{OrganizationManage, OrganizationRead};
-use crate::access::{OrgId, Permit};
+use crate::access::{Caller, OrgId, Permit, SECOND_FACTOR_NEEDED};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::orgs::{Orgs, settings, store};
@@ -58,11 +58,18 @@ pub async fn put(
     let (id, now) = (OrgId(id), orgs.clock.now());
     permit.require(id, "such organization")?;
     settings::check(&new.settings)?;
+    let forget = orgs.forget.clone();
     let settings = orgs
         .db
         .write(move |tx| {
             let before = store::settings(tx, id)?.ok_or_else(|| Error::not_found("such organization"))?;
+            if required(&new.settings) && !required(&before) {
+                keep_oneself(permit.caller())?;
+            }
             store::set_settings(tx, &permit, id, &new.settings)?;
+            if required(&new.settings) != required(&before) {
+                forget(tx);
+            }
             let event = Event::new(AuditAction::Update, "organization", "Changed the organisation's settings");
             let event = event.id(id.0).org(id).before(&before).after(&new.settings);
             audit::record(tx, now, permit.caller(), &event)?;
@@ -70,4 +77,18 @@ pub async fn put(
         })
         .await?;
     Ok(Json(OrganizationSettings { settings, schema: settings::schema()? }))
+}
+
+fn required(settings: &Map<String, Value>) -> bool {
+    settings.get("require_second_factor") == Some(&Value::Bool(true))
+}
+
+/// Nobody locks themselves out.
+fn keep_oneself(caller: &Caller) -> Result<()> {
+    if caller.strong {
+        return Ok(());
+    }
+    let message = "You came without a second factor, so this would lock you out yourself. Set one up under My account, \
+                   Security, sign in with it, and try again.";
+    Err(Error::forbidden(SECOND_FACTOR_NEEDED, message).field("settings.require_second_factor"))
 }

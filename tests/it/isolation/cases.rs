@@ -11,6 +11,9 @@ use crate::{orgs, plugins};
 
 /// Stands in a body for a code of the second factor that was just set up.
 pub(super) const APP_CODE: &str = "a code of the app";
+/// The same for the ticket of the challenge that was just given, and for what a device answers to it.
+pub(super) const TICKET: &str = "the ticket";
+pub(super) const CREDENTIAL: &str = "the credential";
 /// The same for a recovery code.
 pub(super) const RECOVERY_CODE: &str = "a recovery code";
 
@@ -47,6 +50,7 @@ impl Site {
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
         let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
+        let Names { passkey, ticket, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -276,6 +280,16 @@ impl Site {
             of("DELETE /api/tokens/{id}", Personal, token),
             of("DELETE /api/sessions/{id}", Personal, session),
             plain("DELETE /api/sessions", Own),
+            plain("POST /api/auth/register", Bearer)
+                .json(&json!({"username": "registered", "email": "registered@example.org", "password": password})),
+            plain("POST /api/auth/passkeys/start", Public),
+            plain("POST /api/auth/passkeys/finish", Bearer).json(&json!({"ticket": ticket, "credential": CREDENTIAL})),
+            plain("GET /api/account/passkeys", Own),
+            plain("POST /api/account/passkeys/start", Bearer).json(&json!({"password": password})),
+            plain("POST /api/account/passkeys/finish", Bearer)
+                .json(&json!({"ticket": ticket, "name": "telephone", "credential": CREDENTIAL})),
+            of("PUT /api/account/passkeys/{id}", Personal, passkey).json(&json!({"name": "key ring"})),
+            of("DELETE /api/account/passkeys/{id}", Personal, passkey).json(&json!({"password": PASSWORD})),
             plain("GET /api/account/second-factor", Own),
             plain("POST /api/account/second-factor/start", Bearer).json(&json!({"password": password})),
             // The marks stand for codes that those who may have just learned.

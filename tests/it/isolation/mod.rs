@@ -9,11 +9,12 @@ mod site;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::cases::Case;
 use self::site::{Names, Site, id};
 use crate::app::{App, PASSWORD, Reply};
+use crate::authenticator::Device;
 use crate::model_server::{Answer, ModelServer, PLAIN};
 
 /// Everything of the owner's carries this word, which nobody else uses.
@@ -66,6 +67,7 @@ async fn every_operation_is_in_the_table() {
         elsewhere,
         names: names.clone(),
         factor: Mutex::default(),
+        device: Mutex::new((Value::Null, Device::new("https://a.site"))),
         _models: models,
     };
     let cases = site.cases(&names);

@@ -7,10 +7,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::OURS;
-use super::cases::{APP_CODE, Case, RECOVERY_CODE};
+use super::cases::{APP_CODE, CREDENTIAL, Case, RECOVERY_CODE, TICKET};
 use crate::app::{App, PASSWORD, Reply};
+use crate::authenticator::Device;
 use crate::factors::Phone;
 use crate::model_server::{Answer, ModelServer, PLAIN};
+use crate::passkeys::{self, ORIGIN};
 use crate::{orgs, plugins};
 
 const SOURCE: &str = "nightingale = \"hunter2hunter2\"\nresult = eval(input())\n";
@@ -42,6 +44,9 @@ pub(super) struct Names {
     pub(super) mail: i64,
     pub(super) entry: i64,
     pub(super) session: i64,
+    pub(super) passkey: i64,
+    /// Of a challenge to a passkey, or what stands for it.
+    pub(super) ticket: &'static str,
     pub(super) invitation: i64,
     /// Codes of invitations: of the owner, and of somebody new.
     pub(super) invitations: [String; 2],
@@ -75,6 +80,8 @@ impl Names {
             mail: 900_000_012,
             entry: 900_000_009,
             session: 900_000_010,
+            passkey: 900_000_031,
+            ticket: "made-up",
             invitation: 900_000_011,
             invitations: ["made-up", "made-up"].map(str::to_owned),
             code: "made-up".to_owned(),
@@ -85,6 +92,7 @@ impl Names {
     pub(super) fn words(&self) -> Vec<String> {
         let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
         let Self { role, mate, team, assignment, site_assignment, invitation, viewer_token, service, .. } = self;
+        let passkey = &self.passkey;
         let ids = [
             org,
             project,
@@ -102,6 +110,7 @@ impl Names {
             invitation,
             viewer_token,
             service,
+            passkey,
         ];
         let words = [slug.clone(), username.clone(), role.clone(), site_assignment.to_string()];
         words.into_iter().chain(ids.map(ToString::to_string)).collect()
@@ -119,6 +128,8 @@ pub(super) struct Site {
     pub(super) names: Names,
     /// What the second factor was set up with, and its first recovery code.
     pub(super) factor: Mutex<(String, String)>,
+    /// The last challenge to a passkey, and the owner's device.
+    pub(super) device: Mutex<(Value, Device)>,
     pub(super) _models: ModelServer,
 }
 
@@ -130,6 +141,8 @@ impl Site {
             ("SMTP_PORT", "9"),
             ("SMTP_FROM", "site@example.org"),
             ("RESOFTAI_SMTP_SECURITY", "none"),
+            ("RESOFTAI_SERVER_PUBLIC_URL", ORIGIN),
+            ("RESOFTAI_ACCOUNTS_REGISTRATION", "open"),
         ]);
         let (org, elsewhere) = (app.org(OURS), app.org("elsewhere"));
         let root = app.person("root", "admin", None).await;
@@ -158,6 +171,7 @@ impl Site {
         let users = app.call("GET", "/api/users", Some(&owner), None).await.body;
         let found = |name: &str| find(&users, "username", name)["id"].as_i64().unwrap();
         let user = found("nightingale-viewer");
+        let (device, passkey) = passkeys::enrol(&app, &owner).await;
         let names = Names {
             slug: OURS.to_owned(),
             username: "nightingale-viewer".to_owned(),
@@ -174,6 +188,8 @@ impl Site {
             mail: 0,
             entry: 0,
             session: session(&app, "nightingale-owner", &owner).await,
+            passkey,
+            ticket: TICKET,
             code: code(&app, &root, "nightingale-forgetful").await,
             password: PASSWORD.to_owned(),
             invitation: id(&invite(&app, &owner, org, "waits@example.org").await["invitation"]),
@@ -187,8 +203,18 @@ impl Site {
             assignment: 0,
             site_assignment: 0,
         };
-        let mut site =
-            Self { app, root, owner, viewer, stranger, elsewhere, names, factor: Mutex::default(), _models: models };
+        let mut site = Self {
+            app,
+            root,
+            owner,
+            viewer,
+            stranger,
+            elsewhere,
+            names,
+            factor: Mutex::default(),
+            device: Mutex::new((Value::Null, device)),
+            _models: models,
+        };
         site.names.file = site.file().await;
         site.names.run = site.run().await;
         site.names.mail = id(&site.app.call("GET", "/api/mails", Some(&site.root), None).await.body["items"][0]);
@@ -254,7 +280,10 @@ impl Site {
         let method = case.operation.split_once(' ').unwrap().0;
         let mut headers = case.headers.clone();
         headers.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));
-        let reply = self.app.send(method, &case.address, &headers, self.with_codes(&case.body)).await;
+        let reply = self.app.send(method, &case.address, &headers, self.with_codes(case)).await;
+        if case.operation.ends_with("passkeys/start") {
+            self.device.lock().unwrap().0.clone_from(&reply.body);
+        }
         if let Some(secret) = reply.body["secret"].as_str().filter(|_| case.operation.ends_with("factor/start")) {
             secret.clone_into(&mut self.factor.lock().unwrap().0);
         }
@@ -265,10 +294,19 @@ impl Site {
     }
 
     /// A body with codes in the place of the marks, once there are any.
-    fn with_codes(&self, body: &Bytes) -> Bytes {
+    fn with_codes(&self, case: &Case) -> Bytes {
         let (secret, recovery) = self.factor.lock().unwrap().clone();
-        let Ok(text) = std::str::from_utf8(body) else { return body.clone() };
+        let Ok(text) = std::str::from_utf8(&case.body) else { return case.body.clone() };
         let mut text = text.to_owned();
+        if text.contains(TICKET) {
+            let (challenge, device) = &mut *self.device.lock().unwrap();
+            let credential = match case.operation {
+                "POST /api/auth/passkeys/finish" => device.get(&challenge["options"]),
+                _ => Device::new(ORIGIN).create(&challenge["options"]),
+            };
+            text = text.replace(TICKET, challenge["ticket"].as_str().unwrap());
+            text = text.replace(&format!("\"{CREDENTIAL}\""), &credential.to_string());
+        }
         if text.contains(APP_CODE) && !secret.is_empty() {
             text = text.replace(APP_CODE, &Phone::new(&secret).code(0));
         }

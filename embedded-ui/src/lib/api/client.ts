@@ -12,6 +12,7 @@ const SIGNING_IN = new Set([
   'second_factor_required',
   'second_factor_refused',
   'passkey_refused',
+  'passkey_copied',
 ]);
 
 let signedOut: () => void = () => undefined;
