@@ -1,7 +1,7 @@
 //! The SQLite engine: one writer thread that commits jobs in groups, and a few readers.
 //!
-//! Invariant: the file is its owner's alone and always in WAL mode with synchronous=FULL. What a job means is not known
-//! here.
+//! Invariant: the file is its owner's alone and in WAL mode, with synchronous=FULL for every job. What a job means is not
+//! known here.
 
 mod group;
 mod quick;
@@ -37,7 +37,11 @@ pub(super) fn open(path: &Path, readers: usize, migrations: &[Migration]) -> Res
     create(path)?;
     let refused = |cause: DbError| cannot_open(path, &cause.to_string());
     let writer = Session::open(path).map_err(refused)?;
+    // A step that is lost with the machine's power is repeated at the next start; the first write that anybody is told of
+    // makes all of them durable. Waiting for the disk after each would be most of a first start.
+    writer.batch("PRAGMA synchronous = NORMAL").map_err(refused)?;
     while migrate_one(&writer, migrations)? {}
+    writer.batch("PRAGMA synchronous = FULL").map_err(refused)?;
     let quick = Quick::open(path, readers).map_err(refused)?;
     let readers = (0..readers).map(|_| Session::open(path)?.read_only()).collect::<Result<Vec<_>, DbError>>();
     Ok(Sessions { writer, readers: readers.map_err(refused)?, quick })
