@@ -14,7 +14,7 @@ pub mod store;
 pub mod tree;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::access::{Actor, Caller, OrgId, Origin, UserId};
@@ -202,9 +202,11 @@ pub struct AuditEntry {
     pub description: String,
     pub success: bool,
     /// The resource before the action; null where there was none, or where it was erased.
-    pub before: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    pub before: Option<Box<RawValue>>,
     /// The resource after the action; null where there is none, or where it was erased.
-    pub after: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    pub after: Option<Box<RawValue>>,
     pub ip_address: Option<String>,
     pub user_agent: Option<String>,
     pub request_id: Option<String>,

@@ -4,6 +4,7 @@
 //! place it is stored in. Key files are made and read by `config::secrets`.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -16,17 +17,29 @@ use crate::base::error::{Error, Result};
 
 /// A 32-byte secret key.
 #[derive(Clone)]
-pub struct Key([u8; 32]);
+pub struct Key {
+    bytes: [u8; 32],
+    /// Made of the bytes when it is first needed: what is sealed together shares it.
+    cipher: Arc<OnceLock<RandomizedNonceKey>>,
+}
 
 impl Key {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn random() -> Result<Self> {
-        Ok(Self(random_bytes()?))
+        Ok(Self::from_bytes(random_bytes()?))
     }
 
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { bytes, cipher: Arc::default() }
+    }
+
+    fn cipher(&self) -> Result<&RandomizedNonceKey> {
+        if let Some(cipher) = self.cipher.get() {
+            return Ok(cipher);
+        }
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &self.bytes).map_err(Error::internal)?;
+        Ok(self.cipher.get_or_init(|| cipher))
     }
 
     /// A key from a passphrase-like secret of any length, for one purpose.
@@ -35,11 +48,11 @@ impl Key {
         let tag = hmac::sign(&key, purpose.as_bytes());
         let mut bytes = [0; 32];
         bytes.copy_from_slice(tag.as_ref());
-        Self(bytes)
+        Self::from_bytes(bytes)
     }
 
     pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// Encrypts `plain` with AES-256-GCM under a random nonce; `place` (table, column, id) is authenticated with it.
@@ -47,9 +60,11 @@ impl Key {
     /// # Errors
     /// When the library refuses, which it does only without random bytes.
     pub fn seal(&self, place: &str, plain: &[u8]) -> Result<Vec<u8>> {
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &self.0).map_err(Error::internal)?;
         let mut buffer = plain.to_vec();
-        let nonce = key.seal_in_place_append_tag(Aad::from(place.as_bytes()), &mut buffer).map_err(Error::internal)?;
+        let nonce = self
+            .cipher()?
+            .seal_in_place_append_tag(Aad::from(place.as_bytes()), &mut buffer)
+            .map_err(Error::internal)?;
         let mut sealed = nonce.as_ref().to_vec();
         sealed.append(&mut buffer);
         Ok(sealed)
@@ -69,10 +84,10 @@ impl Key {
             )
         };
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN).ok_or_else(refused)?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &self.0).map_err(Error::internal)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| refused())?;
         let mut buffer = body.to_vec();
-        let plain = key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut buffer).map_err(|_| refused())?;
+        let plain =
+            self.cipher()?.open_in_place(nonce, Aad::from(place.as_bytes()), &mut buffer).map_err(|_| refused())?;
         Ok(plain.to_vec())
     }
 }
@@ -108,8 +123,13 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)].into());
+        text.push(DIGITS[usize::from(byte & 15)].into());
+    }
+    text
 }
 
 /// Equality that takes the same time wherever the first difference is.

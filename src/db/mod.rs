@@ -188,6 +188,16 @@ impl Db {
         ask(&self.inner.reads, WAIT_LIMIT, job, answer).await
     }
 
+    /// [`Db::read`] for what is known to take long: it goes to another thread at once.
+    pub async fn read_long<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (job, answer) = Task::boxed(f, false);
+        ask(&self.inner.reads, WAIT_LIMIT, job, answer).await
+    }
+
     /// Runs `f` in a transaction: committed when it returns Ok, undone when it returns Err or panics. `f` may run more
     /// than once and must keep nothing from a run that was undone. Errors: those of `f`; `database_busy` when no turn
     /// came within 10 s or every attempt lost a race; `commit_unknown` when PostgreSQL vanished during COMMIT.

@@ -182,10 +182,28 @@ pub(super) enum RowOf<'a> {
 impl Row<'_> {
     /// The column at this position (from 0) as a Rust value; an error when it holds another type or does not exist.
     pub fn get<T: FromVal>(&self, column: usize) -> Result<T, DbError> {
-        let value: Result<ValRef<'_>, DbError> = match &self.0 {
+        self.value(column).and_then(T::from_val).map_err(|error| misplaced(column, &error))
+    }
+
+    /// The text in this column, if there is one, where it lies.
+    pub fn text(&self, column: usize) -> Result<Option<&str>, DbError> {
+        match self.value(column) {
+            Ok(ValRef::Text(text)) => Ok(Some(text)),
+            Ok(ValRef::Null) => Ok(None),
+            Ok(other) => String::from_val(other).map(|_| None),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| misplaced(column, &error))
+    }
+
+    fn value(&self, column: usize) -> Result<ValRef<'_>, DbError> {
+        match &self.0 {
             RowOf::Sqlite(row) => sqlite::column(row, column),
             RowOf::Postgres(row) => postgres::column(row, column),
-        };
-        value.and_then(T::from_val).map_err(|error| DbError::Other(format!("column {column}: {error}")))
+        }
     }
+}
+
+fn misplaced(column: usize, error: &DbError) -> DbError {
+    DbError::Other(format!("column {column}: {error}"))
 }

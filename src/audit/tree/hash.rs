@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 
 /// SHA-256.
 pub type Hash = [u8; 32];
@@ -20,8 +20,13 @@ pub type TileId = (u8, u64);
 pub fn sha256(parts: &[&[u8]]) -> Hash {
     let mut context = Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
+    of(context.finish())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "a digest is made for this call")]
+fn of(digest: Digest) -> Hash {
     let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
+    hash.copy_from_slice(digest.as_ref());
     hash
 }
 
@@ -32,7 +37,10 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 
 /// `SHA-256(0x01 || left || right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[1], left, right])
+    let mut node = [1; 65];
+    node[1..33].copy_from_slice(left);
+    node[33..].copy_from_slice(right);
+    of(digest(&SHA256, &node))
 }
 
 /// The root of a complete tree over `hashes`, whose number is a power of two.

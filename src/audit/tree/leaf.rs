@@ -5,6 +5,8 @@
 //! later changes no entry of before; `before` and `after` are there as the SHA-256 of what is stored, as is every text that
 //! is longer than [`TEXT_LIMIT`] as JSON. A sealed text is there sealed.
 
+use serde::Serialize;
+
 use super::hash::sha256;
 use crate::base::clock::Time;
 use crate::base::crypto::hex;
@@ -12,27 +14,41 @@ use crate::base::crypto::hex;
 /// The most bytes that a text has here, as JSON with its quotes.
 const TEXT_LIMIT: usize = 4096;
 
+/// Bytes that an entry seldom exceeds.
+const USUAL: usize = 1024;
+
 /// Writes the members of an object; the caller keeps to the order of their names.
-#[derive(Default)]
-pub struct Leaf(String);
+pub struct Leaf(Vec<u8>);
+
+impl Default for Leaf {
+    fn default() -> Self {
+        Self(Vec::with_capacity(USUAL))
+    }
+}
 
 impl Leaf {
-    fn member(&mut self, name: &str, value: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-        self.0.push_str(value);
+    fn name(&mut self, name: &str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    /// What JSON escapes, and how, is the same in RFC 8785 and here.
+    fn member(&mut self, name: &str, value: &impl Serialize) {
+        self.name(name);
+        // Memory takes everything.
+        drop(serde_json::to_writer(&mut self.0, value));
     }
 
     /// A text, or its digest under `<name>_sha256` when it is long.
     pub fn text(&mut self, name: &str, value: Option<&str>) {
         let Some(value) = value else { return };
-        // What JSON escapes, and how, is the same in RFC 8785 and here.
-        let json = serde_json::Value::from(value).to_string();
-        if json.len() <= TEXT_LIMIT {
-            self.member(name, &json);
-        } else {
+        let start = self.0.len();
+        self.member(name, &value);
+        // The comma or brace, the name in quotes and the colon.
+        if self.0.len() - start - name.len() - 4 > TEXT_LIMIT {
+            self.0.truncate(start);
             self.digest(&format!("{name}_sha256"), Some(value));
         }
     }
@@ -40,28 +56,28 @@ impl Leaf {
     /// The SHA-256 of a text, in lower-case hexadecimal.
     pub fn digest(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
-            self.member(name, &format!("\"{}\"", hex(&sha256(&[value.as_bytes()]))));
+            self.member(name, &hex(&sha256(&[value.as_bytes()])));
         }
     }
 
     pub fn number(&mut self, name: &str, value: Option<i64>) {
         if let Some(value) = value {
-            self.member(name, &value.to_string());
+            self.member(name, &value);
         }
     }
 
     pub fn truth(&mut self, name: &str, value: bool) {
-        self.member(name, if value { "true" } else { "false" });
+        self.member(name, &value);
     }
 
     /// RFC 3339 with microseconds.
     pub fn time(&mut self, name: &str, value: Time) {
-        self.member(name, &format!("\"{value}\""));
+        self.member(name, &value);
     }
 
-    /// The object.
-    pub fn close(mut self) -> String {
-        self.0.push('}');
+    /// The object, in UTF-8.
+    pub fn close(mut self) -> Vec<u8> {
+        self.0.push(b'}');
         self.0
     }
 }
@@ -79,7 +95,7 @@ mod tests {
         leaf.text("c", Some(&"x".repeat(TEXT_LIMIT - 1)));
         leaf.text("d", None);
         leaf.number("e", None);
-        let text = leaf.close();
+        let text = String::from_utf8(leaf.close()).unwrap();
         assert!(text.starts_with("{\"a\":\"\\u001f\\\"\\\\/ü\u{7f}\\n\",\"b\":\"xx"), "{text}");
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read.as_object().unwrap().keys().collect::<Vec<_>>(), ["a", "b", "c_sha256"]);

@@ -15,8 +15,8 @@ use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Tx;
 
-/// Entries in one transaction: some milliseconds of a writer's time.
-const BATCH: usize = 4096;
+/// Entries in one transaction: some ten milliseconds of the writer's time, which outweigh the commit's.
+const BATCH: usize = 8192;
 /// How old an entry becomes at most before it is looked for; also what keeps commits of checkpoints few.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -39,6 +39,8 @@ pub async fn run(logs: Logs, tasks: Tasks) {
 #[derive(Default)]
 struct Batch {
     growths: Vec<Growth>,
+    /// The first entry's id; the last one's is where the next batch goes on.
+    first: i64,
     /// How many entries.
     count: usize,
     ahead: Ahead,
@@ -57,12 +59,12 @@ impl Logs {
     async fn sequence(&self, tasks: &Tasks) -> Result<()> {
         let mut batch = self.read(Ahead::default()).await?;
         while batch.count > 0 && !tasks.is_stopping() {
-            let Batch { growths, count, ahead } = batch;
-            batch = if count < BATCH {
-                self.write(growths).await?;
+            let ahead = batch.ahead.clone();
+            batch = if batch.count < BATCH {
+                self.write(batch).await?;
                 Batch::default()
             } else {
-                let (written, next) = tokio::join!(self.write(growths), self.read(ahead));
+                let (written, next) = tokio::join!(self.write(batch), self.read(ahead));
                 written?;
                 next?
             };
@@ -72,13 +74,15 @@ impl Logs {
 
     async fn read(&self, ahead: Ahead) -> Result<Batch> {
         let logs = self.clone();
-        self.db.read(move |tx| logs.batch(tx, ahead.clone())).await
+        self.db.read_long(move |tx| logs.batch(tx, ahead.clone())).await
     }
 
     fn batch(&self, tx: &mut Tx<'_>, mut ahead: Ahead) -> Result<Batch> {
         let waiting = store::waiting(tx, ahead.after, BATCH)?;
         let count = waiting.values().map(Vec::len).sum();
-        ahead.after = waiting.values().flatten().map(|waiting| waiting.entry).max();
+        let entries = || waiting.values().flatten().map(|waiting| waiting.entry);
+        let first = entries().min().unwrap_or_default();
+        ahead.after = entries().max();
         // Those of the batch that is being written; what came before is in the database.
         let mut under_way = std::mem::take(&mut ahead.logs);
         let mut growths = Vec::new();
@@ -95,7 +99,7 @@ impl Logs {
             ahead.logs.insert(id, (growth.log.clone(), edge));
             growths.push(growth);
         }
-        Ok(Batch { growths, count, ahead })
+        Ok(Batch { growths, first, count, ahead })
     }
 
     fn growth(&self, id: LogId, before: Option<AuditLog>, mut edge: Edge, waiting: &[Waiting]) -> (Growth, Edge) {
@@ -115,14 +119,15 @@ impl Logs {
         (Growth { id, from, log, entries, tiles: edge.take_grown() }, edge)
     }
 
-    async fn write(&self, growths: Vec<Growth>) -> Result<()> {
+    async fn write(&self, batch: Batch) -> Result<()> {
         let done = self.db.write(move |tx| {
-            for growth in &growths {
+            for growth in &batch.growths {
                 if !store::grow(tx, growth)? {
                     return Err(lost());
                 }
             }
-            Ok(())
+            let last = batch.ahead.after.unwrap_or(batch.first);
+            Ok(store::unqueue(tx, batch.first, last, batch.count)?)
         });
         done.await
     }

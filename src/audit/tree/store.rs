@@ -30,29 +30,29 @@ const CHUNKS: [usize; 3] = [256, 16, 1];
 static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| CHUNKS.map(insert_leaves_text));
 
 /// The row that begins at column `from` as its log has it.
-fn leaf(row: &Row<'_>, from: usize) -> Result<String, DbError> {
-    let text = |at: usize| row.get::<Option<String>>(from + at);
+fn leaf(row: &Row<'_>, from: usize) -> Result<Vec<u8>, DbError> {
+    let text = |at: usize| row.text(from + at);
     let mut leaf = Leaf::default();
-    leaf.text("action", text(0)?.as_deref());
+    leaf.text("action", text(0)?);
     leaf.number("actor_id", row.get(from + 1)?);
-    leaf.text("actor_kind", text(2)?.as_deref());
-    leaf.text("actor_name", text(3)?.as_deref());
-    leaf.digest("after_sha256", text(4)?.as_deref());
+    leaf.text("actor_kind", text(2)?);
+    leaf.text("actor_name", text(3)?);
+    leaf.digest("after_sha256", text(4)?);
     leaf.time("at", row.get(from + 5)?);
-    leaf.digest("before_sha256", text(6)?.as_deref());
-    leaf.text("description", text(7)?.as_deref());
+    leaf.digest("before_sha256", text(6)?);
+    leaf.text("description", text(7)?);
     leaf.number("id", row.get(from + ID)?);
-    leaf.text("ip_address", text(9)?.as_deref());
+    leaf.text("ip_address", text(9)?);
     leaf.number("organization_id", row.get(from + ORGANIZATION)?);
     leaf.number("person_id", row.get(from + 11)?);
-    leaf.text("request_id", text(12)?.as_deref());
-    leaf.text("resource_id", text(13)?.as_deref());
-    leaf.text("resource_type", text(14)?.as_deref());
+    leaf.text("request_id", text(12)?);
+    leaf.text("resource_id", text(13)?);
+    leaf.text("resource_type", text(14)?);
     leaf.number("sealed", row.get::<Option<i64>>(from + 15)?.filter(|mask| *mask != 0));
     leaf.truth("success", row.get(from + 16)?);
     leaf.number("token_id", row.get(from + 17)?);
-    leaf.text("token_name", text(18)?.as_deref());
-    leaf.text("user_agent", text(19)?.as_deref());
+    leaf.text("token_name", text(18)?);
+    leaf.text("user_agent", text(19)?);
     Ok(leaf.close())
 }
 
@@ -115,7 +115,7 @@ pub fn waiting(tx: &mut Tx<'_>, after: Option<i64>, most: usize) -> Result<BTree
     while count < most {
         let rows = tx.query_map(&sql, &params![last, ROWS], |row| {
             let log = row.get::<Option<i64>>(ORGANIZATION)?.map_or(LogId::SITE, LogId);
-            Ok((log, Waiting { entry: row.get(ID)?, hash: leaf_hash(leaf(row, 0)?.as_bytes()) }))
+            Ok((log, Waiting { entry: row.get(ID)?, hash: leaf_hash(&leaf(row, 0)?) }))
         })?;
         let Some((_, end)) = rows.last() else { break };
         (count, last) = (count + rows.len(), end.entry);
@@ -163,12 +163,20 @@ pub fn grow(tx: &mut Tx<'_>, growth: &Growth) -> Result<bool> {
             &params![id.0, i64::from(*level), number(*tile)?, hashes.concat()],
         )?;
     }
-    tx.execute(
-        "DELETE FROM audit_pending WHERE entry_id IN \
-         (SELECT entry_id FROM audit_leaves WHERE log_id = $1 AND position >= $2 AND position < $3)",
-        &params![id.0, from, to],
-    )?;
     Ok(true)
+}
+
+/// Takes the `count` entries between `first` and `last` that [`grow`] gave places off the queue.
+pub fn unqueue(tx: &mut Tx<'_>, first: i64, last: i64, count: usize) -> Result<(), DbError> {
+    let (between, range) = ("audit_pending WHERE entry_id >= $1 AND entry_id <= $2", params![first, last]);
+    let queued = tx.query_row(&format!("SELECT count(*) FROM {between}"), &range, |row| row.get::<i64>(0))?;
+    // An id may be committed after a larger one that has its place already: then each is asked for.
+    let but = if queued.is_some_and(|queued| usize::try_from(queued) == Ok(count)) {
+        ""
+    } else {
+        " AND EXISTS (SELECT 1 FROM audit_leaves l WHERE l.entry_id = audit_pending.entry_id)"
+    };
+    tx.execute(&format!("DELETE FROM {between}{but}"), &range).map(drop)
 }
 
 fn insert_leaves(tx: &mut Tx<'_>, id: LogId, from: i64, entries: &[i64]) -> Result<(), DbError> {
@@ -266,10 +274,14 @@ pub fn places(tx: &mut Tx<'_>, log: LogId, from: u64, to: u64) -> Result<Vec<Pla
         Ok(Place {
             position: u64::try_from(row.get::<i64>(0)?).unwrap_or(0),
             entry: row.get(1)?,
-            leaf: if there { Some(leaf(row, 3)?) } else { None },
+            leaf: if there { Some(String::from_utf8(leaf(row, 3)?).map_err(|_| no_text())?) } else { None },
             dropped: row.get::<Option<i64>>(2)?.is_some(),
         })
     })
+}
+
+fn no_text() -> DbError {
+    DbError::Other("an entry is not UTF-8".to_owned())
 }
 
 /// Where an entry is.
