@@ -24,7 +24,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::ActorName => "actor_name",
             Self::IpAddress => "ip_address",

@@ -1,6 +1,8 @@
 //! All SQL of the trail: append and list, and the keys its fields are sealed with. There is no update and no delete of an
 //! entry here; dropping old ones is `retention`'s.
 
+use serde_json::value::RawValue;
+
 use super::keys::{self, Ring};
 use super::seal::{Column, Field, Opener, Owners, Sealer};
 use super::search::{self, Branch, Filter, Found, LOOKS, Place, Scanned, Text};
@@ -112,6 +114,37 @@ pub(super) fn find_all(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<Option<AuditE
     Ok(found)
 }
 
+/// The sealed columns of an entry that do not open with their keys: what was changed in it is there, or in what says whose
+/// keys they are.
+///
+/// # Errors
+/// When the database fails.
+pub fn broken(tx: &mut Tx<'_>, id: i64) -> Result<Vec<&'static str>> {
+    // What was changed may be no action or actor any more; then no more can be told.
+    let stored = tx.query_row(&format!("SELECT {COLUMNS} FROM audit_entries WHERE id = $1"), &params![id], |row| {
+        Ok(read(row).ok())
+    })?;
+    let Some(Stored { entry, before, after, mask }) = stored.flatten() else { return Ok(Vec::new()) };
+    let opener = opener(tx, &mut Ring::default(), &entry, mask)?;
+    let texts = [
+        (Column::ActorName, Some(entry.actor.name)),
+        (Column::IpAddress, entry.ip_address),
+        (Column::UserAgent, entry.user_agent),
+        (Column::Description, Some(entry.description)),
+        (Column::Before, before),
+        (Column::After, after),
+        (Column::TokenName, entry.token.and_then(|token| token.name)),
+    ];
+    let closed = texts.into_iter().filter_map(|(column, text)| Some((column, opener.open(column, text?))));
+    Ok(closed.filter(|(_, field)| *field == Field::Broken).map(|(column, _)| column.name()).collect())
+}
+
+fn opener(tx: &mut Tx<'_>, ring: &mut Ring, entry: &AuditEntry, mask: i64) -> Result<Opener, DbError> {
+    let owners = Owners::of(entry.actor.kind, entry.actor.id, entry.person_id.map(UserId));
+    let mut key = |owner: Option<UserId>| owner.map_or(Ok(None), |person| ring.get(tx, person));
+    Ok(Opener { entry: entry.id, mask, owners, actor: key(owners.actor)?, subject: key(owners.subject)? })
+}
+
 /// At most `limit` entries behind `place`, newest first, of what `scope` covers. Looks at a bounded number of entries, so
 /// there may be less than asked for and still a place to go on from.
 pub fn search(tx: &mut Tx<'_>, scope: &Scope, filter: &Filter, place: Place, limit: usize) -> Result<Found, DbError> {
@@ -216,9 +249,7 @@ impl Stored {
         if mask == 0 {
             return Ok(Self { entry, before, after, mask });
         }
-        let owners = Owners::of(entry.actor.kind, entry.actor.id, entry.person_id.map(UserId));
-        let mut key = |owner: Option<UserId>| owner.map_or(Ok(None), |person| ring.get(tx, person));
-        let opener = Opener { entry: entry.id, mask, owners, actor: key(owners.actor)?, subject: key(owners.subject)? };
+        let opener = opener(tx, ring, &entry, mask)?;
         let mut open = |column, text| match opener.open(column, text) {
             Field::Plain(text) => Ok(text),
             Field::Broken => Err(None),
@@ -254,7 +285,7 @@ impl Stored {
     }
 
     fn shown(self) -> AuditEntry {
-        let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+        let json = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
         AuditEntry { before: json(self.before), after: json(self.after), ..self.entry }
     }
 }

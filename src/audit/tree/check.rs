@@ -13,6 +13,7 @@ use super::hash::{Hash, TileId, WIDTH, fold, leaf_hash};
 use super::note::Signer;
 use super::store::{self, Place};
 use super::{AuditLog, LogId};
+use crate::audit;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
 
@@ -39,11 +40,14 @@ pub enum Wrong {
 
 /// Something that is not as the log says.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditFinding)]
 pub struct Finding {
     pub wrong: Wrong,
     pub entry_id: Option<i64>,
     /// Zero-based.
     pub position: Option<u64>,
+    /// Of a changed entry: sealed columns that do not open any more. Empty when the change is elsewhere, or their key is gone.
+    pub columns: Vec<String>,
     /// A sentence for people.
     pub detail: String,
 }
@@ -68,7 +72,7 @@ pub struct Check {
 impl Check {
     fn tell(&mut self, wrong: Wrong, entry_id: Option<i64>, position: Option<u64>, detail: impl Into<String>) {
         if self.findings.len() < TOLD {
-            self.findings.push(Finding { wrong, entry_id, position, detail: detail.into() });
+            self.findings.push(Finding { wrong, entry_id, position, columns: Vec::new(), detail: detail.into() });
         } else {
             self.untold += 1;
         }
@@ -132,8 +136,22 @@ pub fn part(tx: &mut Tx<'_>, id: LogId, log: &AuditLog, signer: &Signer, cursor:
         }
         Cursor::Entry(after) => entries(tx, id, after, &mut check)?,
     };
+    for finding in check.findings.iter_mut().filter(|finding| finding.wrong == Wrong::Changed) {
+        name_columns(tx, finding)?;
+    }
     check.next_cursor = next.map(Cursor::text);
     Ok(check)
+}
+
+/// The hash is over the whole entry; but what is sealed does not open where a byte of it was changed.
+fn name_columns(tx: &mut Tx<'_>, finding: &mut Finding) -> Result<()> {
+    let Some(entry) = finding.entry_id else { return Ok(()) };
+    let columns = audit::store::broken(tx, entry)?;
+    if !columns.is_empty() {
+        finding.detail.push_str(&format!(" Sealed, and not opening with its key any more: {}.", columns.join(", ")));
+    }
+    finding.columns = columns.into_iter().map(str::to_owned).collect();
+    Ok(())
 }
 
 fn leaves(tx: &mut Tx<'_>, id: LogId, range: Range<u64>, check: &mut Check) -> Result<()> {
