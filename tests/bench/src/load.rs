@@ -1,6 +1,9 @@
 //! A closed loop of requests over kept connections, on one thread.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -40,6 +43,8 @@ pub struct Figures {
     pub per_second: f64,
     /// The median latency in microseconds.
     pub p50: f64,
+    /// The latency that one request in a hundred exceeds, in microseconds.
+    pub p99: f64,
 }
 
 /// Sends `ask` over `connections` at once for `time`.
@@ -59,8 +64,8 @@ pub fn drive(address: &str, ask: &Ask, connections: usize, time: Duration) -> Fi
     });
     let mut latencies = latencies.take();
     latencies.sort_unstable();
-    let p50 = latencies[latencies.len() / 2].as_secs_f64() * 1e6;
-    Figures { sent, per_second: latencies.len() as f64 / time.as_secs_f64(), p50 }
+    let at = |percent: usize| latencies[latencies.len() * percent / 100].as_secs_f64() * 1e6;
+    Figures { sent, per_second: latencies.len() as f64 / time.as_secs_f64(), p50: at(50), p99: at(99) }
 }
 
 /// One request on a connection of its own; its answer.
@@ -69,6 +74,25 @@ pub fn once(address: &str, ask: &Ask) -> Bytes {
     LocalSet::new().block_on(&runtime, async {
         let mut sender = connect(address).await.unwrap();
         exchange(&mut sender, address, ask).await
+    })
+}
+
+/// Writes the answer into a file, on a connection of its own; its bytes. They are on the disk then.
+pub fn save(address: &str, ask: &Ask, file: &Path) -> u64 {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let mut sender = connect(address).await.unwrap();
+        let reply = sender.send_request(request(address, ask, ask.path)).await.unwrap();
+        assert_eq!(reply.status(), ask.wanted, "{}", ask.path);
+        let (mut body, mut file, mut bytes) = (reply.into_body(), File::create(file).unwrap(), 0);
+        while let Some(frame) = body.frame().await {
+            if let Some(data) = frame.unwrap().data_ref() {
+                file.write_all(data).unwrap();
+                bytes += data.len() as u64;
+            }
+        }
+        file.sync_all().unwrap();
+        bytes
     })
 }
 
@@ -101,6 +125,14 @@ async fn exchange(sender: &mut SendRequest<Full<Bytes>>, address: &str, ask: &As
     sender.ready().await.unwrap();
     let path =
         if ask.vary { format!("{}&cursor={}", ask.path, ASKED.fetch_sub(1, Relaxed)) } else { ask.path.to_owned() };
+    let reply = sender.send_request(request(address, ask, &path)).await.unwrap();
+    let status = reply.status();
+    let body = reply.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(status, ask.wanted, "{} {}: {}", ask.method, ask.path, String::from_utf8_lossy(&body));
+    body
+}
+
+fn request(address: &str, ask: &Ask, path: &str) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(ask.method).uri(path).header("host", address);
     if !ask.token.is_empty() {
         request = request.header("authorization", format!("Bearer {}", ask.token));
@@ -108,9 +140,5 @@ async fn exchange(sender: &mut SendRequest<Full<Bytes>>, address: &str, ask: &As
     if !ask.body.is_empty() {
         request = request.header("content-type", "application/json");
     }
-    let reply = sender.send_request(request.body(Full::new(ask.body.clone())).unwrap()).await.unwrap();
-    let status = reply.status();
-    let body = reply.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(status, ask.wanted, "{} {}: {}", ask.method, ask.path, String::from_utf8_lossy(&body));
-    body
+    request.body(Full::new(ask.body.clone())).unwrap()
 }

@@ -7,9 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod fixed;
+mod inside;
 mod load;
 mod process;
 mod site;
+mod trail;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ use site::Site;
 const ROUNDS: usize = 5;
 /// How long one side is measured in one round.
 const TURN: Duration = Duration::from_secs(2);
-const USAGE: &str = "usage: resoftai-bench PATH_OF_RESOFTAI";
+const USAGE: &str = "usage: resoftai-bench PATH_OF_RESOFTAI FOLDER_FOR_WHAT_IS_KEPT [PART..]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,18 +39,36 @@ fn main() -> ExitCode {
             let write = if how == "ours" { writes::ours } else { writes::raw };
             write(Path::new(database), org.parse().unwrap(), TURN);
         }
-        [program] => return bench(Path::new(program)),
+        ["check", organizations] => inside::check(organizations.parse().unwrap()),
+        ["reserve", database, org] => inside::reserve(Path::new(database), org.parse().unwrap(), TURN),
+        ["record", database, org, count] => {
+            inside::record(Path::new(database), org.parse().unwrap(), count.parse().unwrap());
+        }
+        ["sequence", dir] => inside::sequence(Path::new(dir)),
+        [program, kept, ref parts @ ..] => return bench(Path::new(program), Path::new(kept), parts),
         _ => panic!("{USAGE}"),
     }
     ExitCode::SUCCESS
 }
 
-fn bench(program: &Path) -> ExitCode {
+/// All parts, or those that are named.
+fn bench(program: &Path, kept: &Path, named: &[&str]) -> ExitCode {
     println!("| What | Figure | Budget | |\n|---|---|---|---|");
     let model = Server::start(pinned(MEASURING, &itself()).arg("model"));
     let site = Site::new(program, &model.address);
-    let kept = [starts(program), list(&site), group_commit(&site), gateway(&site, &model)];
-    growth(&site);
+    let parts: [(&str, &dyn Fn() -> bool); 9] = [
+        ("start", &|| starts(program)),
+        ("list", &|| list(&site)),
+        ("write", &|| group_commit(&site)),
+        ("gateway", &|| gateway(&site, &model)),
+        ("permission", &checks),
+        ("quota", &|| reserving(&site)),
+        ("sequence", &|| trail::sequencing(&site)),
+        ("trail", &|| trail::grown(&site, program, kept)),
+        ("growth", &|| growth(&site)),
+    ];
+    let wanted = parts.iter().filter(|(name, _)| named.is_empty() || named.contains(name));
+    let kept: Vec<bool> = wanted.map(|(_, part)| part()).collect();
     if kept.iter().all(|kept| *kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -139,8 +159,26 @@ fn gateway(site: &Site, model: &Server) -> bool {
     latency & below("Gateway: processor time a request", median(cost), 100.0, "us")
 }
 
+fn checks() -> bool {
+    let kept = [1, 100, 10_000].map(|organizations: i64| {
+        let turn = |_| trail::inside(&["check", &organizations.to_string()])["ns"].as_f64().unwrap();
+        let what = format!("Permission check at a team, holding roles in {organizations} organisations");
+        below(&what, median((0..ROUNDS).map(turn)), 200.0, "ns")
+    });
+    kept.iter().all(|kept| *kept)
+}
+
+fn reserving(site: &Site) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("resoftai.db");
+    std::fs::copy(site.database(), &database).unwrap();
+    let arguments = ["reserve", &database.to_string_lossy(), &site.org.to_string()];
+    let rounds = (0..ROUNDS).map(|_| trail::inside(&arguments)["p50"].as_f64().unwrap());
+    below("Quota: setting tokens aside and settling adds to a call, p50", median(rounds), 10.0, "us")
+}
+
 /// How cost grows with data: nothing here has a budget.
-fn growth(site: &Site) {
+fn growth(site: &Site) -> bool {
     let ask = projects(site);
     let listed = |site: &Site| {
         let server = site.start();
@@ -156,6 +194,7 @@ fn growth(site: &Site) {
     tell("List of 20 of 100,000 projects, p50 at one connection", listed(site), "us");
     let many = median(write_rounds(site, &["ours"]).into_iter().map(|r| r[0]));
     tell("Durable audited writes, 100,000 projects, 1,000,000 audit entries", many, "a second");
+    true
 }
 
 fn itself() -> PathBuf {
@@ -169,7 +208,11 @@ fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 fn tell(what: &str, figure: f64, unit: &str) {
-    println!("| {what} | {figure:.0} {unit} | | |");
+    println!("| {what} | {} {unit} | | |", digits(figure));
+}
+
+fn digits(figure: f64) -> String {
+    if figure < 10.0 { format!("{figure:.1}") } else { format!("{figure:.0}") }
 }
 
 fn below(what: &str, figure: f64, budget: f64, unit: &str) -> bool {
@@ -181,6 +224,6 @@ fn above(what: &str, figure: f64, budget: f64, unit: &str) -> bool {
 }
 
 fn judge(what: &str, figure: f64, budget: &str, unit: &str, kept: bool) -> bool {
-    println!("| {what} | {figure:.0} {unit} | {budget} | {} |", if kept { "kept" } else { "**missed**" });
+    println!("| {what} | {} {unit} | {budget} | {} |", digits(figure), if kept { "kept" } else { "**missed**" });
     kept
 }

@@ -18,6 +18,14 @@ pub fn pinned(processor: &str, program: &Path) -> Command {
     command
 }
 
+/// Processor time used so far by a process (or by `self`), in microseconds; the kernel counts in steps of 10,000.
+pub fn cpu_of(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    let ticks: u64 = after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    ticks as f64 * 10_000.0
+}
+
 /// A server that told where it answers.
 pub struct Server {
     child: Child,
@@ -35,12 +43,9 @@ impl Server {
         Self { child, address }
     }
 
-    /// Processor time used so far, in microseconds; the kernel counts in steps of 10,000.
+    /// What [`cpu_of`] says of it.
     pub fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let after_name = stat.rsplit_once(") ").unwrap().1;
-        let ticks: u64 = after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
-        ticks as f64 * 10_000.0
+        cpu_of(&self.child.id().to_string())
     }
 
     /// Resident memory in MiB.

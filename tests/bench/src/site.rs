@@ -58,9 +58,12 @@ impl Site {
     }
 
     pub fn start(&self) -> Server {
-        let mut command = pinned(MEASURED, &self.program);
-        command.args(["--json", "--data-dir"]).arg(self.dir.path());
-        Server::start(command.args(["serve", "--http", "--listen", "127.0.0.1:0"]))
+        serve(&self.program, self.dir.path())
+    }
+
+    /// Copies the data directory of the stopped site to `to`.
+    pub fn copy(&self, to: &Path) {
+        copy(self.dir.path(), to);
     }
 
     fn cli(&self, arguments: &[&str], input: &str) -> Value {
@@ -79,6 +82,33 @@ impl Site {
         self.cli(&[&create, role].concat(), PASSWORD);
         let login = post(server, "/api/auth/login", "", &json!({"username": name, "password": PASSWORD}), 200);
         login["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The product on a data directory that is there.
+pub fn serve(program: &Path, dir: &Path) -> Server {
+    let mut command = pinned(MEASURED, program);
+    command.args(["--json", "--data-dir"]).arg(dir);
+    Server::start(command.args(["serve", "--http", "--listen", "127.0.0.1:0"]))
+}
+
+/// A session of the site's administrator.
+pub fn administrator(server: &Server) -> String {
+    let login = post(server, "/api/auth/login", "", &json!({"username": "root", "password": PASSWORD}), 200);
+    login["access_token"].as_str().unwrap().to_owned()
+}
+
+/// Files and folders; what a process left that is neither, such as a socket, stays behind.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (kind, target) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
