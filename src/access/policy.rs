@@ -69,7 +69,7 @@ pub const CATALOGUE: [(Permission, &str, &str); 26] = [
     (Permission::OrganizationDelete, "organization.delete", "Delete the organisation, and bring it back in time."),
     (Permission::OrganizationSuspend, "organization.suspend", "Suspend organisations and let them work again."),
     (Permission::RoleManage, "role.manage", "Make, change and delete roles of the organisation."),
-    (Permission::AuditExport, "audit.export", "Export the audit trail."),
+    (Permission::AuditExport, "audit.export", "Export the audit trail, and the evidence that auditors ask for."),
     (Permission::AuditManage, "audit.manage", "Decide how long the audit trail is kept and where it is sent."),
     (Permission::UserErase, "user.erase", "Erase a person for good."),
 ];

@@ -16,7 +16,10 @@ pub fn text(text: &str) -> String {
 ///
 /// # Errors
 /// When the rows differ in length.
-pub fn lines<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> io::Result<Vec<u8>> {
+pub fn lines<R>(rows: impl IntoIterator<Item = R>) -> io::Result<Vec<u8>>
+where
+    R: IntoIterator<Item = String>,
+{
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     for row in rows {
         writer.write_record(row)?;

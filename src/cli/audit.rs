@@ -49,6 +49,16 @@ pub enum AuditCommand {
         #[arg(long, value_name = "FILE", default_value = "-")]
         out: PathBuf,
     },
+    /// Write what auditors ask for as a zip: who holds which role since when, accounts, settings, checkpoints of the audit
+    /// logs. That you took it is recorded.
+    Evidence {
+        /// Of this organisation; of the whole site when absent.
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
+        /// Where to write.
+        #[arg(long, short, value_name = "FILE", default_value = "evidence.zip")]
+        out: PathBuf,
+    },
     /// Show how long an organisation keeps its entries, or set it.
     Retention {
         /// The organisation.
@@ -173,6 +183,13 @@ pub async fn run(command: &AuditCommand, context: &Context) -> Result<()> {
             let mut query = filters.query(context, text.as_ref()).await?.to_vec();
             query.push(("format", Some(if *format == Format::Csv { "csv" } else { "json" }.to_owned())));
             export(context, &format!("/api/audit/export{}", query_string(&query)), out).await
+        }
+        AuditCommand::Evidence { org, out } => {
+            let path = match org {
+                Some(slug) => format!("/api/organizations/{}/evidence", lookup::organization_id(context, slug).await?),
+                None => "/api/evidence".to_owned(),
+            };
+            export(context, &path, out).await
         }
         AuditCommand::Retention { org, days, forever } => retention(context, org, *days, *forever).await,
         AuditCommand::Prove(args) => audit_log::prove(args, context).await,

@@ -4,6 +4,7 @@
 //! others because a person's data is in all of them.
 
 mod erase;
+mod evidence;
 mod export;
 mod inventory;
 mod list;
@@ -14,7 +15,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +24,7 @@ use crate::access::{Grants, UserId};
 use crate::accounts::{Accounts, User};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
+use crate::config::Config;
 use crate::db::Db;
 use crate::runs::{AgentRole, Runs};
 
@@ -39,15 +41,16 @@ pub struct Privacy {
     clock: Clock,
     accounts: Accounts,
     runs: Runs,
+    config: Arc<Config>,
     /// The file beside the database that lists who was erased.
     list: PathBuf,
     turns: Arc<Semaphore>,
 }
 
 impl Privacy {
-    pub fn new(db: Db, clock: Clock, accounts: Accounts, runs: Runs, data_dir: &Path) -> Self {
-        let (list, turns) = (data_dir.join("erasures.jsonl"), Arc::new(Semaphore::new(AT_WORK)));
-        Self { db, clock, accounts, runs, list, turns }
+    pub fn new(db: Db, clock: Clock, accounts: Accounts, runs: Runs, config: &Config) -> Self {
+        let (list, turns) = (config.data_dir.join("erasures.jsonl"), Arc::new(Semaphore::new(AT_WORK)));
+        Self { db, clock, accounts, runs, config: Arc::new(config.clone()), list, turns }
     }
 
     /// A turn at making an archive.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Erased, Inventory, Person, Privacy, export, inventory};
+use super::{Erased, Inventory, Person, Privacy, evidence, export, inventory};
 use crate::access::actions::{OrganizationManage, UserErase};
 use crate::access::{Caller, Permit, UserId};
 use crate::accounts;
@@ -24,6 +24,7 @@ impl Privacy {
             .routes(routes!(export_mine))
             .routes(routes!(export_of))
             .routes(routes!(erase))
+            .merge(evidence::routes::routes())
             .with_state(self)
     }
 

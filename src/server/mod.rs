@@ -146,7 +146,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    let privacy = Privacy::new(db.clone(), clock.clone(), accounts.clone(), runs.clone(), &config.data_dir);
+    let privacy = Privacy::new(db.clone(), clock.clone(), accounts.clone(), runs.clone(), config);
     privacy.repeat().await?;
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     projects.register(&mut jobs);

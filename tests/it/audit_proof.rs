@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::files::unzip;
 
 /// Ids of entries that tests put in, far from those that the product gives.
 const FIRST: i64 = 1_000_000_000;
@@ -56,18 +57,28 @@ fn keep(folder: &Path, name: &str, text: &Value) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// The note in the evidence that auditors are handed. Taking it is the log's next entry.
+fn checkpoint_of_evidence(app: &App, org: i64, folder: &Path) -> String {
+    let file = folder.join("evidence.zip");
+    app.cli_json(&["audit", "evidence", "--org", "acme", "--out", file.to_str().unwrap()], "");
+    let files = unzip(&std::fs::read(file).unwrap());
+    let name = format!("audit/organization-{org}.checkpoint");
+    let (_, note) = files.into_iter().find(|(file, _)| *file == name).unwrap();
+    keep(folder, "earlier", &note.into())
+}
+
 #[tokio::test]
 async fn another_implementation_verifies_checkpoints_and_proofs() {
     let app = App::start();
     let org = app.org("acme");
     let files = tempfile::tempdir().unwrap();
     write_entries(&app, org, FIRST, 299);
-    let early = settled(&app, org, 300);
-    write_entries(&app, org, FIRST + 1000, 700);
+    settled(&app, org, 300);
+    let earlier = checkpoint_of_evidence(&app, org, files.path());
+    write_entries(&app, org, FIRST + 1000, 699);
     let log = settled(&app, org, 1000);
     let root = app.person("root", "admin", None).await;
 
-    let earlier = keep(files.path(), "earlier", &early["checkpoint"]);
     let consistency = format!("/api/organizations/{org}/audit/log/consistency?from=300");
     let consistency = app.call("GET", &consistency, Some(&root), None).await.body;
     let consistency = keep(files.path(), "consistency.json", &consistency);
@@ -216,6 +227,28 @@ fn a_byte_changed_in_any_column_is_found_and_its_entry_named() {
     let told = app.cli(&["audit", "verify"], "");
     assert!(said(&told).contains(&format!("Entry {FIRST} is not what it was")), "{}", said(&told));
     assert!(said(&told).contains(&format!("Entry {} has no place in the log", FIRST + 30 * 17)), "{}", said(&told));
+}
+
+#[tokio::test]
+async fn a_sealed_column_that_was_changed_is_named_too() {
+    let app = App::start();
+    let org = app.org("acme");
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    let project = serde_json::json!({"name": "engine", "requirements": "Count."});
+    assert_eq!(app.call("POST", "/api/projects", Some(&ada), Some(project)).await.status, 201);
+    let entries = app.cli_json(&["audit", "list", "--org", "acme", "--actor", "ada"], "");
+    let entry = entries["items"][0]["id"].as_i64().unwrap();
+    let size =
+        app.sql_texts(&format!("SELECT CAST(COUNT(*) AS TEXT) FROM audit_entries WHERE organization_id = {org}"));
+    settled(&app, org, size[0].parse().unwrap());
+    unlock(&app);
+    app.sql(&format!("UPDATE audit_entries SET ip_address = 'A' || ip_address WHERE id = {entry}"));
+    let output = app.cli(&["--json", "audit", "verify", "--org", "acme"], "");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["findings"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["findings"][0]["columns"], serde_json::json!(["ip_address"]));
+    assert_eq!(told["findings"][0]["entry_id"], entry);
+    assert!(told["findings"][0]["detail"].as_str().unwrap().ends_with("any more: ip_address."), "{told}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod clock;
 mod database;
 mod demo;
 mod escalation;
+mod evidence;
 mod factors;
 mod files;
 mod full_disk;

@@ -129,3 +129,11 @@ test('the log is searched, the search is an address, and an entry has one of its
   await page.getByRole('link', { name: 'CSV' }).click();
   expect((await saved).suggestedFilename()).toBe('audit.csv');
 });
+
+test('auditors take the evidence of an organisation', async ({ signedIn: page }) => {
+  const id = (await ask(page, 'GET', '/api/organizations')).items[0].id;
+  await page.goto(`/organizations/${id}/audit`);
+  const download = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'Evidence' }).click();
+  expect((await download).suggestedFilename()).toMatch(/^evidence-.*\.zip$/);
+});

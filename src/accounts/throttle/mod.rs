@@ -16,12 +16,13 @@ use crate::base::crypto;
 use crate::base::error::{Error, Kind, Result};
 
 /// Failures of a name that cost nothing.
-const FREE_NAME: u32 = 5;
+pub const FREE_NAME: u32 = 5;
 /// The same of an address: many people may share one behind a router or a proxy.
-const FREE_ADDRESS: u32 = 60;
+pub const FREE_ADDRESS: u32 = 60;
 /// An address is forgiven one failure in this time, for there somebody mistypes every day.
 const FORGIVEN: i64 = 60 * SECOND;
-const LONGEST: i64 = 15 * 60 * SECOND;
+/// The longest wait, in microseconds.
+pub const LONGEST: i64 = 15 * 60 * SECOND;
 
 /// What is counted, by the digest of what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

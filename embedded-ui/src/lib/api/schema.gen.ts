@@ -374,6 +374,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What auditors ask for about the whole site, as a zip: who holds which role since when, accounts, tokens, invitations,
+         *     settings without secrets, quotas, checkpoints of all audit logs, what retention and erasure took away. Each table as JSON
+         *     and CSV, with a README.txt, a manifest and SHA256SUMS. That it was taken is recorded.
+         */
+        get: operations["get_api_evidence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/{id}": {
         parameters: {
             query?: never;
@@ -846,6 +867,23 @@ export interface paths {
          *     back; their hashes stay in the log, so what is left still verifies.
          */
         put: operations["put_api_organizations_id_audit_retention"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same about one organisation: its people, its roles, its settings, its audit log. */
+        get: operations["get_api_organizations_id_evidence"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -2303,6 +2341,21 @@ export interface components {
             token?: components["schemas"]["EntryToken"] | null;
             user_agent?: string | null;
         };
+        /** @description Something that is not as the log says. */
+        AuditFinding: {
+            /** @description Of a changed entry: sealed columns that do not open any more. Empty when the change is elsewhere, or their key is gone. */
+            columns: string[];
+            /** @description A sentence for people. */
+            detail: string;
+            /** Format: int64 */
+            entry_id?: number | null;
+            /**
+             * Format: int64
+             * @description Zero-based.
+             */
+            position?: number | null;
+            wrong: components["schemas"]["Wrong"];
+        };
         /** @description A part of the trail, newest first. */
         AuditList: {
             items: components["schemas"]["AuditEntry"][];
@@ -2343,7 +2396,7 @@ export interface components {
              */
             dropped: number;
             /** @description At most 100. */
-            findings: components["schemas"]["Finding"][];
+            findings: components["schemas"]["AuditFinding"][];
             /** @description Pass as `cursor` for the next part; null at the end. */
             next_cursor?: string | null;
             /**
@@ -5080,6 +5133,26 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_evidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_files_id: {
         parameters: {
             query?: never;
@@ -5900,6 +5973,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Retention"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_evidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
                 };
             };
             default: components["responses"]["Problem"];

@@ -64,3 +64,8 @@ export function exportAddress(filter: ReturnType<typeof filterOf>, format: 'csv'
   }
   return `/api/audit/export?${query}`;
 }
+
+/** Where the zip for auditors is: of an organisation, or of the whole site. */
+export function evidenceAddress(organizationId?: number): string {
+  return organizationId === undefined ? '/api/evidence' : `/api/organizations/${organizationId}/evidence`;
+}
