@@ -27,7 +27,7 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
 /// Guides whose blocks other tests run, or that have none.
 const ELSEWHERE: [&str; 3] = ["benchmarks", "cli", "runs"];
 /// Guide, first line of the block, why it cannot run.
-const CANNOT: [(&str, &str, &str); 4] = [
+const CANNOT: [(&str, &str, &str); 5] = [
     (
         "accounts",
         "resoftai user use-code",
@@ -42,6 +42,11 @@ const CANNOT: [(&str, &str, &str); 4] = [
         "models",
         "mkdir -p /var/lib/resoftai/models",
         "a model of gigabytes, in the machine's own folder; models.rs has a small one",
+    ),
+    (
+        "organizations",
+        "resoftai invitation join ada.json",
+        "needs a sign-in as who was invited; invitations.rs has one",
     ),
     (
         "runs",
