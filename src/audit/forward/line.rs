@@ -141,6 +141,7 @@ fn plain(text: &str, most: usize) -> (String, bool) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
+    use serde_json::value::to_raw_value;
 
     use super::*;
     use crate::access::{Actor, ActorKind};
@@ -161,8 +162,8 @@ mod tests {
             resource_id: some(),
             description: text.to_owned(),
             success,
-            before: Some(json!({ "text": text })),
-            after: Some(json!({ "text": text })),
+            before: Some(to_raw_value(&json!({ "text": text })).unwrap()),
+            after: Some(to_raw_value(&json!({ "text": text })).unwrap()),
             ip_address: some(),
             user_agent: some(),
             request_id: some(),
