@@ -149,7 +149,7 @@ impl Way<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        talk.reply().await.map_err(|cause| self.failed(step, "did not greet us", cause))?;
+        talk.reply().await.map_err(|cause| self.failed(step, "did not greet us", &cause))?;
         let info = self.hello(&mut talk, step).await?;
         Ok((talk, info))
     }
@@ -160,7 +160,7 @@ impl Way<'_> {
     {
         let hello = EhloCommand::new(ClientId::new(self.server.hello.clone()));
         let said = talk.say(hello).await.and_then(|reply| Ok(ServerInfo::from_response(&reply)?));
-        said.map_err(|cause| self.failed(step, "did not answer EHLO", cause))
+        said.map_err(|cause| self.failed(step, "did not answer EHLO", &cause))
     }
 
     async fn start_tls<S>(&mut self, mut talk: Talk<S>, info: &ServerInfo) -> Result<TlsStream<S>, Failure>
@@ -177,7 +177,7 @@ impl Way<'_> {
             return Err(open_end(StepName::Secured, Error::upstream("mail_unprotected", sentence)));
         }
         let said = talk.say(StarttlsCommand).await;
-        said.map_err(|cause| self.failed(StepName::Secured, "offers STARTTLS and refused it", cause))?;
+        said.map_err(|cause| self.failed(StepName::Secured, "offers STARTTLS and refused it", &cause))?;
         let Some(stream) = talk.into_quiet() else {
             let sentence = format!(
                 "The mail server {} said more before TLS than it was asked, which may come from somebody else. Nothing was sent.",
@@ -216,11 +216,11 @@ impl Way<'_> {
     {
         if let Some((name, password)) = self.server.credentials.clone() {
             let signed_in = sign_in(&mut talk, info, Credentials::new(name, password)).await;
-            let mechanism = signed_in.map_err(|cause| self.failed(StepName::SignedIn, SIGN_IN, cause))?;
+            let mechanism = signed_in.map_err(|cause| self.failed(StepName::SignedIn, SIGN_IN, &cause))?;
             self.done(StepName::SignedIn, format!("with {mechanism}"));
         }
         let from = MailCommand::new(Some(mail.from.clone()), Vec::new());
-        let refused = |cause, what| self.failed(StepName::Accepted, what, cause);
+        let refused = |cause: Trouble, what| self.failed(StepName::Accepted, what, &cause);
         talk.say(from).await.map_err(|cause| refused(cause, "does not take mails from smtp.from"))?;
         let to = RcptCommand::new(mail.to.clone(), Vec::new());
         talk.say(to).await.map_err(|cause| refused(cause, "does not take mails for this address").final_if_5xx())?;
@@ -233,8 +233,8 @@ impl Way<'_> {
         Ok(())
     }
 
-    fn failed(&self, step: StepName, what: &str, cause: Trouble) -> Failure {
-        let (why, is_5xx) = match &cause {
+    fn failed(&self, step: StepName, what: &str, cause: &Trouble) -> Failure {
+        let (why, is_5xx) = match cause {
             Trouble::Said(SmtpError::Permanent(reply)) => (format!("it said {}", words(reply)), true),
             Trouble::Said(SmtpError::Transient(reply)) => (format!("it said {}", words(reply)), false),
             Trouble::Said(_) => ("it said something that is not SMTP".to_owned(), false),

@@ -28,13 +28,15 @@ const BATCH: i64 = 50;
 const NEWS: i64 = DAY;
 
 /// About the safety of the account, each with the subject of its mail.
-const SECURITY: [(&str, &str); 7] = [
+const SECURITY: [(&str, &str); 9] = [
     ("password_changed", "Your password was changed"),
     ("token_created", "A token was made for your account"),
     ("second_factor_on", "A second factor was set up for your account"),
     ("second_factor_off", "The second factor of your account was turned off"),
     ("second_factor_reset", "The second factor of your account was taken away"),
     ("recovery_code_used", "A recovery code of your account was used"),
+    ("passkey_added", "A passkey was added to your account"),
+    ("passkey_copied", "A copy of your passkey may be in use"),
     ("email_changed", "The address of your account was changed"),
 ];
 /// What somebody has to act on.
@@ -95,7 +97,9 @@ impl Unmailed {
     }
 
     fn is_wanted(&self, now: Time) -> bool {
-        if !self.is_active || self.kind == GIVEN_UP || self.created_at < now.plus(-NEWS) {
+        // Accounts of programs have no address.
+        let reached = self.is_active && !self.email.is_empty();
+        if !reached || self.kind == GIVEN_UP || self.created_at < now.plus(-NEWS) {
             return false;
         }
         if self.security().is_some() {
@@ -243,6 +247,7 @@ mod tests {
         assert!(all().is_wanted(NOW));
         assert!(!Unmailed { is_read: true, ..all() }.is_wanted(NOW));
         assert!(!Unmailed { is_active: false, ..all() }.is_wanted(NOW));
+        assert!(!Unmailed { email: String::new(), ..all() }.is_wanted(NOW));
         assert!(!Unmailed { created_at: Time(98 * DAY), ..all() }.is_wanted(NOW));
     }
 }

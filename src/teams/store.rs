@@ -21,7 +21,7 @@ fn read(row: &Row<'_>) -> Result<Team, DbError> {
         slug: row.get(2)?,
         name: row.get(3)?,
         description: row.get(4)?,
-        settings: TeamSettings::stored(&settings).map_err(unreadable)?,
+        settings: TeamSettings::stored(&settings).map_err(|cause| unreadable(&cause))?,
         is_default: row.get(6)?,
         created_at: row.get(7)?,
         updated_at: row.get(8)?,
@@ -43,11 +43,11 @@ pub(super) fn settings(tx: &mut Tx<'_>, org: OrgId, team: Option<TeamId>) -> Res
     let sql = "SELECT settings FROM teams WHERE organization_id = $1 AND \
                (id = $2 OR (is_default AND CAST($2 AS BIGINT) IS NULL))";
     let stored: Option<String> = tx.query_row(sql, &params![org.0, team], |row| row.get(0))?;
-    let read = |text: String| TeamSettings::stored(&text).map_err(unreadable);
+    let read = |text: String| TeamSettings::stored(&text).map_err(|cause| unreadable(&cause));
     stored.map(read).transpose()
 }
 
-fn unreadable(cause: serde_json::Error) -> DbError {
+fn unreadable(cause: &serde_json::Error) -> DbError {
     DbError::Other(format!("teams.settings: {cause}"))
 }
 

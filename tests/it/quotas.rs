@@ -374,7 +374,7 @@ async fn many_who_cross_a_threshold_together_cause_one_warning() {
     // Where several servers can be, half of the callers ask the other one.
     let other = std::env::var_os("RESOFTAI_TEST_POSTGRES_URL").map(|_| site.app.beside());
     let (first, second): (&App, &App) = (&site.app, other.as_ref().unwrap_or(&site.app));
-    let at = |number: usize| if number % 2 == 0 { first } else { second };
+    let at = |number: usize| if number.is_multiple_of(2) { first } else { second };
     site.set("projects", json!({"limit_value": 50, "warning_thresholds": [40, 90]})).await;
     site.set("llm_tokens", json!({"limit_value": 100, "warning_thresholds": [80]})).await;
     assert_eq!(site.used(70, json!({})).await.status, 201);
@@ -406,7 +406,7 @@ async fn two_servers_of_one_database_let_exactly_the_limit_pass() {
     }
     let site = Site::new().await;
     let other = site.app.beside();
-    let at = |number: usize| if number % 2 == 0 { site.app.as_ref() } else { &other };
+    let at = |number: usize| if number.is_multiple_of(2) { site.app.as_ref() } else { &other };
     // More than a server asks for at once, and less than all that come.
     site.set("api_calls", json!({"limit_value": 70})).await;
     let calls = join_all((0..100).map(|number| at(number).call("GET", "/api/projects", Some(&site.dev), None))).await;

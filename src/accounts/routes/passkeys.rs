@@ -228,6 +228,8 @@ pub async fn finish(
         }
         let told = format!("{} made a passkey", user.username);
         audit::record(tx, now, &caller, &event(AuditAction::Update, &user, told).after(&passkey))?;
+        let notice = NewNotice::new("passkey_added", format!("The passkey {name} was added to your account."));
+        notices::raise(tx, now, &[id], &notice.link("/account/security"))?;
         Ok(passkey)
     });
     Ok(Created(write.await?))

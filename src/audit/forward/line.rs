@@ -208,7 +208,7 @@ mod tests {
                 _ if escaped => escaped = false,
                 '\\' if quoted => escaped = true,
                 '"' => quoted = !quoted,
-                ']' if !quoted => return data[at + 1..].starts_with(" \u{feff}"),
+                ']' if !quoted => return data[at + 1..].is_empty() || data[at + 1..].starts_with(" \u{feff}"),
                 _ => {}
             }
         }
