@@ -4,6 +4,78 @@
  */
 
 export interface paths {
+    "/api/account/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's passkeys, oldest first. */
+        get: operations["get_api_account_passkeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/passkeys/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep the passkey that a device made. The session that asks counts as one with two factors. */
+        post: operations["post_api_account_passkeys_finish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/passkeys/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to make a passkey. */
+        post: operations["post_api_account_passkeys_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/passkeys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Call a passkey something else. */
+        put: operations["put_api_account_passkeys_id"];
+        post?: never;
+        /**
+         * Delete a passkey. When it was the last, and there is no authenticator app, sessions count as opened with the password
+         *     alone.
+         */
+        delete: operations["delete_api_account_passkeys_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/account/second-factor": {
         parameters: {
             query?: never;
@@ -340,6 +412,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/passkeys/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with a passkey: no name, no password, and it counts as two factors. */
+        post: operations["post_api_auth_passkeys_finish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/passkeys/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to sign in with a passkey. */
+        post: operations["post_api_auth_passkeys_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/password": {
         parameters: {
             query?: never;
@@ -351,6 +457,23 @@ export interface paths {
         /** Change the caller's own password. Their other sessions end; their personal tokens stay. */
         put: operations["put_api_auth_password"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make an account for oneself, where the site lets people do that. */
+        post: operations["post_api_auth_register"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2069,7 +2192,7 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Take the second factor of somebody who lost it away. Their sessions end; they sign in with the password alone, and are
+         * Take the second factor and the passkeys of somebody who lost them away. Their sessions end; they sign in with the password alone, and are
          *     told.
          */
         delete: operations["delete_api_users_id_second_factor"];
@@ -2254,7 +2377,7 @@ export interface components {
              */
             failed_sign_ins: number;
             locked_until?: components["schemas"]["Time"] | null;
-            /** @description Whether their password alone does not sign them in. */
+            /** @description Whether they have an authenticator app or a passkey. */
             second_factor: boolean;
             /**
              * Format: int64
@@ -2382,6 +2505,13 @@ export interface components {
             tree_size: number;
             /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
             verifier_key: string;
+        };
+        /** @description What a browser is asked to do. */
+        Challenge: {
+            /** @description For `navigator.credentials`, binary fields in URL-safe Base64. */
+            options: Record<string, never>;
+            /** @description Send it back with the answer, within five minutes. */
+            ticket: string;
         };
         /** @description One part of the check of a log. */
         Check: {
@@ -3347,8 +3477,12 @@ export interface components {
         Me: {
             name: string;
             organizations: components["schemas"]["MyOrganization"][];
+            /** @description Why some or all of what they hold does not count until they come with a second factor; null: all of it does. */
+            second_factor_needed?: string | null;
             /** @description Permissions held over the whole site. */
             site_permissions: string[];
+            /** @description Whether two factors were proven, or a passkey; for a token, whether its owner has a second factor. */
+            strong: boolean;
             /** @description Teams in which a role is held. */
             teams: components["schemas"]["MyTeam"][];
             token?: components["schemas"]["MyToken"] | null;
@@ -3475,6 +3609,14 @@ export interface components {
             slug: string;
             /** @description free (when absent), starter, professional or enterprise. */
             tier?: string;
+        };
+        NewPasskey: {
+            /** @description What `navigator.credentials` gave, binary fields in URL-safe Base64. */
+            credential: Record<string, never>;
+            /** @description What its owner calls it, such as the device it is on. */
+            name: string;
+            /** @description Of the challenge. */
+            ticket: string;
         };
         NewPassword: {
             /** @description At least 16 characters, not easily guessed, none of the person's last five. */
@@ -3754,6 +3896,39 @@ export interface components {
             /** @description From here on the quota's own limit counts again. */
             until: components["schemas"]["Time"];
         };
+        /** @description A passkey as its owner sees it. */
+        OwnPasskey: {
+            created_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            last_used_at?: components["schemas"]["Time"] | null;
+            name: string;
+            /** @description The host name it signs in at. */
+            site: string;
+        };
+        /** @description The caller's passkeys. */
+        OwnPasskeys: {
+            items: components["schemas"]["OwnPasskey"][];
+            /** @description Why none can be made at this address; null: one can. */
+            unavailable?: string | null;
+        };
+        PasskeyAnswer: {
+            /** @description What `navigator.credentials` gave, binary fields in URL-safe Base64. */
+            credential: Record<string, never>;
+            /** @description Of the challenge. */
+            ticket: string;
+        };
+        PasskeyEnd: {
+            /** @description The caller's password. */
+            password: string;
+        };
+        PasskeyName: {
+            name: string;
+        };
+        PasskeyStart: {
+            /** @description The caller's password. */
+            password: string;
+        };
         PasswordChange: {
             /** @description The present password. */
             current: string;
@@ -4028,6 +4203,17 @@ export interface components {
         RecoveryCodes: {
             /** @description Each signs in once in the place of a code of the app. */
             recovery_codes: string[];
+        };
+        /** @description What came of it. It is the same whether or not the address had an account before. */
+        Registered: {
+            /** @description `active`: sign in now. `waiting`: once an administrator lets you in. */
+            status: string;
+        };
+        RegistrationRequest: {
+            email: string;
+            /** @description At least 16 characters, not easily guessed. */
+            password: string;
+            username: string;
         };
         Resend: {
             /**
@@ -4400,6 +4586,8 @@ export interface components {
         SystemInfo: {
             /** @description Whether some model answers. */
             models_ready: boolean;
+            /** @description Whether people make accounts for themselves: `off`, `approval` (an administrator lets them in) or `open`. */
+            registration: string;
             /** @description Whether the site sends mails, such as a code to who forgot their password. */
             sends_mail: boolean;
             version: string;
@@ -4606,6 +4794,124 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_api_account_passkeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnPasskeys"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_account_passkeys_finish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPasskey"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnPasskey"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_account_passkeys_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyStart"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Challenge"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_account_passkeys_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyName"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnPasskey"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_account_passkeys_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyEnd"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_account_second_factor: {
         parameters: {
             query?: never;
@@ -5089,6 +5395,50 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_auth_passkeys_finish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasskeyAnswer"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginReply"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_auth_passkeys_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Challenge"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     put_api_auth_password: {
         parameters: {
             query?: never;
@@ -5107,6 +5457,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_auth_register: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegistrationRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Registered"];
+                };
             };
             default: components["responses"]["Problem"];
         };
