@@ -161,6 +161,15 @@ impl App {
         org["id"].as_i64().unwrap()
     }
 
+    /// Waits until the organisation has a log: its first entries get their places within a second.
+    pub async fn until_sequenced(&self, org: &str) {
+        let started = std::time::Instant::now();
+        while !self.cli(&["audit", "verify", "--org", org], "").status.success() {
+            assert!(started.elapsed() < std::time::Duration::from_secs(30), "no entry of {org} gets a place");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
     pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Reply {
         let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let mut headers = vec![("content-type", "application/json".to_owned())];

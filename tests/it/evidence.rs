@@ -43,6 +43,7 @@ async fn two_organizations(app: &App) -> (i64, String, String) {
     let path = format!("/api/organizations/{org}/invitations");
     let invited = app.call("POST", &path, Some(&admin), Some(invitation)).await;
     assert_eq!(invited.status, 201, "{}", invited.body);
+    app.until_sequenced("acme").await;
     (org, admin, viewer)
 }
 

@@ -25,9 +25,9 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 3] = ["benchmarks", "cli", "runs"];
+const ELSEWHERE: [&str; 4] = ["benchmarks", "cli", "mail", "runs"];
 /// Guide, first line of the block, why it cannot run.
-const CANNOT: [(&str, &str, &str); 5] = [
+const CANNOT: [(&str, &str, &str); 6] = [
     (
         "accounts",
         "resoftai user use-code",
@@ -47,6 +47,11 @@ const CANNOT: [(&str, &str, &str); 5] = [
         "organizations",
         "resoftai invitation join ada.json",
         "needs a sign-in as who was invited; invitations.rs has one",
+    ),
+    (
+        "mail",
+        "resoftai admin test-mail you@example.org    # each step: resolved, connected, secured, signed in, accepted",
+        "needs a mail server; mail.rs has one",
     ),
     (
         "runs",

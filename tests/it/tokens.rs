@@ -222,6 +222,7 @@ async fn the_trail_names_the_token_and_still_verifies() {
         app.sql_texts("SELECT token_name FROM audit_entries WHERE token_name LIKE '%night%'"),
         Vec::<String>::new()
     );
+    app.until_sequenced("acme").await;
     let checked = app.cli_json(&["audit", "verify", "--org", "acme"], "");
     assert!(!checked.to_string().contains("tampered"), "{checked}");
 }
