@@ -23,11 +23,13 @@ export type Site = {
   dir: string;
 };
 
-async function start(dir: string, model: boolean): Promise<{ process: ChildProcess; site: Site }> {
+type Settings = Record<string, string>;
+
+async function start(dir: string, model: boolean, settings: Settings): Promise<{ process: ChildProcess; site: Site }> {
   const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
   const work = model ? ['--model', MODEL, '--plugin', PLUGIN] : [];
   const process = spawn(BINARY, [...args, ...work], {
-    env: {},
+    env: settings,
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const lines = createInterface({ input: process.stdout! })[Symbol.asyncIterator]();
@@ -41,13 +43,15 @@ async function start(dir: string, model: boolean): Promise<{ process: ChildProce
   return { process, site: { url: address, username, password, project: project_id, run: run_id, dir } };
 }
 
-export const test = base.extend<{ signedIn: Page }, { model: boolean; site: Site }>({
+export const test = base.extend<{ signedIn: Page }, { model: boolean; settings: Settings; site: Site }>({
   /** Whether agents work on the demo's project while the tests look on. */
   model: [true, { option: true, scope: 'worker' }],
+  /** What the site's environment sets. */
+  settings: [{}, { option: true, scope: 'worker' }],
   site: [
-    async ({ model }, use) => {
+    async ({ model, settings }, use) => {
       const dir = mkdtempSync(join(tmpdir(), 'resoftai-ui-'));
-      const { process, site } = await start(dir, model);
+      const { process, site } = await start(dir, model, settings);
       await use(site);
       const ended = new Promise((done) => process.once('exit', done));
       process.kill('SIGTERM');

@@ -26,6 +26,7 @@ export type Route =
   | { page: 'notices' }
   | { page: 'privacy' }
   | { page: 'plugins' }
+  | { page: 'forgot' }
   | { page: 'reset' }
   | { page: 'register' }
   | { page: 'invitation' }
@@ -56,6 +57,7 @@ const PLAIN: Record<string, Route> = {
   notices: { page: 'notices' },
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
+  forgot: { page: 'forgot' },
   reset: { page: 'reset' },
   register: { page: 'register' },
   invitation: { page: 'invitation' },
