@@ -2,7 +2,7 @@
 CARGO ?= cargo
 TARGET := target/x86_64-unknown-linux-gnu
 
-.PHONY: run test test-ui model engine plugin-runtime ui parts api check deny bench dist
+.PHONY: run test test-ui tools model engine plugin-runtime ui parts api check deny bench dist
 
 ## Build everything and serve a demo site over HTTPS on https://127.0.0.1:8443: agents at work, a plugin, somebody to sign in as.
 run: model parts
@@ -13,7 +13,7 @@ run: model parts
 
 ## All tests: the server on SQLite, the same ones on a throw-away PostgreSQL, the model engine with a real model, plugins in
 ## the real sandbox, the plugin SDK under plain Python, the pages in a browser. What they need is installed or built.
-test: model parts
+test: tools model parts
 	$(CARGO) test
 	sh tests/dist.sh $(TARGET)/debug/resoftai
 	sh tests/postgres.sh $(CARGO) test --lib --test it
@@ -26,6 +26,10 @@ test: model parts
 test-ui: model parts
 	$(CARGO) build
 	sh tests/ui/run.sh
+
+## Servers and verifiers of others that tests run against; before them, for a test does not wait for an installation.
+tools:
+	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
 
 model:
 	sh src/llm/engine/fetch-model.sh

@@ -8,8 +8,7 @@ dir=$1 port=$2 ca=$3 certificate=$4
 PATH=$PATH:/usr/sbin:/sbin
 module() { find /usr/lib -name lmnsd_gtls.so 2>/dev/null | grep -q .; }
 if ! command -v rsyslogd >/dev/null || ! module; then
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q \
-        --no-install-recommends rsyslog rsyslog-gnutls; } >&2
+    sh "$(dirname "$0")/../install.sh" rsyslog rsyslog-gnutls
 fi
 
 cp "$ca" "$dir/ca.pem"

@@ -4,8 +4,7 @@
 set -eu
 
 if ! command -v go >/dev/null || [ ! -d /usr/share/gocode/src/golang.org/x/mod/sumdb ]; then
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        golang-go golang-golang-x-mod-dev; } >&2
+    sh "$(dirname "$0")/../install.sh" golang-go golang-golang-x-mod-dev
 fi
 
 GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE="${GOCACHE:-${TMPDIR:-/tmp}/resoftai-go}" GOFLAGS= \

@@ -11,8 +11,7 @@ python() {
 
 found=$(python)
 if [ -z "$found" ]; then
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q \
-        --no-install-recommends python3-aiosmtpd; } >&2
+    sh "$(dirname "$0")/../install.sh" python3-aiosmtpd
     found=$(python)
 fi
 exec "$found" "$(dirname "$0")/server.py" "$@"
