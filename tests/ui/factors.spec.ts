@@ -107,7 +107,7 @@ test('who lost the app is told when an administrator lets them in', async ({ pag
   await page.reload();
   await signIn(page, 'loser', PASSWORD);
   await page.goto('/notices');
-  await expect(page.getByText('were taken away by an administrator')).toBeVisible();
+  await expect(page.getByRole('link', { name: /were taken away by an administrator/ })).toBeVisible();
 });
 
 test('a passkey is made, and signs in alone', async ({ browser, site }) => {
