@@ -11,7 +11,7 @@ bin_folder() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1
 
 bin=$(bin_folder)
 if [ -z "$bin" ] || ! command -v openssl >/dev/null; then
-    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql openssl
+    sh "$(dirname "$0")/install.sh" postgresql openssl
     bin=$(bin_folder)
 fi
 

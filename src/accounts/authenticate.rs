@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Accounts, User, factors, sessions, store, token, tokens};
+use super::{Accounts, User, factors, sessions, store, tokens};
 use crate::access::{Actor, Caller, Closing, Grants, Origin, UserId, Via};
 use crate::base::clock::{SECOND, Time};
 use crate::base::crypto;
@@ -142,9 +142,9 @@ impl Accounts {
     }
 
     async fn look_up(&self, token: &str, digest: &str, now: Time, origin: &Origin) -> Result<Option<Known>> {
-        let held = if token.starts_with(token::PERSONAL_PREFIX) {
+        let held = if token.starts_with(tokens::PREFIX) {
             self.personal(digest.to_owned(), now).await?
-        } else if let Some(session) = self.tokens.session(token) {
+        } else if let Some(session) = self.signer.session(token) {
             let held = self.db.read(move |tx| store::live_session(tx, session, now)).await?;
             held.map(|held| Held {
                 via: Via::Session(session),

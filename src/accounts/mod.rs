@@ -15,7 +15,6 @@ pub mod services;
 pub mod sessions;
 pub mod store;
 pub mod throttle;
-pub mod token;
 pub mod tokens;
 mod watch;
 
@@ -76,7 +75,7 @@ pub struct Accounts {
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) mailer: Mailer,
-    pub(crate) tokens: token::Signer,
+    pub(crate) signer: sessions::signer::Signer,
     /// The site's, which seals secrets at rest.
     pub(crate) key: Key,
     pub(crate) options: Arc<Options>,
@@ -144,7 +143,7 @@ impl Accounts {
         let cache = authenticate::Cache::new(db.engine());
         Self {
             throttle: throttle::Throttle::default(),
-            tokens: token::Signer::new(&keys.tokens),
+            signer: sessions::signer::Signer::new(&keys.tokens),
             key: keys.site,
             options: Arc::new(options),
             hashers: Arc::new(Semaphore::new(HASHERS)),

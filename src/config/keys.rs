@@ -134,8 +134,8 @@ pub const KEYS: &[Setting] = &[
         name: "accounts.token_max_days",
         alias: None,
         help: "Days that a personal token lasts at most, 1 to 3650, those made before included; absent: they may last for ever",
-        set: |config, value| number(value, 1..=3650).map(|days| config.token_max_days = Some(days)),
-        show: |config| config.token_max_days.map_or_else(String::new, |days| days.to_string()),
+        set: |config, value| number(value, 1..=3650).map(|days| config.accounts.token_max_days = Some(days)),
+        show: |config| config.accounts.token_max_days.map_or_else(String::new, |days| days.to_string()),
     },
     Setting {
         name: "accounts.session_hours",

@@ -40,8 +40,6 @@ pub struct Config {
     pub license_key: Option<Secret>,
     /// Days between the word that an organisation is to be deleted and its deletion.
     pub deletion_days: u32,
-    /// No personal token lasts longer, in days; None: they may last for ever.
-    pub token_max_days: Option<u32>,
     pub accounts: AccountsConfig,
     pub llm: LlmConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
@@ -58,6 +56,8 @@ pub struct Config {
 /// How people sign in.
 #[derive(Debug, Clone)]
 pub struct AccountsConfig {
+    /// No personal token lasts longer, in days; None: they may last for ever.
+    pub token_max_days: Option<u32>,
     /// Hours until a session ends.
     pub session_hours: u32,
     /// Whether who came with the password alone may do nothing but set a second factor up.
@@ -90,6 +90,7 @@ impl Registration {
 impl Default for AccountsConfig {
     fn default() -> Self {
         Self {
+            token_max_days: None,
             session_hours: 12,
             require_second_factor: false,
             registration: Registration::default(),
@@ -143,7 +144,6 @@ impl Default for Config {
             enterprise_mode: true,
             license_key: None,
             deletion_days: 30,
-            token_max_days: None,
             accounts: AccountsConfig::default(),
             llm: LlmConfig::default(),
             ca_file: None,

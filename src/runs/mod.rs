@@ -49,8 +49,6 @@ use workflow::{Plan, Step};
 const AT_WORK: usize = 4;
 pub const DEFAULT_ITERATIONS: i64 = 3;
 pub const MAX_ITERATIONS: i64 = 10;
-/// Less cannot bring a run to its end.
-pub const LEAST_BUDGET: i64 = 2_000;
 const MAX_REQUIREMENT: usize = 200_000;
 /// Event streams at a time.
 const SEATS: usize = 1000;

@@ -17,14 +17,14 @@ use utoipa_axum::routes;
 
 use super::control::Act;
 use super::store::{self, NewRun};
-use super::{DEFAULT_ITERATIONS, LEAST_BUDGET, MAX_ITERATIONS, MAX_REQUIREMENT, Rooms, Run, Runs, Stage, events};
+use super::{DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_REQUIREMENT, Rooms, Run, Runs, Stage, events};
 use crate::access::actions::{ProjectRead, RunExecute};
 use crate::access::{Caller, OrgId, Permit, TeamId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::orgs;
 use crate::projects::{self, ProjectId};
-use crate::teams;
+use crate::teams::{self, settings::LEAST_BUDGET};
 use crate::web::{Created, Json, Path, Problem, Query};
 
 /// A comment goes out this often, so that nothing between us and the reader takes the stream for dead.

@@ -177,7 +177,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
 
 fn account_options(config: &Config) -> accounts::Options {
     accounts::Options {
-        token_max_days: config.token_max_days,
+        token_max_days: config.accounts.token_max_days,
         session_hours: config.accounts.session_hours,
         require_second_factor: config.accounts.require_second_factor,
         public_url: config.public_url.clone(),
@@ -199,14 +199,14 @@ fn start_forward(
     tasks: &Tasks,
     process: &str,
 ) -> Result<Forward> {
-    let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
+    let client = dialler(config, dns)?;
     let forward = Forward::new(db.clone(), clock.clone(), forward_options(config)?, &client);
     forward.start(tasks, client, process);
     Ok(forward)
 }
 
 fn start_mailer(config: &Config, dns: net::Dns, db: &Db, clock: &Clock, tasks: &Tasks, key: Key) -> Result<Mailer> {
-    let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
+    let client = dialler(config, dns)?;
     let (db, clock, public_url) = (db.clone(), clock.clone(), config.public_url.clone());
     let mailer = Mailer::new(db.clone(), clock.clone(), key, client, &config.smtp, public_url);
     mailer.start(tasks);
@@ -219,6 +219,11 @@ async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, ac
     let accounts = accounts.clone();
     let forget: orgs::Forget = Arc::new(move |tx| accounts.forget_callers(tx));
     Orgs::start(db.clone(), clock.clone(), quotas.clone(), options, forget).await
+}
+
+/// Each room dials with its own, so that none reaches a host that only another one's settings name.
+fn dialler(config: &Config, dns: net::Dns) -> Result<net::Client> {
+    net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })
 }
 
 fn ca_files(config: &Config) -> Vec<PathBuf> {
@@ -261,6 +266,6 @@ async fn start_llm(
         }),
         patience: Duration::from_secs(settings.timeout.unwrap_or(120)),
     };
-    let client = net::Client::new(dns, &net::Options { ca_files: ca_files(config), ..net::Options::default() })?;
+    let client = dialler(config, dns)?;
     Llm::start(options, db.clone(), quotas.clone(), clock.clone(), tasks.clone(), key, client).await
 }

@@ -12,8 +12,8 @@ use crate::base::error::{Error, Result};
 use crate::db::Tx;
 
 const MODEL_MAX: usize = 200;
-/// As for organisations.
-const LEAST_BUDGET: i64 = 2_000;
+/// Less cannot bring a run to its end; the schema of an organisation's settings says the same.
+pub const LEAST_BUDGET: i64 = 2_000;
 const MOST_BUDGET: i64 = 1_000_000_000_000;
 
 /// A team's settings; what is not set is null, and the organisation's own counts.

@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 packages=node_modules/.installed
 
 if [ -z "${CHROMIUM:-}" ] && [ ! -x /usr/bin/chromium ]; then
-    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core
+    sh ../install.sh chromium fonts-dejavu-core
 fi
 lock=$(sha256sum package-lock.json)
 if [ "$(cat "$packages" 2>/dev/null || true)" != "$lock" ]; then

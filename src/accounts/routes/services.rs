@@ -9,7 +9,7 @@ use crate::access::{OrgId, Permit, Place, UserId};
 use crate::accounts::grants::{self, check_grant};
 use crate::accounts::services::{NewServiceAccount, ServiceAccount, store};
 use crate::accounts::tokens::{self, NewToken, NewTokenRequest};
-use crate::accounts::{self, Accounts, DEACTIVATED, Deactivated, User, token};
+use crate::accounts::{self, Accounts, DEACTIVATED, Deactivated, User};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
@@ -117,7 +117,7 @@ pub async fn create_token(
     let (org, account) = (OrgId(id), UserId(account));
     permit.require(org, "such organization")?;
     let asked = accounts.check_token(permit.caller(), &body)?;
-    let (secret, digest) = token::personal()?;
+    let (secret, digest) = tokens::secret()?;
     let now = accounts.clock.now();
     let write = accounts.db.write(move |tx| {
         let (_, owner) = managed(tx, &permit, org, account)?;

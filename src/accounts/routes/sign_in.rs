@@ -146,7 +146,7 @@ pub(super) fn open(
 impl Opened {
     /// The answer with the session's token, and for browsers with its cookie.
     pub(super) fn reply(self, accounts: &Accounts, Secure(secure): Secure) -> Result<Response> {
-        let access_token = accounts.tokens.sign(self.user.id, self.session, self.from, self.until)?;
+        let access_token = accounts.signer.sign(self.user.id, self.session, self.from, self.until)?;
         let expires_in = self.until.unix_seconds() - self.from.unix_seconds();
         let cookie = cookie(&access_token, expires_in, secure);
         let reply = LoginReply { access_token, token_type: "bearer".to_owned(), expires_in, user: self.user };

@@ -8,7 +8,7 @@ use crate::access::actions::UserManage;
 use crate::access::{Permit, UserId};
 use crate::accounts::confirm::person;
 use crate::accounts::tokens::{self, NewToken, NewTokenRequest, Token};
-use crate::accounts::{Accounts, event, factors, store, token};
+use crate::accounts::{Accounts, event, factors, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
@@ -38,7 +38,7 @@ pub async fn create(
     Json(body): Json<NewTokenRequest>,
 ) -> Result<Created<NewToken>> {
     let (user, asked) = (person(&caller)?, accounts.check_token(&caller, &body)?);
-    let (secret, digest) = token::personal()?;
+    let (secret, digest) = tokens::secret()?;
     let now = accounts.clock.now();
     let write = accounts.db.write(move |tx| {
         let owner = store::user(tx, user)?.ok_or_else(|| Error::not_found("user"))?;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a session that was ended counts for nothing from the next request on.
 
+pub mod signer;
 pub mod store;
 
 use serde::{Deserialize, Serialize};

@@ -12,8 +12,11 @@ use super::Accounts;
 use crate::access::policy::CATALOGUE;
 use crate::access::{Caller, Grants, OrgId, PermissionSet, TokenUsed};
 use crate::base::clock::{DAY, Time};
+use crate::base::crypto;
 use crate::base::error::{Error, Result};
 
+/// How personal tokens begin, so that people and secret scanners know them.
+pub const PREFIX: &str = "rat_";
 /// How many tokens one account may have.
 pub const MOST: i64 = 100;
 /// The longest a token may be asked to last, in days.
@@ -21,6 +24,16 @@ const LONGEST_DAYS: i64 = 3650;
 const NAME_MAX: usize = 100;
 /// Of a made-up permission this much is told back.
 const TOLD_MAX: usize = 64;
+
+/// A new token's secret and the digest that is kept of it.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub fn secret() -> Result<(String, String)> {
+    let secret = format!("{PREFIX}{}", crypto::random_token()?);
+    let digest = crypto::sha256_hex(secret.as_bytes());
+    Ok((secret, digest))
+}
 
 /// A token as its owner sees it; the secret itself is never kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

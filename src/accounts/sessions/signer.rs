@@ -1,4 +1,4 @@
-//! The two kinds of token: session tokens (JWT, HS256, RFC 7519) and personal ones (random, kept as a digest).
+//! Session tokens: JWT, HS256, RFC 7519.
 //!
 //! Invariant: a session token is only a signed pointer to a session row; whether it still counts is the row's word.
 
@@ -8,11 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Time;
-use crate::base::crypto::{self, Key};
+use crate::base::crypto::Key;
 use crate::base::error::{Error, Result};
-
-/// How personal tokens begin, so that people and secret scanners know them.
-pub const PERSONAL_PREFIX: &str = "rat_";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Claims {
@@ -55,14 +52,4 @@ impl Signer {
         validation.validate_exp = false;
         jsonwebtoken::decode::<Claims>(token, &self.0.decode, &validation).ok().map(|data| data.claims.sid)
     }
-}
-
-/// A new personal token and the digest that is kept of it.
-///
-/// # Errors
-/// When the system has no random bytes.
-pub fn personal() -> Result<(String, String)> {
-    let secret = format!("{PERSONAL_PREFIX}{}", crypto::random_token()?);
-    let digest = crypto::sha256_hex(secret.as_bytes());
-    Ok((secret, digest))
 }
