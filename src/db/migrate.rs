@@ -66,6 +66,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(111, "mailed_notices", include_str!("../../migrations/0111_mailed_notices.sql")),
     Migration::new(112, "audit_forward", include_str!("../../migrations/0112_audit_forward.sql")),
     Migration::new(130, "unused_contents", include_str!("../../migrations/0130_unused_contents.sql")),
+    Migration::new(131, "plugin_activations", include_str!("../../migrations/0131_plugin_activations.sql")),
 ];
 
 /// One step of the schema.

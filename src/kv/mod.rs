@@ -70,6 +70,11 @@ impl Kv {
         self.read(namespace, |read, name, _| read.usage(name)).await
     }
 
+    /// The namespaces that hold something and whose names start with `prefix`.
+    pub async fn namespaces(&self, prefix: &str) -> Result<Vec<String>> {
+        self.read(prefix, |read, prefix, _| read.namespaces(prefix)).await
+    }
+
     /// Sets `key`, for ever or until `expires`.
     pub async fn put(&self, namespace: &str, key: &[u8], value: &[u8], expires: Option<Time>) -> Result<()> {
         let (key, value) = (key.to_vec(), value.to_vec());
@@ -80,6 +85,15 @@ impl Kv {
     pub async fn delete(&self, namespace: &str, key: &[u8]) -> Result<bool> {
         let key = key.to_vec();
         self.update(namespace, move |view| view.delete(&key)).await
+    }
+
+    /// Removes everything in the namespace.
+    pub async fn clear(&self, namespace: &str) -> Result<()> {
+        self.update(namespace, |view| {
+            view.clear()?;
+            Ok(())
+        })
+        .await
     }
 
     /// Runs `f` alone on the namespace; kept when it returns Ok, undone when it returns Err or panics. Errors: those of

@@ -111,6 +111,18 @@ impl Read {
     pub(super) fn usage(&self, name: &str) -> Result<u64> {
         usage(&self.usage, name)
     }
+
+    pub(super) fn namespaces(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in self.usage.range(prefix..).map_err(storage)? {
+            let name = entry.map_err(storage)?.0.value().to_owned();
+            if !name.starts_with(prefix) {
+                break;
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
 }
 
 /// One namespace inside an update.

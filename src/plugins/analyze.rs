@@ -12,9 +12,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::crew::Worker;
 use super::finding::{NewFinding, collect};
+use super::host::About;
 use super::live::{Ask, Failed, Learned};
-use super::shelf::Entry;
 use super::{Analysis, CodeFile, Plugins};
 use crate::access::OrgId;
 
@@ -33,7 +34,7 @@ struct Step {
     priority: i32,
     /// Of the plugin, in the list of answers.
     place: usize,
-    entry: Arc<Entry>,
+    worker: Arc<Worker>,
     /// The hook's place; None asks the method.
     hook: Option<usize>,
 }
@@ -41,7 +42,7 @@ struct Step {
 impl Plugins {
     /// What every active plugin that looks at code says about `file`, which is of a project of `org`.
     pub async fn analyze(&self, org: OrgId, file: CodeFile) -> Vec<Analysis> {
-        let (mut answers, steps) = self.plan().await;
+        let (mut answers, steps) = self.plan(org).await;
         if steps.is_empty() {
             return answers;
         }
@@ -50,6 +51,7 @@ impl Plugins {
         let asked = json!({"code": code, "language": language.unwrap_or_default(), "file_path": path,
             "project_id": project_id, "organization_id": org.0});
         let Value::Object(asked) = asked else { return answers };
+        let about = About { project: Some(project_id) };
         let mut value = asked.clone();
         for step in steps {
             let answer = &mut answers[step.place];
@@ -58,7 +60,7 @@ impl Plugins {
                 let seconds = TIME_LIMIT.as_secs();
                 Err(format!("It was not asked: the plugins before it took more than {seconds} s for this file."))
             } else {
-                self.step(&step, &asked, &mut value, found).await
+                self.step(&step, &asked, &mut value, &about, found).await
             };
             if let Err(sentence) = outcome {
                 answer.outcome = Err(sentence);
@@ -68,11 +70,10 @@ impl Plugins {
     }
 
     /// Who is asked, in the order of priorities, with an empty answer each. Loads what is not loaded.
-    async fn plan(&self) -> (Vec<Analysis>, Vec<Step>) {
+    async fn plan(&self, org: OrgId) -> (Vec<Analysis>, Vec<Step>) {
         let (mut answers, mut steps) = (Vec::new(), Vec::new());
-        for entry in self.inner.shelf.all() {
-            let Some(live) = &entry.live else { continue };
-            let learned = live.learned(&self.inner.runtime).await;
+        for worker in self.at_work(Some(org)).iter() {
+            let learned = self.learn(worker).await;
             let place = answers.len();
             let outcome = match learned {
                 Ok(learned) => {
@@ -83,14 +84,14 @@ impl Plugins {
                     steps.extend(asked.into_iter().map(|(priority, hook)| Step {
                         priority,
                         place,
-                        entry: entry.clone(),
+                        worker: worker.clone(),
                         hook,
                     }));
                     Ok(Vec::new())
                 }
-                Err(failed) => Err(self.judge(&entry, failed).await),
+                Err(failed) => Err(self.judge(worker, failed).await),
             };
-            answers.push(Analysis { plugin: entry.slug.clone(), outcome });
+            answers.push(Analysis { plugin: worker.slug().to_owned(), outcome });
         }
         steps.sort_by_key(|step| step.priority);
         (answers, steps)
@@ -101,20 +102,20 @@ impl Plugins {
         step: &Step,
         asked: &Map<String, Value>,
         value: &mut Map<String, Value>,
+        about: &About,
         found: &mut Vec<NewFinding>,
     ) -> Result<(), String> {
-        let Some(live) = &step.entry.live else { return Ok(()) };
         let (ask, payload) = match step.hook {
             Some(place) => (Ask::Filter(place, HOOK), Value::Object(value.clone()).to_string()),
             None => (Ask::Method(METHOD), Value::Object(asked.clone()).to_string()),
         };
         let most = payload.len() + MAX_ADDED;
-        let answer = live.call(&self.inner.runtime, &ask, &payload, |answer| read(answer, most)).await;
+        let answer = self.ask(&step.worker, &ask, &payload, about, |answer| read(answer, most)).await;
         let answer = match answer {
             Ok(answer) => answer,
-            Err(failed) => return Err(self.judge(&step.entry, failed).await),
+            Err(failed) => return Err(self.judge(&step.worker, failed).await),
         };
-        step.entry.has_trouble(None);
+        step.worker.entry.has_trouble(None);
         match step.hook {
             None => collect(&Value::Object(answer), found),
             Some(_) => merge(answer, asked, value, found),
@@ -122,15 +123,15 @@ impl Plugins {
         Ok(())
     }
 
-    /// Turns a plugin off that failed too often; the sentence to show.
-    async fn judge(&self, entry: &Arc<Entry>, failed: Failed) -> String {
+    /// Turns a plugin off where it failed too often; the sentence to show.
+    async fn judge(&self, worker: &Worker, failed: Failed) -> String {
         if let Some(in_a_row) = failed.in_a_row.filter(|count| *count >= MAX_FAILURES) {
-            let slug = &entry.slug;
+            let slug = worker.slug();
             let sentence = format!(
                 "It failed {in_a_row} times in a row and was turned off. Mend it, then enable it again: resoftai plugin enable {slug}. The last failure: {}",
                 failed.sentence
             );
-            self.give_up(entry, sentence).await;
+            self.give_up(worker, sentence).await;
         }
         failed.sentence
     }

@@ -15,13 +15,14 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::live::{Learned, Live};
+use super::crew::Worker;
+use super::live::Learned;
 use super::manifest::{self, Manifest};
 use super::package::Package;
 use super::settings::{self, Settings};
 use super::shelf::{Entry, view};
 use super::store::{self, Installed, Kept};
-use super::{Plugin, PluginStatus, Plugins, archive, host};
+use super::{Plugin, PluginStatus, Plugins, activations, archive, host};
 use crate::access::Permit;
 use crate::access::actions::{PluginInstall, PluginManage};
 use crate::base::crypto;
@@ -46,7 +47,7 @@ pub fn clear(folder: &Path) {
 /// What `manifest` depends on and is not active here, as a sentence.
 pub fn unmet(plugins: &Plugins, manifest: &Manifest) -> Option<String> {
     manifest.missing(|slug| {
-        let entry = plugins.inner.shelf.get(slug).filter(|entry| entry.live.is_some())?;
+        let entry = plugins.inner.shelf.get(slug).filter(|entry| entry.active)?;
         entry.package.as_ref().ok().map(|package| package.manifest.version.clone())
     })
 }
@@ -54,7 +55,6 @@ pub fn unmet(plugins: &Plugins, manifest: &Manifest) -> Option<String> {
 /// A change that was tried and may be made.
 struct Proven {
     package: Arc<Package>,
-    live: Live,
     learned: Arc<Learned>,
 }
 
@@ -134,8 +134,7 @@ impl Plugins {
             let (learned, now) = (proven.learned.clone(), plugins.inner.clock.now());
             let write = move |tx: &mut crate::db::Tx<'_>| store::configure(tx, &permit, now, &slug, &config, &learned);
             let kept = plugins.inner.db.write(write).await?;
-            let live = (kept.status == PluginStatus::Active).then_some(proven.live);
-            plugins.replace(kept, Ok(proven.package), live).await
+            Ok(plugins.replace(kept, Ok(proven.package)))
         })
         .await
     }
@@ -155,10 +154,13 @@ impl Plugins {
             let proven = plugins.prove(package, &config).await?;
             let (learned, now) = (proven.learned.clone(), plugins.inner.clock.now());
             let state = (PluginStatus::Active, None);
-            let write =
-                move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &slug, state, Some(&learned));
+            let write = move |tx: &mut crate::db::Tx<'_>| {
+                let kept = store::set_status(tx, &permit, now, &slug, state, Some(&learned))?;
+                activations::store::forgive(tx, now, kept.id)?;
+                Ok(kept)
+            };
             let kept = plugins.inner.db.write(write).await?;
-            plugins.replace(kept, Ok(proven.package), Some(proven.live)).await
+            plugins.shelve(kept, Ok(proven.package)).await
         })
         .await
     }
@@ -177,7 +179,7 @@ impl Plugins {
             let (now, state) = (plugins.inner.clock.now(), (PluginStatus::Disabled, None));
             let write = move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &slug, state, None);
             let kept = plugins.inner.db.write(write).await?;
-            plugins.replace(kept, entry.package.clone(), None).await
+            Ok(plugins.replace(kept, entry.package.clone()))
         })
         .await
     }
@@ -199,37 +201,40 @@ impl Plugins {
             let (failed, target) = (forgotten.is_err(), plugins.inner.dir.join(&slug));
             blocking(move || aside.settle(&target, failed)).await?;
             forgotten?;
-            if let Some(entry) = plugins.inner.shelf.remove(&slug)
-                && let Some(live) = &entry.live
-            {
-                live.end().await;
-            }
+            plugins.inner.shelf.remove(&slug);
+            plugins.read_activations().await?;
             // A damaged folder's name need not be a slug, and then no plugin of that name ever ran.
             if manifest::is_slug(&slug) {
-                plugins.inner.kv.update(&host::namespace(&slug), host::forget).await?;
+                host::forget(&plugins.inner.kv, &slug).await?;
             }
             Ok(())
         })
         .await
     }
 
-    /// Turns a plugin off that failed too often, unless it was changed meanwhile.
-    pub(super) async fn give_up(&self, entry: &Arc<Entry>, sentence: String) {
-        let (plugins, entry) = (self.clone(), entry.clone());
+    /// Turns a plugin off where it failed too often, unless it was changed meanwhile: in the one organisation, or for what
+    /// belongs to none.
+    pub(super) async fn give_up(&self, worker: &Worker, sentence: String) {
+        let (plugins, entry, org) = (self.clone(), worker.entry.clone(), worker.org);
         let work = async move {
             let _alone = plugins.inner.changes.lock().await;
             if !plugins.inner.shelf.get(&entry.slug).is_some_and(|now| Arc::ptr_eq(&now, &entry)) {
                 return Ok(());
             }
-            tracing::error!(plugin = entry.slug, "{sentence}");
+            tracing::error!(plugin = entry.slug, organization = org.map(|org| org.0), "{sentence}");
             plugins.write_count(&entry).await;
+            let (slug, id, now) = (entry.slug.clone(), entry.id, plugins.inner.clock.now());
+            if let Some(org) = org {
+                let write =
+                    move |tx: &mut crate::db::Tx<'_>| activations::store::give_up(tx, now, (id, &slug), org, &sentence);
+                plugins.inner.db.write(write).await?;
+                return plugins.read_activations().await;
+            }
             let permit = Arc::new(crate::access::Caller::system()).permit()?;
-            let (slug, now) = (entry.slug.clone(), plugins.inner.clock.now());
-            let write = move |tx: &mut crate::db::Tx<'_>| {
-                store::set_status(tx, &permit, now, &slug, (PluginStatus::Failed, Some(&sentence)), None)
-            };
+            let write = move |tx: &mut crate::db::Tx<'_>| store::set_site_error(tx, &permit, now, &slug, &sentence);
             let kept = plugins.inner.db.write(write).await?;
-            plugins.replace(kept, entry.package.clone(), None).await.map(drop)
+            plugins.replace(kept, entry.package.clone());
+            Ok(())
         };
         if let Err(error) = self.to_the_end(work).await {
             tracing::error!(%error, "a plugin that fails again and again could not be turned off");
@@ -263,12 +268,12 @@ impl Plugins {
             return Err(Error::conflict("plugin_dependency", sentence).field("dependencies"));
         }
         settings::check(config, package.manifest.config_schema.as_ref())?;
-        let counts =
-            self.inner.shelf.get(&package.manifest.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
-        let live = self.live(&package, config, counts);
-        let learned = live.prove(&self.inner.runtime).await?;
+        let live = self.live(&package, None, config, Arc::default());
+        let learned = live.prove(&self.inner.runtime).await;
+        live.end().await;
+        let learned = learned?;
         settings::check(config, learned.config_schema.as_ref())?;
-        Ok(Proven { package, live, learned })
+        Ok(Proven { package, learned })
     }
 
     async fn take_over(&self, permit: Permit<PluginInstall>, proven: Proven, config: Settings) -> Result<Plugin> {
@@ -276,20 +281,29 @@ impl Plugins {
         let (slug, version) = (manifest.slug.clone(), manifest.version.to_string());
         let installed = Installed { slug, version, config, learned: Some(Learned::clone(&proven.learned)) };
         let now = self.inner.clock.now();
-        let kept = self.inner.db.write(move |tx| store::install(tx, &permit, now, &installed)).await?;
-        self.replace(kept, Ok(proven.package), Some(proven.live)).await
+        let write = move |tx: &mut crate::db::Tx<'_>| {
+            let kept = store::install(tx, &permit, now, &installed)?;
+            activations::store::forgive(tx, now, kept.id)?;
+            Ok(kept)
+        };
+        let kept = self.inner.db.write(write).await?;
+        self.shelve(kept, Ok(proven.package)).await
     }
 
-    /// Puts a new entry on the shelf and lets go of the old one.
-    async fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>, live: Option<Live>) -> Result<Plugin> {
-        let before = || self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
-        let counts = live.as_ref().map_or_else(before, |live| live.counts().clone());
-        let entry = Arc::new(Entry::new(&kept, package, live, counts));
-        let old = self.inner.shelf.put(entry.clone());
-        if let Some(live) = old.as_ref().and_then(|old| old.live.as_ref()) {
-            live.end().await;
-        }
-        Ok(view(kept, Some(&entry), true))
+    /// Puts a new entry on the shelf after organisations' rows changed with it.
+    async fn shelve(&self, kept: Kept, package: Result<Arc<Package>, String>) -> Result<Plugin> {
+        let plugin = self.replace(kept, package);
+        self.read_activations().await?;
+        Ok(plugin)
+    }
+
+    /// Puts a new entry on the shelf and lets go of who works by the old one.
+    fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>) -> Plugin {
+        let counts = self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
+        let entry = Arc::new(Entry::new(&kept, package, counts));
+        self.inner.shelf.put(entry.clone());
+        self.crew_changed();
+        view(kept, Some(&entry), true)
     }
 
     /// Writes a package next to the others and puts it into its place; what was there is kept aside.

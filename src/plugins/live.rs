@@ -15,12 +15,11 @@ use utoipa::ToSchema;
 
 use super::counts::Counts;
 use super::finding::clean;
-use super::host::PluginHost;
+use super::host::{About, PluginHost};
 use super::package::Package;
 use super::runtime::Runtime;
 use super::settings::Settings;
 use crate::base::error::{Error, Result};
-use crate::kv::Kv;
 
 /// How long a call waits for those before it.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
@@ -96,15 +95,26 @@ struct Slot {
 }
 
 impl Live {
-    pub fn new(package: Arc<Package>, settings: &Settings, limits: Limits, kv: Kv, counts: Arc<Counts>) -> Self {
-        let host = Arc::new(PluginHost::new(package.clone(), kv));
+    pub fn new(
+        host: PluginHost,
+        package: Arc<Package>,
+        settings: &Settings,
+        limits: Limits,
+        counts: Arc<Counts>,
+    ) -> Self {
+        let host = Arc::new(host);
         let settings = Value::Object(settings.clone()).to_string();
         Self { host, package, settings, limits, counts, known: Default::default(), slot: Mutex::default() }
     }
 
-    /// What this one writes its calls down in.
-    pub fn counts(&self) -> &Arc<Counts> {
-        &self.counts
+    /// What it registered when it was loaded last.
+    fn known(&self) -> Option<Arc<Learned>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether there is an instance. One at work counts.
+    pub fn is_warm(&self) -> bool {
+        self.slot.try_lock().map_or(true, |slot| slot.warm.is_some())
     }
 
     /// Loads the plugin now, so that its faults show to who installs it. Not counted: it was not at work.
@@ -124,8 +134,7 @@ impl Live {
     /// # Errors
     /// Why it could not be loaded.
     pub async fn learned(&self, runtime: &Runtime) -> Result<Arc<Learned>, Failed> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
+        match self.known() {
             Some(learned) => Ok(learned),
             None => self.load(runtime).await.inspect_err(|failed| self.count(failed)),
         }
@@ -140,6 +149,7 @@ impl Live {
         runtime: &Runtime,
         ask: &Ask<'_>,
         payload: &str,
+        about: &About,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, Failed> {
         let mut slot = self.turn().await?;
@@ -147,7 +157,7 @@ impl Live {
         let warm = self.warm(&mut slot, runtime).await.inspect_err(|failed| self.count(failed))?;
         let turn = runtime.turn().await.map_err(|error| blameless(error.message()))?;
         let started = Instant::now();
-        let outcome = self.ask(&mut slot, warm, ask, payload).await;
+        let outcome = self.ask(&mut slot, warm, ask, payload, about).await;
         drop(turn);
         self.counts.called();
         let outcome = match outcome {
@@ -161,8 +171,15 @@ impl Live {
         outcome.inspect_err(|failed| self.count(failed))
     }
 
-    async fn ask(&self, slot: &mut Slot, mut warm: Warm, ask: &Ask<'_>, payload: &str) -> Result<String, Failure> {
-        self.host.begin_call();
+    async fn ask(
+        &self,
+        slot: &mut Slot,
+        mut warm: Warm,
+        ask: &Ask<'_>,
+        payload: &str,
+        about: &About,
+    ) -> Result<String, Failure> {
+        self.host.begin_call(about);
         let outcome = match ask {
             Ask::Method(name) => warm.instance.call_method(name, payload).await,
             Ask::Filter(place, name) => {
@@ -201,9 +218,19 @@ impl Live {
         }
     }
 
-    /// Lets go of the instance in order, if there is one.
+    /// Lets go of the instance in order, if there is one, after the call it is at.
     pub async fn end(&self) {
         let warm = self.slot.lock().await.warm.take();
+        self.unload(warm).await;
+    }
+
+    /// The same, unless it is at work.
+    pub async fn let_go(&self) {
+        let warm = self.slot.try_lock().ok().and_then(|mut slot| slot.warm.take());
+        self.unload(warm).await;
+    }
+
+    async fn unload(&self, warm: Option<Warm>) {
         if let Some(warm) = warm
             && let Err(failure) = warm.instance.unload().await
         {
@@ -229,7 +256,7 @@ impl Live {
         }
         let sandbox = runtime.get().await.map_err(|error| blameless(error.message()))?;
         let _turn = runtime.turn().await.map_err(|error| blameless(error.message()))?;
-        self.host.begin_call();
+        self.host.begin_call(&About::default());
         let host: Arc<PluginHost> = self.host.clone();
         match sandbox.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {
             Ok((_, loaded)) if loaded.config_schema.as_ref().is_some_and(|schema| schema.len() > MAX_SCHEMA) => {

@@ -1,14 +1,17 @@
 //! Plugins: code of others that looks at what the site's people and agents build.
 //!
 //! Invariant: a plugin runs in the sandbox only, reaches what it was granted and nothing else, and its failure costs its
-//! own answer, never the server or the work it was asked about. A plugin belongs to the whole site.
+//! own answer, never the server or the work it was asked about. A plugin is installed for the whole site and works in
+//! organisations, in each by itself: what it keeps, how it is set up and how it fails there is no other one's business.
 //!
-//! `package`, `archive`, `manifest` and `settings` check what comes from outside; `live` is one plugin at work; `shelf` is
-//! all of them; `install` changes which there are; `analyze` asks them.
+//! `package`, `archive`, `manifest` and `settings` check what comes from outside; `shelf` is what is installed, `crew` who
+//! works where, `live` one of them; `install` changes what there is, `activations` where it works; `analyze` asks them.
 
+mod activations;
 mod analyze;
 mod archive;
 mod counts;
+mod crew;
 pub mod finding;
 mod host;
 mod install;
@@ -40,6 +43,7 @@ use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::db::Db;
 use crate::kv::Kv;
+use crew::Crew;
 use live::HookView;
 use runtime::Runtime;
 use shelf::Shelf;
@@ -141,6 +145,7 @@ struct Inner {
     clock: Clock,
     tasks: Tasks,
     shelf: Shelf,
+    crew: Crew,
     /// Held by whoever changes which plugins there are.
     changes: Mutex<()>,
 }
@@ -162,6 +167,7 @@ impl Plugins {
             clock,
             tasks,
             shelf: Shelf::default(),
+            crew: Crew::default(),
             changes: Mutex::new(()),
         };
         let plugins = Self { inner: Arc::new(inner) };

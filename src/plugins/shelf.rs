@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counts::Counts;
-use super::live::Live;
+use super::host::PluginHost;
+use super::live::{Learned, Live};
 use super::manifest;
 use super::package::Package;
 use super::settings::Settings;
 use super::store::{self, Installed, Kept};
 use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, install};
-use crate::access::Caller;
+use crate::access::{Caller, OrgId};
 use crate::base::error::{Error, Result};
 use crate::config::secrets::private_folder;
 
@@ -29,16 +30,43 @@ pub struct Entry {
     pub slug: String,
     /// Its files, or what is wrong with them.
     pub package: Result<Arc<Package>, String>,
-    /// None while it is not active.
-    pub live: Option<Live>,
+    /// Whether the site lets it work.
+    pub active: bool,
+    /// Whether it works in organisations that said nothing about it.
+    pub everywhere: bool,
+    /// Why it is not asked about what belongs to no organisation.
+    pub site_error: Option<String>,
+    /// The site's.
+    pub config: Settings,
     pub counts: Arc<Counts>,
+    /// What it said about itself when it was loaded last, wherever.
+    learned: Mutex<Option<Arc<Learned>>>,
     /// Why it could not be loaded at start.
     trouble: Mutex<Option<String>>,
 }
 
 impl Entry {
-    pub fn new(kept: &Kept, package: Result<Arc<Package>, String>, live: Option<Live>, counts: Arc<Counts>) -> Self {
-        Self { id: kept.id, slug: kept.slug.clone(), package, live, counts, trouble: Mutex::default() }
+    pub fn new(kept: &Kept, package: Result<Arc<Package>, String>, counts: Arc<Counts>) -> Self {
+        Self {
+            id: kept.id,
+            slug: kept.slug.clone(),
+            package,
+            active: kept.status == PluginStatus::Active,
+            everywhere: kept.everywhere,
+            site_error: kept.site_error.clone(),
+            config: kept.config.clone(),
+            counts,
+            learned: Mutex::new(kept.learned.clone().map(Arc::new)),
+            trouble: Mutex::default(),
+        }
+    }
+
+    pub fn learned(&self) -> Option<Arc<Learned>> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn has_learned(&self, learned: Arc<Learned>) {
+        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
     }
 
     pub fn has_trouble(&self, sentence: Option<String>) {
@@ -86,11 +114,12 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
     let (status, error) = match (kept.status, trouble) {
         (PluginStatus::Active, Some(trouble)) => (PluginStatus::Failed, Some(trouble)),
         (PluginStatus::Failed, _) => (PluginStatus::Failed, kept.error),
-        (status, _) => (status, pending.error.or(kept.error)),
+        (status, _) => (status, kept.site_error.or(pending.error).or(kept.error)),
     };
     let text =
         |of: fn(&manifest::Manifest) -> &String| manifest.map(|manifest| of(manifest).clone()).unwrap_or_default();
-    let learned_schema = kept.learned.as_ref().and_then(|learned| learned.config_schema.clone());
+    let learned = entry.and_then(Entry::learned);
+    let learned_schema = learned.as_ref().and_then(|learned| learned.config_schema.clone());
     Plugin {
         id: kept.id,
         name: manifest.map_or_else(|| kept.slug.clone(), |manifest| manifest.name.clone()),
@@ -102,7 +131,7 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
         error,
         config: if with_config { kept.config } else { Settings::new() },
         config_schema: learned_schema.or_else(|| manifest.and_then(|manifest| manifest.config_schema.clone())),
-        hooks: kept.learned.map(|learned| learned.hooks).unwrap_or_default(),
+        hooks: learned.map(|learned| learned.hooks.clone()).unwrap_or_default(),
         calls: kept.calls.saturating_add(pending.calls),
         failures: kept.failures.saturating_add(pending.failures),
         installed_at: kept.installed_at,
@@ -143,38 +172,40 @@ impl Plugins {
             if let Err(sentence) = &package {
                 tracing::error!(plugin = kept.slug, "{sentence}");
             }
-            let entry = self.entry(&kept, package, Arc::default());
-            self.inner.shelf.put(Arc::new(entry));
+            self.inner.shelf.put(Arc::new(Entry::new(&kept, package, Arc::default())));
         }
-        let (loading, writing) = (self.clone(), self.clone());
+        self.read_activations().await?;
+        let (loading, writing, looking) = (self.clone(), self.clone(), self.clone());
+        self.inner.tasks.spawn_until_stop(async move { looking.look_after_crew().await });
         self.inner.tasks.spawn_until_stop(async move { loading.load_all().await });
         self.inner.tasks.spawn(async move { writing.write_counts().await });
         Ok(())
     }
 
-    pub(super) fn entry(&self, kept: &Kept, package: Result<Arc<Package>, String>, counts: Arc<Counts>) -> Entry {
-        let live = match (&package, kept.status) {
-            (Ok(package), PluginStatus::Active) => Some(self.live(package, &kept.config, counts.clone())),
-            _ => None,
-        };
-        Entry::new(kept, package, live, counts)
+    pub(super) fn live(
+        &self,
+        package: &Arc<Package>,
+        org: Option<OrgId>,
+        settings: &Settings,
+        counts: Arc<Counts>,
+    ) -> Live {
+        let host = PluginHost::new(package.clone(), org, self.inner.kv.clone());
+        Live::new(host, package.clone(), settings, self.inner.limits, counts)
     }
 
-    pub(super) fn live(&self, package: &Arc<Package>, settings: &Settings, counts: Arc<Counts>) -> Live {
-        Live::new(package.clone(), settings, self.inner.limits, self.inner.kv.clone(), counts)
-    }
-
-    /// Loads what is active, so that the first file to be looked at does not wait, and faults show early.
+    /// Loads what is active once, so that what it registers is known and faults show early.
     async fn load_all(&self) {
         for entry in self.inner.shelf.all() {
-            let Some(live) = &entry.live else { continue };
-            if let Some(sentence) =
-                entry.package.as_ref().ok().and_then(|package| install::unmet(self, &package.manifest))
-            {
+            let Some(package) = entry.package.as_ref().ok().filter(|_| entry.active) else { continue };
+            if let Some(sentence) = install::unmet(self, &package.manifest) {
                 tracing::warn!("{sentence}");
             }
-            match live.prove(&self.inner.runtime).await {
+            let live = self.live(package, None, &entry.config, Arc::default());
+            let proven = live.prove(&self.inner.runtime).await;
+            live.end().await;
+            match proven {
                 Ok(learned) => {
+                    entry.has_learned(learned.clone());
                     let id = entry.id;
                     let kept = self.inner.db.write(move |tx| store::learn(tx, id, &learned)).await;
                     entry.has_trouble(kept.err().map(|error| error.to_string()));

@@ -15,7 +15,8 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, params};
 
-const COLUMNS: &str = "id, slug, config, status, error, learned, calls, failures, installed_at";
+const COLUMNS: &str = "id, slug, config, status, error, learned, calls, failures, installed_at, \
+    everywhere, site_error";
 
 /// A plugin as it is kept.
 #[derive(Debug, Clone)]
@@ -31,6 +32,10 @@ pub struct Kept {
     pub calls: i64,
     pub failures: i64,
     pub installed_at: Time,
+    /// Whether it works in organisations that said nothing about it.
+    pub everywhere: bool,
+    /// Why it is not asked about what belongs to no organisation.
+    pub site_error: Option<String>,
 }
 
 /// What is written when a plugin is installed, newly or again.
@@ -75,7 +80,7 @@ pub fn install(tx: &mut Tx<'_>, permit: &Permit<PluginInstall>, now: Time, new: 
     let (config, learned) = (json_of(&new.config)?, new.learned.as_ref().map(json_of).transpose()?);
     match there {
         Some(id) => tx.execute(
-            "UPDATE plugins SET config = $2, status = 'active', error = NULL, learned = $3 WHERE id = $1",
+            "UPDATE plugins SET config = $2, status = 'active', error = NULL, site_error = NULL, learned = $3 WHERE id = $1",
             &params![id, config, learned],
         )?,
         None => {
@@ -134,7 +139,7 @@ pub fn set_status(
     let before = by_slug(tx, slug)?;
     let learned = learned.or(before.learned.as_ref()).map(json_of).transpose()?;
     tx.execute(
-        "UPDATE plugins SET status = $2, error = $3, learned = $4 WHERE id = $1",
+        "UPDATE plugins SET status = $2, error = $3, site_error = NULL, learned = $4 WHERE id = $1",
         &params![before.id, status.code(), error, learned],
     )?;
     let verb = match status {
@@ -143,6 +148,22 @@ pub fn set_status(
         PluginStatus::Failed => "Turned off, after too many failures,",
     };
     told(tx, permit, now, &before, verb)
+}
+
+/// Keeps a plugin from being asked about what belongs to no organisation, after too many failures at that.
+///
+/// # Errors
+/// `not_found`.
+pub fn set_site_error(
+    tx: &mut Tx<'_>,
+    permit: &Permit<PluginManage>,
+    now: Time,
+    slug: &str,
+    error: &str,
+) -> Result<Kept> {
+    let before = by_slug(tx, slug)?;
+    tx.execute("UPDATE plugins SET site_error = $2 WHERE id = $1", &params![before.id, error])?;
+    told(tx, permit, now, &before, "Turned off, after too many failures outside of organisations,")
 }
 
 /// Forgets a plugin.
@@ -190,7 +211,7 @@ fn told<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, before: &Kept
 /// For the trail.
 fn shown(kept: &Kept) -> Value {
     let schema = kept.learned.as_ref().and_then(|learned| learned.config_schema.as_ref());
-    json!({"slug": kept.slug, "status": kept.status, "error": kept.error, "config": masked(&kept.config, schema)})
+    json!({"slug": kept.slug, "status": kept.status, "error": kept.error, "site_error": kept.site_error, "config": masked(&kept.config, schema)})
 }
 
 fn json_of(value: &impl serde::Serialize) -> Result<String> {
@@ -214,5 +235,7 @@ fn read(row: &Row<'_>) -> Result<Kept, DbError> {
         calls: row.get(6)?,
         failures: row.get(7)?,
         installed_at: row.get(8)?,
+        everywhere: row.get(9)?,
+        site_error: row.get(10)?,
     })
 }

@@ -58,6 +58,13 @@ impl Site {
         let limits = Limits { cpu: Duration::from_millis(300), wall: Duration::from_secs(30), ..Limits::default() };
         let options = Options { dir: dir.path().join("plugins"), runtime, limits };
         let tasks = Tasks::default();
+        db.write(|tx| {
+            let sql = "INSERT INTO organizations (id, name, name_key, slug, tier, created_at) \
+                       VALUES (1, 'One', 'one', 'one', 'free', 0), (2, 'Two', 'two', 'two', 'free', 0) ON CONFLICT DO NOTHING";
+            Ok(tx.execute(sql, &[])?)
+        })
+        .await
+        .unwrap();
         let plugins = Plugins::start(options, db.clone(), kv.clone(), clock, tasks.clone()).await.unwrap();
         Self { dir, db, kv, tasks, plugins }
     }
@@ -72,9 +79,13 @@ impl Site {
     }
 
     async fn look(&self, code: &str) -> Vec<Analysis> {
+        self.look_in(OrgId(1), code).await
+    }
+
+    async fn look_in(&self, org: OrgId, code: &str) -> Vec<Analysis> {
         let file =
             CodeFile { project_id: 7, path: "src/a.py".into(), language: Some("python".into()), code: code.into() };
-        self.plugins.analyze(OrgId(1), file).await
+        self.plugins.analyze(org, file).await
     }
 
     async fn shown(&self, slug: &str) -> super::Plugin {
@@ -188,7 +199,7 @@ async fn a_plugin_that_fails_costs_its_own_findings_only() {
 }
 
 #[tokio::test]
-async fn five_failures_in_a_row_turn_a_plugin_off_until_it_is_enabled() {
+async fn five_failures_in_a_row_turn_a_plugin_off_in_that_organisation_until_it_is_enabled() {
     let site = Site::with(&["tests/plugins/raises", SCANNER]).await;
     for _ in 0..5 {
         assert_eq!(site.look("eval(x)").await.len(), 2);
@@ -196,12 +207,15 @@ async fn five_failures_in_a_row_turn_a_plugin_off_until_it_is_enabled() {
     let left: Vec<_> = site.look("eval(x)").await.into_iter().map(|one| one.plugin).collect();
     assert_eq!(left, ["security-scanner"]);
     let shown = site.shown("raises").await;
-    let error = shown.error.unwrap();
-    assert_eq!((shown.status, shown.calls, shown.failures), (PluginStatus::Failed, 5, 5));
+    assert_eq!((shown.status, shown.calls, shown.failures), (PluginStatus::Active, 5, 5));
+    let error =
+        site.db.read(|tx| Ok(tx.query_row("SELECT error FROM plugin_activations", &[], |row| row.get(0))?)).await;
+    let error: String = error.unwrap().unwrap();
     assert!(error.contains("5 times in a row") && error.contains("raises/main.py\", line 31"), "{error}");
+    assert_eq!(site.look_in(OrgId(2), "eval(x)").await.len(), 2, "another organisation's files are looked at");
 
     let site = site.restart().await;
-    assert_eq!(site.shown("raises").await.status, PluginStatus::Failed);
+    assert_eq!(site.look("eval(x)").await.len(), 1);
     let text = fs::read_to_string(site.dir.path().join("plugins/raises/main.py")).unwrap();
     site.write("raises/main.py", &text.replace("return self.divide(value, 0)", "return value"));
     let shown = site.plugins.enable(permit(), "raises".into()).await.unwrap();
@@ -349,9 +363,11 @@ async fn data_is_kept_within_bounds_and_goes_with_the_plugin() {
     assert!(big[0].outcome.as_ref().unwrap_err().contains("more than its 1048576 bytes"), "{big:?}");
     let net = site.look("net").await;
     assert!(net[0].outcome.as_ref().unwrap_err().contains("Denied"), "{net:?}");
-    assert!(site.kv.usage("plugin/keeper").await.unwrap() > 0);
+    assert!(site.kv.usage("plugin/keeper/1").await.unwrap() > 0);
+    let other = site.look_in(OrgId(2), "").await;
+    assert_eq!(other[0].outcome.as_ref().unwrap()[0].message, "1", "another organisation sees none of it");
     site.plugins.uninstall(permit(), "keeper".into()).await.unwrap();
-    assert_eq!(site.kv.usage("plugin/keeper").await.unwrap(), 0);
+    assert_eq!(site.kv.namespaces("plugin/").await.unwrap(), Vec::<String>::new());
     assert!(site.look("").await.is_empty());
 }
 

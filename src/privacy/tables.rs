@@ -437,7 +437,12 @@ pub static TABLES: &[Table] = &[
     nobody(
         "plugins",
         "An installed plugin",
-        &[plain("id slug config status error learned calls failures installed_at")],
+        &[plain("id slug config status error learned calls failures installed_at everywhere site_error")],
+    ),
+    nobody(
+        "plugin_activations",
+        "What an organisation made of a plugin",
+        &[plain("plugin_id organization_id enabled error granted config_sealed updated_at revision")],
     ),
     nobody(
         "run_stages",

@@ -3,15 +3,16 @@
 //!
 //! Invariant: one plugin never sees another's data, keeps no more than its share, and cannot flood the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use resoftai_sandbox::{Host, HttpRequest, HttpResponse, Level};
 
 use super::package::Package;
+use crate::access::OrgId;
 use crate::base::error::{Error, Kind};
-use crate::kv::{Kv, View};
+use crate::kv::Kv;
 
 /// Lines of log that one call may write.
 const MAX_LINES: u32 = 100;
@@ -21,32 +22,47 @@ const KV_SHARE: u64 = 1 << 20;
 /// The most it may ask for.
 const MAX_KV_SHARE: u64 = 16 << 20;
 
+/// What a call into a plugin is about.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// The project whose files the plugin may reach while the call lasts, as far as it was granted.
+    pub project: Option<i64>,
+}
+
 pub struct PluginHost {
     package: Arc<Package>,
+    org: Option<OrgId>,
     kv: Kv,
+    /// Of the current call.
+    about: Mutex<About>,
     /// Lines written in the current call.
     lines: AtomicU32,
 }
 
-/// Where a plugin's data lies in the key-value store.
-pub fn namespace(slug: &str) -> String {
-    format!("plugin/{slug}")
+/// Where a plugin's data lies in the key-value store: a place for each organisation, and one for what belongs to none.
+pub fn namespace(slug: &str, org: Option<OrgId>) -> String {
+    org.map_or_else(|| format!("plugin/{slug}"), |org| format!("plugin/{slug}/{}", org.0))
 }
 
-/// Deletes all of a plugin's data.
+/// Deletes all of a plugin's data, of every organisation.
 ///
 /// # Errors
 /// When the disk fails.
-pub fn forget(view: &mut View<'_>) -> crate::base::error::Result<()> {
-    view.clear()
+pub async fn forget(kv: &Kv, slug: &str) -> crate::base::error::Result<()> {
+    let (own, others) = (namespace(slug, None), format!("plugin/{slug}/"));
+    for name in kv.namespaces(&others).await?.into_iter().chain([own]) {
+        kv.clear(&name).await?;
+    }
+    Ok(())
 }
 
 impl PluginHost {
-    pub fn new(package: Arc<Package>, kv: Kv) -> Self {
-        Self { package, kv, lines: AtomicU32::new(0) }
+    pub fn new(package: Arc<Package>, org: Option<OrgId>, kv: Kv) -> Self {
+        Self { package, org, kv, about: Mutex::default(), lines: AtomicU32::new(0) }
     }
 
-    pub fn begin_call(&self) {
+    pub fn begin_call(&self, about: &About) {
+        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = about.clone();
         self.lines.store(0, Ordering::Relaxed);
     }
 
@@ -62,31 +78,33 @@ impl PluginHost {
 #[async_trait]
 impl Host for PluginHost {
     fn log(&self, level: Level, message: &str) {
-        let plugin = self.slug();
+        let (plugin, organization) = (self.slug(), self.org.map(|org| org.0));
+        let project = self.about.lock().unwrap_or_else(PoisonError::into_inner).project;
         let written = self.lines.fetch_add(1, Ordering::Relaxed);
         if written == MAX_LINES {
-            tracing::warn!(plugin, "wrote {MAX_LINES} lines in one call; the rest is left out");
+            tracing::warn!(plugin, organization, project, "wrote {MAX_LINES} lines in one call; the rest is left out");
         }
         if written >= MAX_LINES {
             return;
         }
         let line = message[..message.floor_char_boundary(MAX_LINE)].replace(char::is_control, " ");
         match level {
-            Level::Debug => tracing::debug!(plugin, "{line}"),
-            Level::Info => tracing::info!(plugin, "{line}"),
-            Level::Warning => tracing::warn!(plugin, "{line}"),
-            Level::Error => tracing::error!(plugin, "{line}"),
+            Level::Debug => tracing::debug!(plugin, organization, project, "{line}"),
+            Level::Info => tracing::info!(plugin, organization, project, "{line}"),
+            Level::Warning => tracing::warn!(plugin, organization, project, "{line}"),
+            Level::Error => tracing::error!(plugin, organization, project, "{line}"),
         }
     }
 
     async fn kv_get(&self, key: &str) -> Result<Option<String>, String> {
-        let value = self.kv.get(&namespace(self.slug()), key.as_bytes()).await.map_err(|error| error.to_string())?;
+        let value =
+            self.kv.get(&namespace(self.slug(), self.org), key.as_bytes()).await.map_err(|error| error.to_string())?;
         Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     async fn kv_set(&self, key: &str, value: Option<&str>) -> Result<(), String> {
         let (key, value) = (key.as_bytes().to_vec(), value.map(|text| text.as_bytes().to_vec()));
-        let (share, namespace) = (self.share(), namespace(self.slug()));
+        let (share, namespace) = (self.share(), namespace(self.slug(), self.org));
         let change = self.kv.update(&namespace, move |view| {
             match value {
                 None => view.delete(&key).map(drop)?,

@@ -1,0 +1,41 @@
+//! What organisations made of the plugins that are installed for the site, kept in memory.
+//!
+//! Invariant: what is in memory is what the database held after the last change that this process made or saw; whether a
+//! plugin works somewhere is decided by [`works`] and nowhere else.
+
+pub mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::access::OrgId;
+
+/// What one organisation made of one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activation {
+    pub enabled: bool,
+    /// Why it was turned off here after it failed too often in a row.
+    pub error: Option<String>,
+    /// Another one after every change.
+    pub revision: i64,
+}
+
+/// By the plugin's id and the organisation.
+#[derive(Debug, Default)]
+pub struct Activations(BTreeMap<(i64, OrgId), Arc<Activation>>);
+
+impl Activations {
+    pub fn new(rows: impl IntoIterator<Item = ((i64, OrgId), Activation)>) -> Self {
+        Self(rows.into_iter().map(|(key, activation)| (key, Arc::new(activation))).collect())
+    }
+
+    pub fn get(&self, plugin: i64, org: OrgId) -> Option<&Arc<Activation>> {
+        self.0.get(&(plugin, org))
+    }
+}
+
+/// Whether a plugin that the site lets work does so in an organisation. Without a word of the organisation, as the site
+/// says.
+pub fn works(everywhere: bool, activation: Option<&Activation>) -> bool {
+    activation.map_or(everywhere, |activation| activation.enabled && activation.error.is_none())
+}
