@@ -1,7 +1,6 @@
 //! The trail as a file, of any length: JSON lines or CSV.
 //!
-//! Invariants: two batches of entries are held at a time, one that goes out and the next one, each read in a transaction
-//! of its own. No cell of a CSV file is taken for a formula by a spreadsheet. Every export is an entry itself.
+//! Invariants: a few pieces of the trail are held at a time, each read in a transaction of its own. No cell of a CSV file is taken for a formula by a spreadsheet. Every export is an entry itself.
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -17,17 +17,22 @@ use super::routes::Audit;
 use super::search::{Filter, Place, Text};
 use super::{AuditAction, AuditEntry, Event, record, store};
 use crate::access::actions::AuditExport;
-use crate::access::{self, OrgId, Permit};
+use crate::access::{self, OrgId, Permit, Scope};
 use crate::base::clock::Time;
 use crate::base::csv;
 use crate::base::error::{Error, Result};
+use crate::db::{Db, Tx};
 use crate::web::archive::attachment;
 use crate::web::{Problem, Query};
 
 /// Exports under way at a time.
 pub const AT_WORK: usize = 4;
-/// Entries read, encoded and sent at a time.
+/// Entries of a piece, for each organisation that is read.
 const BATCH: usize = 500;
+/// Pieces read and encoded at a time, each on a thread of its own as far as there are any.
+const AT_ONCE: usize = 4;
+/// Pieces whose places are looked up together.
+const AHEAD: usize = 64;
 /// Bytes that an entry seldom exceeds.
 const USUAL: usize = 1024;
 
@@ -124,27 +129,56 @@ pub async fn export(
         record(tx, now, permit.caller(), &event.after(&asked))
     });
     told.await?;
-    let body = async_stream::try_stream! {
-        // Held until the last byte is out.
-        let _turn = turn;
-        if format == Format::Csv {
-            yield csv::lines([COLUMNS.map(str::to_owned)])?.into();
-        }
-        let read = |place| {
-            let (scope, filter) = (scope.clone(), filter.clone());
-            audit.db.read_long(move |tx| Ok(store::search(tx, &scope, &filter, place, BATCH)?))
-        };
-        let mut found = read(Place::TOP).await.map_err(io::Error::other)?;
-        while let Some(place) = found.next {
-            // The next ones are read while these are encoded.
-            let (next, lines) = tokio::join!(read(place), async { format.lines(&found.entries) });
-            found = next.map_err(io::Error::other)?;
-            yield lines?;
-        }
-        yield format.lines(&found.entries)?;
-    };
+    let header = if format == Format::Csv { csv::lines([COLUMNS.map(str::to_owned)])?.into() } else { Bytes::new() };
+    let lines = pieces(audit.db.clone(), scope.clone(), filter.clone())
+        .map_ok(move |piece| {
+            let (db, scope, filter) = (audit.db.clone(), scope.clone(), filter.clone());
+            async move {
+                let read = move |tx: &mut Tx<'_>| {
+                    let entries = store::piece(tx, &scope, &filter, piece.above, piece.end)?;
+                    format.lines(&entries).map_err(Error::internal)
+                };
+                db.read_long(read).await.map_err(io::Error::other)
+            }
+        })
+        .try_buffered(AT_ONCE);
+    let lines = stream::once(async { Ok(header) }).chain(lines);
+    // The turn is held until the last byte is out.
+    let body = lines.try_filter(move |lines| {
+        let _turn = &turn;
+        std::future::ready(!lines.is_empty())
+    });
     let ending = if format == Format::Csv { "csv" } else { "jsonl" };
     Ok(attachment(format.media(), &format!("audit.{ending}"), body))
+}
+
+/// A part of an export that is read by itself: behind one place, down to another or to the last entry.
+struct Piece {
+    above: Place,
+    end: Option<Place>,
+}
+
+/// The pieces of everything that fits, in order; their places are looked up as they are asked for.
+fn pieces(db: Db, scope: Scope, filter: Filter) -> impl Stream<Item = io::Result<Piece>> + Send {
+    async_stream::try_stream! {
+        let newest = filter.to.map_or(Place::TOP, |to| Place { at: to, id: i64::MIN });
+        let oldest = filter.from.map(|from| Place { at: from, id: i64::MIN });
+        let mut above = newest;
+        loop {
+            let (scope, filter) = (scope.clone(), filter.clone());
+            let cuts = move |tx: &mut Tx<'_>| Ok(store::cuts(tx, &scope, &filter, above, BATCH, AHEAD)?);
+            let cuts = db.read_long(cuts).await.map_err(io::Error::other)?;
+            let cuts: Vec<Place> = cuts.into_iter().take_while(|cut| oldest.is_none_or(|oldest| *cut > oldest)).collect();
+            for end in &cuts {
+                yield Piece { above, end: Some(*end) };
+                above = *end;
+            }
+            if cuts.len() < AHEAD {
+                yield Piece { above, end: oldest };
+                return;
+            }
+        }
+    }
 }
 
 async fn filter(audit: &Audit, query: ExportQuery) -> Result<Filter> {

@@ -11,8 +11,9 @@ use crate::access::{Actor, ActorKind, Origin, Scope, TokenUsed, UserId};
 use crate::base::clock::Time;
 use crate::base::crypto::Key;
 use crate::base::error::Result;
-use crate::db::{DbError, Row, Tx, params};
+use crate::db::{DbError, Row, Tx, Val, params};
 
+/// Appends an entry, which waits from then on for its place in the log.
 pub fn insert(
     tx: &mut Tx<'_>,
     at: Time,
@@ -158,6 +159,69 @@ pub fn search(tx: &mut Tx<'_>, scope: &Scope, filter: &Filter, place: Place, lim
     Ok(search::merge(scanned?, limit))
 }
 
+/// Where to cut everything behind `place` into pieces that are read by themselves, newest first: at most `most` places, each
+/// the last of a piece, with at most `size` rows of each way down between two. None: what is left is one such piece.
+pub fn cuts(
+    tx: &mut Tx<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    place: Place,
+    size: usize,
+    most: usize,
+) -> Result<Vec<Place>, DbError> {
+    let (mut cuts, mut reached) = (Vec::new(), None);
+    for branch in Branch::all(scope, filter) {
+        let mut last = place;
+        let mut found = 0;
+        while found < most
+            && let Some(next) = step(tx, &branch, last, size)?
+        {
+            (last, found) = (next, found + 1);
+            cuts.push(next);
+        }
+        if found == most {
+            reached = reached.max(Some(last));
+        }
+    }
+    cuts.retain(|cut| reached.is_none_or(|reached| *cut >= reached));
+    cuts.sort_unstable_by(|one, other| other.cmp(one));
+    cuts.dedup();
+    Ok(cuts)
+}
+
+/// What [`search`] would find behind `above` down to `end`, which is one of its [`cuts`], or to the last entry.
+pub fn piece(
+    tx: &mut Tx<'_>,
+    scope: &Scope,
+    filter: &Filter,
+    above: Place,
+    end: Option<Place>,
+) -> Result<Vec<AuditEntry>, DbError> {
+    let (mut ring, mut found) = (Ring::default(), Vec::new());
+    for branch in Branch::all(scope, filter) {
+        for row in descend(tx, &branch, above, end, usize::MAX)? {
+            if branch.fits(filter, &row.entry) {
+                found.extend(pass(tx, &mut ring, &branch, filter, row)?);
+            }
+        }
+    }
+    found.sort_unstable_by_key(|entry| std::cmp::Reverse(Place::of(entry)));
+    Ok(found)
+}
+
+/// The entry opened, if it is one of those that are looked for.
+fn pass(
+    tx: &mut Tx<'_>,
+    ring: &mut Ring,
+    branch: &Branch,
+    filter: &Filter,
+    row: Stored,
+) -> Result<Option<AuditEntry>, DbError> {
+    let row = row.open(tx, ring)?;
+    let wanted = branch.names(&row.entry) && filter.text.as_ref().is_none_or(|text| row.has(text));
+    Ok(wanted.then(|| row.shown()))
+}
+
 /// Goes down one index until one entry more than `limit` fits, `looks` entries were looked at, or there are no more.
 fn scan(
     tx: &mut Tx<'_>,
@@ -172,7 +236,7 @@ fn scan(
     // First as many as could do, then more at once.
     let mut batch = (limit + 1).min(looks);
     while looked < looks {
-        let rows = descend(tx, branch, place, batch)?;
+        let rows = descend(tx, branch, place, None, batch)?;
         let last = rows.len() < batch;
         looked += rows.len();
         for row in rows {
@@ -183,10 +247,7 @@ fn scan(
             if !branch.fits(filter, &row.entry) {
                 continue;
             }
-            let row = row.open(tx, ring)?;
-            if branch.names(&row.entry) && filter.text.as_ref().is_none_or(|text| row.has(text)) {
-                found.push(row.shown());
-            }
+            found.extend(pass(tx, ring, branch, filter, row)?);
             if found.len() > limit {
                 return Ok(Scanned { found, reached: Some(place) });
             }
@@ -199,10 +260,39 @@ fn scan(
     Ok(Scanned { found, reached: Some(place) })
 }
 
-/// The next rows of one index.
-fn descend(tx: &mut Tx<'_>, branch: &Branch, place: Place, most: usize) -> Result<Vec<Stored>, DbError> {
+/// The next rows of one index, down to `end` if there is one.
+fn descend(
+    tx: &mut Tx<'_>,
+    branch: &Branch,
+    place: Place,
+    end: Option<Place>,
+    most: usize,
+) -> Result<Vec<Stored>, DbError> {
     let mut params = params![place.at, place.id, i64::try_from(most).unwrap_or(i64::MAX)].to_vec();
-    let mut sql = format!("SELECT {COLUMNS} FROM audit_entries WHERE (at, id) < ($1, $2)");
+    let mut conditions = conditions(branch, &mut params);
+    if let Some(end) = end {
+        params.extend([Val::from(end.at), Val::I64(end.id)]);
+        conditions.push_str(&format!(" AND (at, id) >= (${}, ${})", params.len() - 1, params.len()));
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM audit_entries WHERE (at, id) < ($1, $2){conditions} ORDER BY at DESC, id DESC LIMIT $3"
+    );
+    tx.query_map(&sql, &params, read)
+}
+
+/// The place `size` rows down one index.
+fn step(tx: &mut Tx<'_>, branch: &Branch, place: Place, size: usize) -> Result<Option<Place>, DbError> {
+    let mut params = params![place.at, place.id, i64::try_from(size).unwrap_or(i64::MAX).saturating_sub(1)].to_vec();
+    let conditions = conditions(branch, &mut params);
+    let sql = format!(
+        "SELECT at, id FROM audit_entries WHERE (at, id) < ($1, $2){conditions} ORDER BY at DESC, id DESC LIMIT 1 OFFSET $3"
+    );
+    tx.query_row(&sql, &params, |row| Ok(Place { at: row.get(0)?, id: row.get(1)? }))
+}
+
+/// What narrows the way down an index, behind the conditions on the place.
+fn conditions(branch: &Branch, params: &mut Vec<Val>) -> String {
+    let mut sql = String::new();
     for (condition, value) in branch.conditions() {
         sql.push_str(" AND ");
         sql.push_str(condition);
@@ -211,8 +301,7 @@ fn descend(tx: &mut Tx<'_>, branch: &Branch, place: Place, most: usize) -> Resul
             sql.push_str(&format!(" ${}", params.len()));
         }
     }
-    sql.push_str(" ORDER BY at DESC, id DESC LIMIT $3");
-    tx.query_map(&sql, &params, read)
+    sql
 }
 
 /// The entries by a person and about them, oldest first, behind `after`: at most `limit`. For handing a person their data.

@@ -87,7 +87,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 2, queue: 1024 }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { readers: processors.clamp(2, 4), queue: 1024 }
     }
 }
 

@@ -220,6 +220,31 @@ async fn an_entry_is_shown_with_what_changed_and_that_it_was_read_is_recorded() 
 }
 
 #[tokio::test]
+async fn an_export_over_organisations_holds_every_entry_once_and_in_order() {
+    let app = App::start();
+    let orgs = [app.org("acme"), app.org("globex")];
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    app.cli_json(&["role", "assign", "ada", "org_admin", "--org", "globex"], "");
+    let columns = "id, at, organization_id, actor_kind, actor_name, action, resource_type, description, success";
+    for (org, entries, first) in [(orgs[0], 2_600, -10_000), (orgs[1], 1_300, -20_000)] {
+        app.sql(&format!(
+            "INSERT INTO audit_entries ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {entries}) \
+             SELECT {first} + i, 1700000000000000 + i / 7, {org}, 'system', 'resoftai', 'execute', 'model', 'hay', i % 3 <> 0 FROM n"
+        ));
+    }
+    for (asked, most) in [("", 3_900), ("&success=false", 866 + 433), ("&to=2023-11-14T22:13:20.000100Z", 699 + 699)] {
+        let path = format!("/api/audit/export?resource_type=model{asked}");
+        let text = app.call("GET", &path, Some(&ada), None).await.body;
+        let entries: Vec<serde_json::Value> =
+            text.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let places: Vec<_> =
+            entries.iter().map(|entry| (entry["at"].as_str().unwrap(), entry["id"].as_i64().unwrap())).collect();
+        assert!(places.windows(2).all(|pair| pair[0] > pair[1]), "{asked}: an entry twice or out of order");
+        assert_eq!(places.len(), most, "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn entries_go_when_their_organisation_says_so_and_the_log_still_verifies() {
     let mut app = App::start();
     let org = app.org("acme");
@@ -228,7 +253,8 @@ async fn entries_go_when_their_organisation_says_so_and_the_log_still_verifies()
     let columns = "id, at, organization_id, actor_kind, actor_name, action, resource_type, description, success";
     app.sql(&format!(
         "INSERT INTO audit_entries ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) \
-         SELECT -i, i, {org}, 'system', 'resoftai', 'execute', 'model', 'hay', TRUE FROM n"
+         SELECT -i, i, {org}, 'system', 'resoftai', 'execute', 'model', 'hay', TRUE FROM n; \
+         INSERT INTO audit_pending (entry_id) SELECT id FROM audit_entries WHERE id < 0"
     ));
     let hay = |app: &App| app.sql_texts("SELECT description FROM audit_entries WHERE description = 'hay'").len();
     let path = format!("/api/organizations/{org}/audit/retention");
