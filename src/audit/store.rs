@@ -65,6 +65,7 @@ pub fn insert(
             token_name,
         ],
     )?;
+    tx.execute("INSERT INTO audit_pending (entry_id) VALUES ($1)", &params![id])?;
     Ok(())
 }
 

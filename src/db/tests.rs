@@ -158,6 +158,10 @@ fn constraints_have_the_same_names_on_both() {
         assert_eq!(says(first, &[2.into(), 2.into(), Val::Null]).await, DbError::NotNull("users.email".into()));
         assert_eq!(says(first, &params![2, 2, "x".repeat(100)]).await, DbError::Check("ck_users_email".into()));
         assert_eq!(says("DELETE FROM counters", &[]).await, DbError::Refused("counters stay".into()));
+        if place.engine == Engine::Sqlite {
+            let replace = "REPLACE INTO counters (id, n) VALUES (1, 5)";
+            assert_eq!(says(replace, &[]).await, DbError::Refused("counters stay".into()));
+        }
         let orphan = says("INSERT INTO notes (id, owner) VALUES (1, 99)", &[]).await;
         assert!(
             matches!(orphan, DbError::ForeignKey(None)) || orphan == DbError::ForeignKey(Some("fk_notes_owner".into()))

@@ -225,6 +225,8 @@ pub fn try_sql(dir: &Path, database: Option<&str>, statement: &str) -> Result<()
     let Some(url) = database else {
         let database = rusqlite::Connection::open(dir.join("resoftai.db")).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        // As the product's connections have it.
+        database.pragma_update(None, "recursive_triggers", true).unwrap();
         return database.execute_batch(statement).map_err(|error| error.to_string());
     };
     let (url, statement) = (url.to_owned(), statement.to_owned());

@@ -1,7 +1,7 @@
 //! Gives committed entries their places, and signs what the logs are then.
 //!
-//! Invariants: an entry is found by its row in `audit_pending`, which a trigger writes in the entry's own transaction, so it
-//! does not matter in which order ids are given out, committed or left out. Reading and hashing happen outside of the write,
+//! Invariants: an entry is found by its row in `audit_pending`, written in the entry's own transaction, so it does
+//! not matter in which order ids are given out, committed or left out. Reading and hashing happen outside of the write,
 //! which holds only when the logs are as they were read: of several servers on one database each grows a log in turn.
 
 use std::collections::BTreeMap;

@@ -76,6 +76,8 @@ impl Session {
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "foreign_keys", true)?;
         conn.pragma_update(None, "trusted_schema", false)?;
+        // What REPLACE would delete is asked of the triggers on deletion.
+        conn.pragma_update(None, "recursive_triggers", true)?;
         // What is deleted is overwritten: a destroyed key must not lie in a free page.
         conn.pragma_update(None, "secure_delete", true)?;
         conn.pragma_update(None, "temp_store", "MEMORY")?;

@@ -65,6 +65,7 @@ fn make(site: &Site, dir: &Path, entries: i64) {
     let conn = Connection::open(&database).unwrap();
     conn.execute_batch("PRAGMA cache_size = -262144").unwrap();
     parts.iter().for_each(|sql| conn.execute_batch(sql).unwrap());
+    conn.execute_batch("DELETE FROM audit_pending").unwrap();
     std::fs::rename(unfinished, dir).unwrap();
 }
 

@@ -95,6 +95,7 @@ fn audit(conn: &Connection, org: i64, project: i64, entry: i64) {
     let told = format!("Created project {NAME}");
     let mut statement = conn.prepare_cached(insert).unwrap();
     statement.execute(params![entry, org, project.to_string(), told, after]).unwrap();
+    conn.prepare_cached("INSERT INTO audit_pending (entry_id) VALUES (?)").unwrap().execute([entry]).unwrap();
 }
 
 /// Adds projects and audit entries, as years of use would.
