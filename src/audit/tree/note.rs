@@ -1,27 +1,18 @@
-//! Checkpoints: what a log says of itself, signed. C2SP tlog-checkpoint as a C2SP signed-note with Ed25519 (RFC 8032).
+//! Checkpoints: what a log says of itself, signed. C2SP tlog-checkpoint as a signed note.
 //!
 //! Invariant: what was not signed by the key in question is never read as a checkpoint.
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::hash::{Hash, sha256};
 use crate::base::crypto::{Key, hex};
-use crate::base::error::{Error, Result};
-
-/// The signature type of Ed25519 in signed-note.
-const ALGORITHM: u8 = 1;
-/// The most of a note that is read, in bytes.
-pub const NOTE_LIMIT: usize = 64 * 1024;
-/// How a signature's line begins.
-const SIGNED: &str = "\u{2014} ";
+use crate::base::error::Result;
+use crate::base::note;
+pub use crate::base::note::NOTE_LIMIT;
 
 /// The site's key for all its logs.
-pub struct Signer {
-    pair: Ed25519KeyPair,
-    public: [u8; 32],
-}
+pub struct Signer(note::Signer);
 
 impl Signer {
     /// From the 32 bytes of `secrets/audit.key`, the seed of RFC 8032.
@@ -29,76 +20,46 @@ impl Signer {
     /// # Errors
     /// When the library refuses the seed.
     pub fn new(seed: &Key) -> Result<Self> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.bytes()).map_err(Error::internal)?;
-        let mut public = [0; 32];
-        public.copy_from_slice(pair.public_key().as_ref());
-        Ok(Self { pair, public })
+        note::Signer::new(seed).map(Self)
     }
 
     /// A name for the site that only its key can have.
     pub fn site(&self) -> String {
-        format!("resoftai-{}", hex(&sha256(&[&self.public])[..8]))
+        format!("resoftai-{}", hex(&sha256(&[self.0.public()])[..8]))
     }
 
     /// The key as verifiers of the log with this origin hold it.
     pub fn verifier(&self, origin: &str) -> Verifier {
-        Verifier { origin: origin.to_owned(), public: self.public }
+        Verifier(self.0.verifier(origin))
     }
 
     /// The signed note of a checkpoint.
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
-        let text = checkpoint.text();
-        let mut signature = self.verifier(&checkpoint.origin).id().to_vec();
-        signature.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
-        format!("{text}\n{SIGNED}{} {}\n", checkpoint.origin, STANDARD.encode(signature))
+        self.0.sign(&checkpoint.origin, &checkpoint.text())
     }
 }
 
 /// A log's public key with its name, which is the log's origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verifier {
-    origin: String,
-    public: [u8; 32],
-}
+pub struct Verifier(note::Verifier);
 
 impl Verifier {
-    /// Reads `name+hash+key` of signed-note; a sentence when it is not that.
+    /// Reads `name+id+key` of signed-note; a sentence when it is not that.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
-        let wrong = || {
-            let shown: String = text.chars().take(120).collect();
-            format!("\"{shown}\" is not a verifier key. It looks like resoftai-../audit/site+0a1b2c3d+AQ..")
-        };
-        // Base64 has plus signs too.
-        let mut parts = text.trim().splitn(3, '+');
-        let (Some(origin), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(wrong());
-        };
-        let bytes = STANDARD.decode(key).map_err(|_| wrong())?;
-        let public = match bytes.split_first() {
-            Some((&ALGORITHM, public)) => public.try_into().map_err(|_| wrong())?,
-            _ => return Err(wrong()),
-        };
-        let verifier = Self { origin: origin.to_owned(), public };
-        let named = !origin.is_empty() && !origin.contains(char::is_whitespace);
-        if named && hex(&verifier.id()) == id { Ok(verifier) } else { Err(wrong()) }
+        note::Verifier::parse(text).map(Self)
     }
 
     /// The name of the log.
     pub fn origin(&self) -> &str {
-        &self.origin
+        self.0.name()
     }
 
     /// Whether both are of one key pair, whatever the logs.
     pub fn same_key(&self, other: &Self) -> bool {
-        self.public == other.public
-    }
-
-    fn id(&self) -> [u8; 4] {
-        let hash = sha256(&[self.origin.as_bytes(), b"\n", &[ALGORITHM], &self.public]);
-        [hash[0], hash[1], hash[2], hash[3]]
+        self.0.same_key(&other.0)
     }
 
     /// Reads a signed note of this key's log.
@@ -106,31 +67,14 @@ impl Verifier {
     /// # Errors
     /// Why it is not one, in a sentence.
     pub fn open(&self, note: &str) -> std::result::Result<Checkpoint, String> {
-        if note.len() > NOTE_LIMIT {
-            return Err(format!("a checkpoint has at most {NOTE_LIMIT} bytes, this has {}", note.len()));
-        }
-        let (text, signatures) = note.split_once("\n\n").ok_or("it has no signature")?;
-        let text = format!("{text}\n");
-        let signed = signatures.lines().filter_map(|line| line.strip_prefix(SIGNED)?.rsplit_once(' ')).any(|line| {
-            let bytes = STANDARD.decode(line.1).unwrap_or_default();
-            line.0 == self.origin
-                && bytes.split_first_chunk().is_some_and(|(id, signature): (&[u8; 4], _)| {
-                    *id == self.id()
-                        && UnparsedPublicKey::new(&ED25519, self.public).verify(text.as_bytes(), signature).is_ok()
-                })
-        });
-        if !signed {
-            return Err(format!("it is not signed with the key of {}", self.origin));
-        }
-        let checkpoint = Checkpoint::parse(&text).ok_or("its text is not a checkpoint's")?;
-        if checkpoint.origin == self.origin { Ok(checkpoint) } else { Err("it is of another log".to_owned()) }
+        let checkpoint = Checkpoint::parse(&self.0.open(note)?).ok_or("its text is not a checkpoint's")?;
+        if checkpoint.origin == self.origin() { Ok(checkpoint) } else { Err("it is of another log".to_owned()) }
     }
 }
 
 impl std::fmt::Display for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = [&[ALGORITHM], self.public.as_slice()].concat();
-        write!(f, "{}+{}+{}", self.origin, hex(&self.id()), STANDARD.encode(key))
+        self.0.fmt(f)
     }
 }
 
