@@ -13,7 +13,7 @@ import sys
 import traceback
 
 from componentize_py_types import Err, Ok, Result, Some  # noqa: F401 (the bindings look them up)
-from resoftai import _host
+from resoftai import _host, _sandbox, shims
 from resoftai._runner import Runner
 from resoftai.plugins.errors import PluginLoadError
 from wit_world.imports import host as wit
@@ -70,7 +70,7 @@ def _guarded(function, *arguments):
 
 
 def _sentence(error):
-    text = str(error)[:2000]
+    text = f"{str(error)[:2000]} {_sandbox.explain(error)}".strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -91,6 +91,10 @@ def _chain(summary):
         summary = summary.__cause__ or summary.__context__
 
 
+def _read(path):
+    return bytes(_ask(wit.package_read, path))
+
+
 def _load(manifest, config):
     random.seed()
     manifest = json.loads(manifest)
@@ -99,7 +103,9 @@ def _load(manifest, config):
         raise PluginLoadError(
             f"entry_point is {manifest.get('entry_point')!r}: a Python plugin needs 'file.py:ClassName' in plugin.json."
         )
-    memory_imports.open_package(wit.package_list(), lambda path: bytes(_ask(wit.package_read, path)), manifest["slug"])
+    paths = wit.package_list()
+    memory_imports.open_package(paths, _read, manifest["slug"])
+    _sandbox.open_package(paths, _read, manifest["slug"])
     module = memory_imports.import_entry(entry)
     loaded = _runner.load(module, class_name, manifest, json.loads(config))
     return types.Loaded(
@@ -128,7 +134,9 @@ class WitWorld:
 
 def _freeze():
     memory_imports.freeze()
+    shims.install()
     eventloop.install()
+    _sandbox.prepare()
     # The host answers only in an instance: nothing above may log.
     _host.install(WitHost())
     sys.stdout = output.LogWriter("info")

@@ -125,6 +125,23 @@ class _Entry:
         return raw if "b" in mode else io.TextIOWrapper(raw, *args, **kwargs)
 
 
+class _PluginData:
+    """The plugin's files as the dictionary that `_Entry` looks into."""
+
+    def __init__(self, paths, read):
+        self._paths = paths
+        self._read = read
+
+    def __contains__(self, path):
+        return path in self._paths
+
+    def __iter__(self):
+        return iter(self._paths)
+
+    def __getitem__(self, path):
+        return self._read(path)
+
+
 class PluginFinder(abc.MetaPathFinder, abc.InspectLoader):
     """The plugin's own files: as `plugin_<slug>.x` for relative imports, and by bare name, also out of `vendor/`."""
 
@@ -177,6 +194,18 @@ class PluginFinder(abc.MetaPathFinder, abc.InspectLoader):
         # Tracebacks then show the author's line; None as the time tells linecache not to look for a file.
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         return compile(text, file, "exec", dont_inherit=True)
+
+    def get_data(self, path):
+        """For `pkgutil.get_data`: `path` begins as a module's `__file__` does."""
+        inside = path.removeprefix(f"{self._slug}/")
+        if inside not in self._paths:
+            raise FileNotFoundError(path)
+        return self._read(inside)
+
+    def get_resource_reader(self, fullname):
+        path, is_package = self._locate(fullname)
+        folder = path.removesuffix("__init__.py") if path else fullname.removeprefix(f"{self.package}.").replace(".", "/") + "/"
+        return _Reader(_PluginData(self._paths, self._read), folder) if is_package else None
 
     def exec_module(self, module):
         path, _ = self._locate(module.__name__)

@@ -1,25 +1,79 @@
-"""Runs a plugin's folder under plain CPython, for the plugin's own unit tests.
+"""Runs a plugin's folder in a test: under plain CPython, or in the real sandbox with `resoftai plugin test`.
 
     plugin = LoadedPlugin("path/to/my-plugin", {"severity_threshold": "high"})
     value = plugin.apply_filter("code.analyze", {"code": "eval(x)", "language": "python"})
 
-There is no sandbox here: what works in a test but opens files or sockets is still refused on the platform.
+Under plain CPython there is no sandbox: what opens files or sockets there is still refused on the platform. `requests`,
+`httpx` and `aiohttp` are the SDK's own in both, so that a test sees what the plugin sends:
+
+    web = FakeHttp({"POST https://hooks.example.org/a": {"ok": True}})
+    plugin = LoadedPlugin(FOLDER, {"webhook_url": "https://hooks.example.org/a"}, LocalHost(http=web))
+    plugin.call("send_notification", event="project.created", data={"name": "Shop"})
+    assert web.requests[0].json()["text"] == "Shop was created."
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from resoftai import _host
-from resoftai._host import LocalHost
+from resoftai import _host, shims
+from resoftai._host import HostError, LocalHost
 from resoftai._runner import Runner
 
-__all__ = ["LoadedPlugin", "LocalHost"]
+__all__ = ["FakeHttp", "LoadedPlugin", "LocalHost", "SentRequest"]
+
+_IN_SANDBOX = sys.platform == "wasi"
+
+if not _IN_SANDBOX:
+    shims.install(first=True)
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """A request that a plugin made."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class FakeHttp:
+    """Stands in for the network: `LocalHost(http=FakeHttp({...}))`.
+
+    Keys are `METHOD URL`, or `METHOD URL*` for all that begin so; values are the reply's body (bytes, text, or anything
+    JSON can express), or `(status, body)`. Any other request is refused as one to a host that was not granted.
+    """
+
+    def __init__(self, replies: dict[str, Any]) -> None:
+        self.replies = replies
+        self.requests: list[SentRequest] = []
+
+    def __call__(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        wanted = f"{method} {url}"
+        begun = [key for key in self.replies if key.endswith("*") and wanted.startswith(key[:-1])]
+        if wanted not in self.replies and not begun:
+            raise HostError(f"Denied: this test has no reply for {wanted}.")
+        self.requests.append(SentRequest(method, url, {k.lower(): v for k, v in headers}, bytes(body)))
+        reply = self.replies[wanted if wanted in self.replies else max(begun, key=len)]
+        status, content = reply if isinstance(reply, tuple) else (200, reply)
+        if isinstance(content, bytes):
+            return status, [], content
+        if isinstance(content, str):
+            return status, [("content-type", "text/plain; charset=utf-8")], content.encode()
+        return status, [("content-type", "application/json")], json.dumps(content).encode()
 
 
 class LoadedPlugin:
@@ -74,14 +128,16 @@ class LoadedPlugin:
 
 def _import(folder: Path, file: str, slug: str) -> ModuleType:
     package_name = "plugin_" + slug.replace("-", "_")
-    package = ModuleType(package_name)
-    package.__path__ = [str(folder)]
-    sys.modules[package_name] = package
-    name = f"{package_name}.{Path(file).stem}"
-    spec = importlib.util.spec_from_file_location(name, folder / file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"plugin.json names {file}, which is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    for name in [name for name in sys.modules if name.startswith(package_name + ".")]:
+        del sys.modules[name]
+    if not _IN_SANDBOX:
+        package = ModuleType(package_name)
+        package.__path__ = [str(folder)]
+        sys.modules[package_name] = package
+        # As in the sandbox: modules beside plugin.json by their bare names too, and the libraries the plugin carries.
+        for path in (str(folder), str(folder / "vendor")):
+            if path not in sys.path:
+                sys.path.append(path)
+    if not (folder / file).is_file():
+        raise ImportError(f"plugin.json names {file}, which is not there.")
+    return importlib.import_module(f"{package_name}.{file.removesuffix('.py').replace('/', '.')}")

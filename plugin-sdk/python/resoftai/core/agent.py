@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, AsyncIterator
 
 from resoftai import llm
 
@@ -20,6 +20,9 @@ class AgentRole(str, Enum):
     DEVELOPER = "developer"
     TEST_ENGINEER = "test_engineer"
     QUALITY_EXPERT = "quality_expert"
+    DEVOPS_ENGINEER = "devops_engineer"
+    SECURITY_EXPERT = "security_expert"
+    PERFORMANCE_ENGINEER = "performance_engineer"
     CUSTOM = "custom"
 
 
@@ -53,6 +56,20 @@ class Agent(ABC):
     def responsible_stages(self) -> list[str]:
         """The workflow's stages it takes part in."""
         return []
+
+    async def on_stage_start(self, stage: str, context: dict[str, Any] | None = None) -> None:
+        """Told before its part of a stage begins."""
+
+    async def generate(self, prompt: str, system_prompt: str | None = None, **options: Any) -> str:
+        """The site's model's answer, under `system_prompt` unless another one is given."""
+        known = {key: options[key] for key in ("max_tokens", "temperature") if key in options}
+        return llm.complete(prompt, system_prompt or self.system_prompt, **known)
+
+    async def generate_stream(
+        self, prompt: str, system_prompt: str | None = None, **options: Any
+    ) -> AsyncIterator[str]:
+        """The answer in pieces; the platform's model gives it in one."""
+        yield await self.generate(prompt, system_prompt, **options)
 
     async def process_request(self, request: str, context: dict[str, Any] | None = None) -> str:
         """Answers one request; unless overridden the model does, under `system_prompt`."""

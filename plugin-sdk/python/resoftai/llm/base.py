@@ -17,7 +17,19 @@ class LLMConfig:
     base_url: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    top_p: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    """Settings that have no field of their own."""
+
+    @property
+    def model_name(self) -> str:
+        """`model`, by its other name."""
+        return self.model
+
+    @property
+    def api_base(self) -> str | None:
+        """`base_url`, by its other name."""
+        return self.base_url
 
 
 @dataclass
@@ -28,6 +40,11 @@ class LLMResponse:
     model: str = ""
     usage: dict[str, int] = field(default_factory=dict)
     finish_reason: str | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens read and written."""
+        return self.usage.get("total_tokens", 0)
 
 
 class LLMProvider(ABC):

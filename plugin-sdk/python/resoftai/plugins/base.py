@@ -127,6 +127,8 @@ class PluginContext:
         self.hooks = HookManager()
         self.settings: dict[str, Any] = dict(settings or {})
         self.logger = logging.getLogger(f"plugin.{plugin_name}")
+        self.db_session = None
+        """Always None: a plugin has no way into the platform's database. Keep data with `set_data`."""
 
     def log_info(self, message: str) -> None:
         """Writes a line to the plugin's log."""

@@ -87,6 +87,14 @@ class HookManager:
         """Takes a filter back; False when it was not registered."""
         return self._unregister(name, "filter", callback)
 
+    def has_hook(self, name: str) -> bool:
+        """Whether this plugin registered anything for `name`."""
+        return any(r.name == name for r in self._registrations)
+
+    def list_hooks(self) -> dict[str, int]:
+        """How many callbacks this plugin registered, by hook."""
+        return {r.name: sum(other.name == r.name for other in self._registrations) for r in self._registrations}
+
     def registrations(self) -> list[Registration]:
         """All callbacks, in the order of registration."""
         return list(self._registrations)
@@ -116,6 +124,10 @@ def action(name: str, priority: int = DEFAULT_PRIORITY) -> Callable[[F], F]:
 def filter(name: str, priority: int = DEFAULT_PRIORITY) -> Callable[[F], F]:
     """Decorator: registers a function or a plugin's method as a filter when the plugin is activated."""
     return _mark("filter", name, priority)
+
+
+# The names of the earlier Python product.
+action_hook, filter_hook = action, filter
 
 
 def marks(function: object) -> list[tuple[str, str, int]]:

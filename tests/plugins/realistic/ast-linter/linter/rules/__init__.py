@@ -1,0 +1,4 @@
+from .complexity import ComplexityRule
+from .excepts import BareExceptRule
+
+ALL_RULES = [ComplexityRule, BareExceptRule]
