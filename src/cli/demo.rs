@@ -109,8 +109,8 @@ async fn install(operator: &Client, folder: &Path) -> Result<()> {
     let installed = there["items"].as_array().is_some_and(|all| all.iter().any(|plugin| plugin["slug"] == PLUGIN));
     if !installed {
         let query = "config=%7B%22severity_threshold%22%3A%22high%22%7D";
-        let archive = plugin_folder::pack(folder)?;
-        operator.upload(&format!("/api/plugins/upload?{query}"), "application/x-tar", archive).await?;
+        let archive = plugin_folder::to_upload(folder)?;
+        operator.upload(&format!("/api/plugins/upload?{query}"), plugin_folder::MEDIA_TYPE, archive).await?;
     }
     Ok(())
 }

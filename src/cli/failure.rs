@@ -96,6 +96,11 @@ impl Failure {
         self.exit
     }
 
+    /// Whether the reader of our output went away.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// The HTTP status, when a server answered.
     pub fn status(&self) -> Option<u16> {
         self.status

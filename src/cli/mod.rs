@@ -32,7 +32,12 @@ mod model;
 mod notice;
 mod org;
 mod plugin;
+mod plugin_author;
+mod plugin_dev;
 mod plugin_folder;
+mod plugin_new;
+mod plugin_sign;
+mod plugin_test;
 mod privacy;
 mod project;
 mod provider;
@@ -323,6 +328,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Logout => block_on(login::logout(&global, out)),
         // What was brought here is verified without any server.
         Command::Audit(audit::AuditCommand::Verify(args)) if args.is_brought() => block_on(args.brought(&global, out)),
+        Command::Plugin(plugin::PluginCommand::Author(command)) => plugin_author::run(&command, out),
         command => {
             let context = Context { client: login::choose(&global)?, out };
             block_on(client_command(command, &context))
@@ -400,6 +406,10 @@ mod tests {
             "resoftai admin create-user --username admin --email admin@yourcompany.com --role admin --password",
             "resoftai admin create-org --name Co --slug your-company --tier enterprise --admin-email a@b.c",
             "resoftai plugin install security-scanner --config severity_threshold=high",
+            "resoftai plugin new code-quality Shouting --output scanner",
+            "resoftai plugin test ./scanner -k shouting",
+            "resoftai plugin dev ./scanner --watch --config level=high",
+            "resoftai plugin pack ./scanner --wheel a-1-py3-none-any.whl -o scanner.rplugin",
             "resoftai quota set --org acme llm_tokens unlimited",
             "resoftai quota set --org acme projects 1_000",
             "resoftai audit list --org acme --action create --resource project --actor admin --limit 3",

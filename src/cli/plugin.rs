@@ -1,4 +1,4 @@
-//! `resoftai plugin`: plugins, sent as a folder or taken from what lies in the server's plugins folder.
+//! `resoftai plugin`: plugins, sent packed or as a folder, or taken from what lies in the server's plugins folder.
 
 use std::path::Path;
 
@@ -8,12 +8,14 @@ use serde_json::{Map, Value, json};
 use crate::cli::client::{Page, escape, query_string};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
-use crate::cli::{Context, deleted, input, plugin_folder, suggest};
+use crate::cli::{Context, deleted, input, plugin_author, plugin_dev, plugin_folder, suggest};
 
 const PATH: &str = "/api/plugins";
 
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
+    #[command(flatten)]
+    Author(plugin_author::AuthorCommand),
     /// List the plugins.
     List,
     /// Show a plugin, its hooks and its configuration.
@@ -21,18 +23,20 @@ pub enum PluginCommand {
         /// Its name in commands.
         slug: String,
     },
-    /// Install a plugin, from a folder on this machine or from the server's plugins folder.
+    /// Install a plugin, from a file or folder on this machine or from the server's plugins folder.
     Install {
-        /// A folder with a plugin.json, or the slug of one that lies in the server's plugins folder.
-        #[arg(value_name = "SLUG|FOLDER")]
+        /// A packed plugin, a folder with a plugin.json, or the slug of one that lies in the server's plugins folder.
+        #[arg(value_name = "SLUG|FILE|FOLDER")]
         plugin: String,
         /// A setting; the value is JSON where it parses as JSON, else a string. May be repeated.
         #[arg(long = "config", value_name = "KEY=VALUE", value_parser = input::pair)]
         config: Vec<(String, Value)>,
-        /// Put the folder in the place of a plugin that is there.
+        /// Put it in the place of a plugin that is there.
         #[arg(long)]
         replace: bool,
     },
+    /// Bring the plugin in a folder to a server, once or at every change, in the place of the version before.
+    Dev(plugin_dev::DevArgs),
     /// Let a plugin work.
     Enable {
         /// Its name in commands.
@@ -64,9 +68,12 @@ pub enum PluginCommand {
 pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
     let (client, out) = (&context.client, &context.out);
     match command {
+        // Was done before a server was looked for.
+        PluginCommand::Author(_) => Ok(()),
         PluginCommand::List => list(context).await,
         PluginCommand::Info { slug } => info(slug, context).await,
         PluginCommand::Install { plugin, config, replace } => install(plugin, config, *replace, context).await,
+        PluginCommand::Dev(args) => plugin_dev::run(args, context).await,
         PluginCommand::Enable { slug } => switch(slug, "enable", context).await,
         PluginCommand::Disable { slug } => switch(slug, "disable", context).await,
         PluginCommand::Uninstall { slug, yes } => {
@@ -117,7 +124,7 @@ async fn list(context: &Context) -> Result<()> {
 }
 
 async fn info(slug: &str, context: &Context) -> Result<()> {
-    const FIELDS: [Column; 10] = [
+    const FIELDS: [Column; 11] = [
         ("slug", "slug"),
         ("name", "name"),
         ("version", "version"),
@@ -127,9 +134,13 @@ async fn info(slug: &str, context: &Context) -> Result<()> {
         ("author", "author"),
         ("description", "description"),
         ("installed", "installed_at"),
+        ("signed by", "signers"),
         ("config", "config"),
     ];
-    let plugin = named(slug, context.client.get(&one(slug)).await, context).await?;
+    let mut plugin = named(slug, context.client.get(&one(slug)).await, context).await?;
+    if !context.out.is_json() {
+        plugin["signers"] = signers(&plugin).into();
+    }
     context.out.item(&plugin, &FIELDS)?;
     let hooks = plugin["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     if context.out.is_json() || hooks.is_empty() {
@@ -139,14 +150,24 @@ async fn info(slug: &str, context: &Context) -> Result<()> {
     context.out.table(hooks, &[("hook", "name"), ("kind", "kind"), ("priority", "priority")])
 }
 
+/// Who signed it, and whether the site trusts them, for people.
+fn signers(plugin: &Value) -> Vec<String> {
+    let signed = plugin["signed_by"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let words = |signer: &Value| {
+        let trust = if signer["trusted"] == true { "" } else { ", not trusted here" };
+        format!("{} ({}{trust})", cell(signer, "name"), cell(signer, "key_id"))
+    };
+    signed.iter().map(words).collect()
+}
+
 async fn install(plugin: &str, config: &[(String, Value)], replace: bool, context: &Context) -> Result<()> {
     let config = input::object(config)?;
-    let reply = match folder(plugin) {
-        Some(folder) => {
-            let archive = plugin_folder::pack(folder)?;
+    let reply = match here(plugin) {
+        Some(path) => {
+            let archive = plugin_folder::to_upload(path)?;
             let config = (!config.is_empty()).then(|| Value::Object(config).to_string());
             let query = query_string(&[("config", config), ("replace", replace.then(|| "true".to_owned()))]);
-            context.client.upload(&format!("{PATH}/upload{query}"), "application/x-tar", archive).await
+            context.client.upload(&format!("{PATH}/upload{query}"), plugin_folder::MEDIA_TYPE, archive).await
         }
         None => {
             let mut body = json!({"slug": plugin});
@@ -161,9 +182,9 @@ async fn install(plugin: &str, config: &[(String, Value)], replace: bool, contex
     context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}."))
 }
 
-/// The folder that is meant, when one is: a slug has no slash.
-fn folder(plugin: &str) -> Option<&Path> {
-    (plugin.contains('/') || plugin == ".").then_some(Path::new(plugin))
+/// The file or folder that is meant, when one is.
+fn here(plugin: &str) -> Option<&Path> {
+    plugin_folder::is_here(plugin).then_some(Path::new(plugin))
 }
 
 /// A slug that the server does not have while a folder of that name lies here: then that was meant.

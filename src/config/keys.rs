@@ -2,6 +2,7 @@
 
 use super::{Config, Registration, Secret, smtp};
 use crate::base::error::{Error, Result};
+use crate::base::note::Verifier;
 use crate::base::telemetry;
 use crate::base::zone::Zone;
 
@@ -243,6 +244,24 @@ pub const KEYS: &[Setting] = &[
         help: "Seconds a model server may be silent in the middle of a call, 1 to 1800; absent: 120",
         set: |config, value| number(value, 1..=1800).map(|seconds| config.llm.timeout = Some(seconds.into())),
         show: |config| config.llm.timeout.map_or_else(String::new, |seconds| seconds.to_string()),
+    },
+    Setting {
+        name: "plugins.trusted_keys",
+        alias: None,
+        help: "Public keys whose signatures on plugins count, as `resoftai plugin keygen` writes them, with commas between",
+        set: |config, value| {
+            let keys = value.split(',').map(str::trim).filter(|key| !key.is_empty()).map(Verifier::parse);
+            config.plugins.trusted_keys = keys.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| config.plugins.trusted_keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    },
+    Setting {
+        name: "plugins.require_signature",
+        alias: None,
+        help: "Take only plugins that one of plugins.trusted_keys signed",
+        set: |config, value| boolean(value).map(|on| config.plugins.require_signature = on),
+        show: |config| config.plugins.require_signature.to_string(),
     },
     Setting {
         name: "smtp.host",

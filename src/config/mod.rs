@@ -16,6 +16,7 @@ pub use keys::{KEYS, Setting};
 pub use smtp::{Security, SmtpConfig};
 
 use crate::base::error::{Error, Result};
+use crate::base::note::Verifier;
 use crate::base::zone::Zone;
 
 /// The most a configuration file may hold.
@@ -42,6 +43,7 @@ pub struct Config {
     pub deletion_days: u32,
     pub accounts: AccountsConfig,
     pub llm: LlmConfig,
+    pub plugins: PluginsConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
     pub ca_file: Option<PathBuf>,
     /// Where days and the periods of quotas begin.
@@ -119,6 +121,15 @@ pub struct LlmConfig {
     pub timeout: Option<u64>,
 }
 
+/// Which plugins are taken.
+#[derive(Debug, Clone, Default)]
+pub struct PluginsConfig {
+    /// Public keys whose signatures on plugins count.
+    pub trusted_keys: Vec<Verifier>,
+    /// Take only plugins that one of them signed.
+    pub require_signature: bool,
+}
+
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
@@ -146,6 +157,7 @@ impl Default for Config {
             deletion_days: 30,
             accounts: AccountsConfig::default(),
             llm: LlmConfig::default(),
+            plugins: PluginsConfig::default(),
             ca_file: None,
             time_zone: Zone::default(),
             smtp: SmtpConfig::default(),
@@ -262,6 +274,12 @@ impl Config {
             return wrong(
                 "llm.context_length",
                 "llm.context_length is that of the server at llm.base_url. Set that too; for the built-in model set llm.context.",
+            );
+        }
+        if self.plugins.require_signature && self.plugins.trusted_keys.is_empty() {
+            return wrong(
+                "plugins.require_signature",
+                "plugins.require_signature without plugins.trusted_keys would take no plugin at all. Set that too.",
             );
         }
         if self.jwt_secret_key.as_ref().is_some_and(|key| key.0.len() < 32) {

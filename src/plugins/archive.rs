@@ -8,8 +8,14 @@ use std::io::{Cursor, Read};
 use tar::EntryType;
 
 use super::manifest::wrong;
-use super::package::{Files, is_debris, too_large};
+use super::package::{Files, too_large};
+use super::paths::is_debris;
 use crate::base::error::Result;
+
+/// Files and folders of a zip archive, at most.
+const MAX_ENTRIES: usize = 10_000;
+/// Bytes of a zip's end record without its comment.
+const END_RECORD: usize = 22;
 
 /// The files of a tar or zip archive, without the one folder around them. May compute for a while: call it off the
 /// runtime's threads.
@@ -54,7 +60,15 @@ fn refused(path: &str, kind: EntryType) -> crate::base::error::Error {
 
 fn from_zip(bytes: &[u8]) -> Result<Files> {
     let mut files = Files::default();
+    // The library makes one of entries that have the same name.
+    let promised = entries_promised(bytes);
+    if promised.is_none_or(|count| count > MAX_ENTRIES) {
+        return Err(promised.map_or_else(|| damaged(&"its end is missing"), |_| too_large()));
+    }
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|cause| damaged(&cause))?;
+    if promised != Some(archive.len()) {
+        return Err(wrong("The archive holds a file twice. A package has each file once."));
+    }
     for number in 0..archive.len() {
         let entry = archive.by_index(number).map_err(|cause| damaged(&cause))?;
         if entry.is_dir() {
@@ -67,6 +81,15 @@ fn from_zip(bytes: &[u8]) -> Result<Files> {
         take(&mut files, &path, entry)?;
     }
     Ok(files)
+}
+
+/// The number of entries in a zip's end record (APPNOTE 4.3.16), read before anything is made of them. Of an archive with
+/// more than 65,534, which is too many here, it is 65,535.
+fn entries_promised(bytes: &[u8]) -> Option<usize> {
+    let from = bytes.len().saturating_sub(END_RECORD + usize::from(u16::MAX));
+    let at = from + bytes[from..].windows(4).rposition(|word| word == b"PK\x05\x06")?;
+    let count = bytes.get(at + 10..at + 12)?;
+    Some(usize::from(u16::from_le_bytes([count[0], count[1]])))
 }
 
 /// The size an entry claims is not believed: only what fits is read.
@@ -162,7 +185,7 @@ mod tests {
         let bomb = zip_of(&[("main.py", &vec![0; MAX_TOTAL + 1])]);
         assert!(bomb.len() < MAX_TOTAL / 100);
         assert_eq!(unpack(&bomb).unwrap_err().code(), "plugin_too_large");
-        let many: Vec<String> = (0..1_001).map(|number| format!("f{number}")).collect();
+        let many: Vec<String> = (0..5_001).map(|number| format!("f{number}")).collect();
         let entries: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), &b""[..])).collect();
         assert_eq!(unpack(&zip_of(&entries)).unwrap_err().code(), "plugin_too_large");
     }
@@ -185,7 +208,7 @@ mod tests {
                 bytes[at % length] = byte;
             }
             if let Ok(package) = unpack(&bytes).and_then(Package::new) {
-                proptest::prop_assert!(package.paths().iter().all(|path| crate::plugins::package::check_path(path).is_ok()));
+                proptest::prop_assert!(package.paths().iter().all(|path| crate::plugins::paths::check_path(path).is_ok()));
             }
         }
     }

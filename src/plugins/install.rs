@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::crew::Worker;
 use super::live::Learned;
-use super::manifest::{self, Manifest};
+use super::manifest;
 use super::package::Package;
 use super::settings::{self, Settings};
 use super::shelf::{Entry, view};
@@ -44,14 +44,6 @@ pub fn clear(folder: &Path) {
     }
 }
 
-/// What `manifest` depends on and is not active here, as a sentence.
-pub fn unmet(plugins: &Plugins, manifest: &Manifest) -> Option<String> {
-    manifest.missing(|slug| {
-        let entry = plugins.inner.shelf.get(slug).filter(|entry| entry.active)?;
-        entry.package.as_ref().ok().map(|package| package.manifest.version.clone())
-    })
-}
-
 /// A change that was tried and may be made.
 struct Proven {
     package: Arc<Package>,
@@ -62,7 +54,8 @@ impl Plugins {
     /// Installs, or installs anew, what lies in the folder under `slug`. Without `config` it keeps what it had.
     ///
     /// # Errors
-    /// `plugin_folder_missing`, `invalid_plugin`, `invalid_config`, `plugin_load_failed`.
+    /// `plugin_folder_missing`, `invalid_plugin`, `plugin_not_signed`, `plugin_dependency`, `invalid_config`,
+    /// `plugin_load_failed`.
     pub async fn install(
         &self,
         permit: Permit<PluginInstall>,
@@ -97,9 +90,9 @@ impl Plugins {
         replace: bool,
     ) -> Result<Plugin> {
         permit.require_site()?;
-        let plugins = self.clone();
+        let (plugins, trust) = (self.clone(), self.inner.trust.clone());
         self.to_the_end(async move {
-            let package = blocking(move || Package::new(archive::unpack(&archive)?)).await?;
+            let package = blocking(move || trust.admit(Package::new(archive::unpack(&archive)?)?)).await?;
             let _alone = plugins.inner.changes.lock().await;
             let slug = package.manifest.slug.clone();
             let target = plugins.inner.dir.join(&slug);
@@ -175,6 +168,7 @@ impl Plugins {
         self.to_the_end(async move {
             let _alone = plugins.inner.changes.lock().await;
             let entry = plugins.shelved(&slug)?;
+            plugins.check_unneeded(&slug)?;
             plugins.write_count(&entry).await;
             let (now, state) = (plugins.inner.clock.now(), (PluginStatus::Disabled, None));
             let write = move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &slug, state, None);
@@ -194,6 +188,7 @@ impl Plugins {
         self.to_the_end(async move {
             let _alone = plugins.inner.changes.lock().await;
             plugins.shelved(&slug)?;
+            plugins.check_unneeded(&slug)?;
             // Out of the way first: what is forgotten must not be found again at the next start.
             let aside = plugins.put_aside(&slug).await?;
             let (now, name) = (plugins.inner.clock.now(), slug.clone());
@@ -247,7 +242,8 @@ impl Plugins {
 
     async fn read_folder(&self, slug: &str) -> Result<Arc<Package>> {
         let folder = self.inner.dir.join(slug);
-        blocking(move || Package::read(&folder)).await.map(Arc::new)
+        let trust = self.inner.trust.clone();
+        blocking(move || Package::read(&folder).and_then(|package| trust.admit(package))).await.map(Arc::new)
     }
 
     async fn config_or_kept(&self, slug: &str, config: Option<Settings>) -> Result<Settings> {
@@ -264,9 +260,7 @@ impl Plugins {
 
     /// Checks the configuration and loads the plugin with it, beside whatever runs.
     async fn prove(&self, package: Arc<Package>, config: &Settings) -> Result<Proven> {
-        if let Some(sentence) = unmet(self, &package.manifest) {
-            return Err(Error::conflict("plugin_dependency", sentence).field("dependencies"));
-        }
+        self.check_needs(&package)?;
         settings::check(config, package.manifest.config_schema.as_ref())?;
         let live = self.live(&package, None, config, Arc::default());
         let learned = live.prove(&self.inner.runtime).await;

@@ -7,6 +7,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::depends::Dependency;
 use crate::base::error::{Error, Result};
 
 pub const FILE: &str = "plugin.json";
@@ -19,29 +20,47 @@ const MAX_SLUG: usize = 64;
 const RESERVED: [&str; 2] = ["install", "upload"];
 const CATEGORIES: [&str; 9] =
     ["agent", "llm_provider", "code_quality", "integration", "template", "generator", "workflow", "ui", "utility"];
-/// What the contract names; anything else is kept, for the plugin, and warned about.
-const KNOWN: [&str; 21] = [
-    "name",
-    "slug",
-    "version",
-    "description",
-    "author",
-    "category",
-    "tags",
-    "min_platform_version",
-    "max_platform_version",
-    "dependencies",
-    "entry_point",
-    "license",
-    "homepage",
-    "repository",
-    "documentation",
-    "config_schema",
-    "permissions",
-    "capabilities",
-    "icon",
-    "screenshots",
-    "$schema",
+/// A field of the contract: its name, whether it must be there, what it holds. docs/plugins/manifest.md is made of these.
+pub type Field = (&'static str, bool, &'static str);
+/// Anything else is kept, for the plugin, and warned about.
+pub const FIELDS: [Field; 21] = [
+    ("name", true, "The name people see; at most 200 bytes."),
+    (
+        "slug",
+        true,
+        "The name in commands and of the folder: 1 to 64 of a-z, 0-9 and -, beginning with a letter or digit.",
+    ),
+    ("version", true, "Semantic: `1.4.0`."),
+    ("entry_point", true, "`main.py:ClassName`: the file and the class in it that is the plugin."),
+    ("description", false, "One sentence or a few; at most 4,000 bytes."),
+    ("author", false, "Who writes it; at most 200 bytes."),
+    (
+        "category",
+        false,
+        "`agent`, `llm_provider`, `code_quality`, `integration`, `template`, `generator`, `workflow`, `ui` or `utility`, which it is unless set.",
+    ),
+    ("tags", false, "Words to find it by: `[\"security\", \"scanning\"]`."),
+    ("license", false, "An SPDX expression, such as `Apache-2.0`; the list of libraries tells it."),
+    ("homepage", false, "An address."),
+    ("repository", false, "An address."),
+    ("documentation", false, "An address, or a file of the package."),
+    ("icon", false, "A file of the package."),
+    ("screenshots", false, "Files of the package."),
+    ("min_platform_version", false, "Refused on an older server; null for any."),
+    ("max_platform_version", false, "Refused on a newer server; null for any."),
+    (
+        "dependencies",
+        false,
+        "Slugs of plugins that must be active, with or without a range: `[\"base-tools\", \"other>=1.2, <3\", \"third@^1\"]`.",
+    ),
+    (
+        "config_schema",
+        false,
+        "JSON Schema of the configuration; `get_config_schema()` does as well. Mark secrets `\"writeOnly\": true`.",
+    ),
+    ("capabilities", false, "What it asks for beyond computing: see [capabilities](capabilities.md)."),
+    ("permissions", false, "The earlier product's way to ask: `files.read`, `files.write`."),
+    ("$schema", false, "For editors."),
 ];
 
 /// The fields the platform acts on. The plugin itself is handed the whole text.
@@ -54,6 +73,7 @@ pub struct Manifest {
     pub description: String,
     #[serde(default)]
     pub author: String,
+    #[serde(default = "utility")]
     pub category: String,
     /// `file.py:ClassName`.
     pub entry_point: String,
@@ -66,6 +86,10 @@ pub struct Manifest {
     pub config_schema: Option<Value>,
     #[serde(default)]
     pub capabilities: Capabilities,
+}
+
+fn utility() -> String {
+    "utility".to_owned()
 }
 
 /// What the plugin asks for beyond computing.
@@ -84,14 +108,15 @@ impl Manifest {
         }
         let fields: Map<String, Value> = serde_json::from_slice(text)
             .map_err(|cause| wrong(format!("{FILE} is not a JSON object: {cause}. Correct it there.")))?;
-        let unknown: Vec<&String> = fields.keys().filter(|key| !KNOWN.contains(&key.as_str())).collect();
+        let known = |key: &String| FIELDS.iter().any(|(name, ..)| name == key);
+        let unknown: Vec<&String> = fields.keys().filter(|key| !known(key)).collect();
         if !unknown.is_empty() {
             tracing::warn!(?unknown, slug = ?fields.get("slug"), "a plugin.json has fields that mean nothing here");
         }
         let manifest: Self = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|cause| {
             let (path, why) = (cause.path().to_string(), cause.inner());
             let at = if path == "." { String::new() } else { format!(", field {path}") };
-            wrong(format!("{FILE}{at}: {why}. Correct it; docs/plugins.md names every field.")).field(path)
+            wrong(format!("{FILE}{at}: {why}. Correct it; docs/plugins/manifest.md names every field.")).field(path)
         })?;
         manifest.check()?;
         Ok(manifest)
@@ -126,6 +151,7 @@ impl Manifest {
         if self.dependencies.len() > MAX_DEPENDENCIES {
             return fault("dependencies", format!("at most {MAX_DEPENDENCIES} are allowed."));
         }
+        self.needs()?;
         self.fits(env!("CARGO_PKG_VERSION"))
     }
 
@@ -153,19 +179,12 @@ impl Manifest {
         Ok(())
     }
 
-    /// The first dependency that `version_of` does not know in a fitting version, as a sentence.
-    pub fn missing(&self, version_of: impl Fn(&str) -> Option<Version>) -> Option<String> {
-        self.dependencies.iter().find_map(|wanted| {
-            let end = wanted.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(wanted.len());
-            let (slug, range) = wanted.split_at(end);
-            let range = range.trim_start_matches('@').trim();
-            let fits = |version: Version| {
-                range.is_empty() || semver::VersionReq::parse(range).is_ok_and(|range| range.matches(&version))
-            };
-            (!version_of(slug).is_some_and(fits)).then(|| {
-                format!("{} needs the plugin {wanted}, which is not active here. Install it first.", self.slug)
-            })
-        })
+    /// What it needs of other plugins.
+    ///
+    /// # Errors
+    /// `invalid_plugin`, naming the one that cannot be read.
+    pub fn needs(&self) -> Result<Vec<Dependency>> {
+        self.dependencies.iter().map(|text| Dependency::parse(text)).collect()
     }
 }
 
@@ -207,6 +226,7 @@ mod tests {
             ("version", Value::from("one")),
             ("version", Value::Null),
             ("category", Value::from("fun")),
+            ("dependencies", serde_json::json!(["base>=x"])),
             ("entry_point", Value::from("plugin.wasm")),
             ("entry_point", Value::from("main.py")),
             ("min_platform_version", Value::from("99.0.0")),
@@ -218,18 +238,23 @@ mod tests {
         assert!(Manifest::parse(b"{\"name\": ").unwrap_err().message().contains("line 1"));
     }
 
+    const MARK: &str =
+        "<!-- From here on the page is written by the program: UPDATE_DOCS=1 cargo test --lib manifest -->\n";
+
+    /// The page of every field holds what this version knows; `UPDATE_DOCS=1` puts it there.
     #[test]
-    fn a_dependency_is_a_slug_with_or_without_a_range() {
-        let here = |slug: &str| (slug == "base-tools").then(|| Version::new(1, 4, 0));
-        for (wanted, met) in [
-            ("base-tools", true),
-            ("base-tools>=1.2", true),
-            ("base-tools@^1", true),
-            ("base-tools>=2", false),
-            ("other", false),
-        ] {
-            let missing = manifest(&[("dependencies", serde_json::json!([wanted]))]).unwrap().missing(here);
-            assert_eq!(missing.is_none(), met, "{wanted}: {missing:?}");
+    fn the_reference_of_fields_is_up_to_date() {
+        let rows = FIELDS
+            .iter()
+            .map(|(name, needed, text)| format!("| `{name}` | {} | {text} |\n", if *needed { "needed" } else { "" }));
+        let table = format!("\n| field | | |\n|---|---|---|\n{}", rows.collect::<String>());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plugins/manifest.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (head, written) = page.split_once(MARK).expect("the page has the mark");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, format!("{head}{MARK}{table}")).unwrap();
+        } else {
+            assert_eq!(written, table, "run UPDATE_DOCS=1 cargo test --lib manifest");
         }
     }
 }

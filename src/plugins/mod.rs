@@ -4,25 +4,35 @@
 //! own answer, never the server or the work it was asked about. A plugin is installed for the whole site and works in
 //! organisations, in each by itself: what it keeps, how it is set up and how it fails there is no other one's business.
 //!
-//! `package`, `archive`, `manifest` and `settings` check what comes from outside; `shelf` is what is installed, `crew` who
-//! works where, `live` one of them; `install` changes what there is, `activations` where it works; `analyze` asks them.
+//! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
+//! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
+//! `activations` where it works; `analyze` asks them.
 
 mod activations;
 mod analyze;
 mod archive;
 mod counts;
 mod crew;
+mod depends;
 pub mod finding;
 mod host;
 mod install;
+mod lifecycle;
 mod live;
 mod manifest;
-mod package;
+pub mod pack;
+pub mod package;
+mod paths;
 pub mod routes;
 mod runtime;
+mod sbom;
 mod settings;
 mod shelf;
+pub mod sign;
 pub mod store;
+mod sums;
+pub mod trial;
+mod wheel;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +45,10 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
+pub use archive::unpack;
 pub use finding::{NewFinding, Severity};
+pub use manifest::is_slug;
+pub use package::Package;
 pub use resoftai_sandbox::Limits;
 
 use crate::base::clock::{Clock, Time};
@@ -47,6 +60,7 @@ use crew::Crew;
 use live::HookView;
 use runtime::Runtime;
 use shelf::Shelf;
+use sign::{SignedBy, Trust};
 
 /// The most plugins of a site.
 pub const MAX_PLUGINS: usize = 200;
@@ -118,6 +132,8 @@ pub struct Plugin {
     pub calls: i64,
     pub failures: i64,
     pub installed_at: Time,
+    /// Who signed its files.
+    pub signed_by: Vec<SignedBy>,
 }
 
 /// Where plugins lie and what they may use.
@@ -128,6 +144,8 @@ pub struct Options {
     pub runtime: &'static [u8],
     /// Of one instance and one call.
     pub limits: Limits,
+    /// Whose signatures count.
+    pub trust: Trust,
 }
 
 /// The room of plugins.
@@ -139,6 +157,7 @@ pub struct Plugins {
 struct Inner {
     dir: PathBuf,
     limits: Limits,
+    trust: Trust,
     runtime: Runtime,
     db: Db,
     kv: Kv,
@@ -157,10 +176,11 @@ impl Plugins {
     /// # Errors
     /// When the folder cannot be made or the database fails.
     pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks) -> Result<Self> {
-        let Options { dir, runtime, limits } = options;
+        let Options { dir, runtime, limits, trust } = options;
         let inner = Inner {
             dir,
             limits,
+            trust,
             runtime: Runtime::new(runtime),
             db,
             kv,

@@ -12,13 +12,14 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::manifest::{self, Manifest, wrong};
+use super::paths::{check_path, clash, is_debris};
+use super::sign::SignedBy;
+use super::sums;
 use crate::base::error::{Error, Kind, Result};
 
 /// All files of a package together, in bytes.
 pub const MAX_TOTAL: usize = 16 << 20;
-const MAX_FILES: usize = 1_000;
-const MAX_DEPTH: usize = 16;
-const MAX_PATH: usize = 300;
+const MAX_FILES: usize = 5_000;
 
 /// Contents by path, `/` between folders.
 #[derive(Debug, Default)]
@@ -47,6 +48,40 @@ impl Files {
         }
     }
 
+    pub fn get(&self, path: &str) -> Option<&[u8]> {
+        self.by_path.get(path).map(Vec::as_slice)
+    }
+
+    /// Paths and contents, by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.by_path.iter().map(|(path, content)| (path.as_str(), content.as_slice()))
+    }
+
+    pub fn count(&self) -> usize {
+        self.by_path.len()
+    }
+
+    /// Takes out the files whose path is meant.
+    pub fn extract(&mut self, meant: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>)> {
+        let out: Vec<_> = self.by_path.extract_if(.., |path, _| meant(path)).collect();
+        self.total -= out.iter().map(|(_, content)| content.len()).sum::<usize>();
+        out
+    }
+
+    /// All files in `folder`, without debris. Blocks.
+    ///
+    /// # Errors
+    /// `plugin_folder_missing`; `invalid_plugin` for what is no plain file; `plugin_too_large`.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let kind = fs::symlink_metadata(folder).map_err(|cause| unreadable(folder, &cause))?.file_type();
+        if !kind.is_dir() {
+            return Err(wrong(format!("{} is not a folder. Put the plugin's folder itself there.", folder.display())));
+        }
+        let mut files = Self::default();
+        collect(folder, "", &mut files)?;
+        Ok(files)
+    }
+
     /// Without the one folder that everything lies in, if there is one and the manifest is inside it.
     #[must_use]
     pub fn unwrapped(mut self) -> Self {
@@ -73,26 +108,12 @@ pub fn too_large() -> Error {
     )
 }
 
-/// # Errors
-/// `invalid_plugin` for a path that is absolute, leads out, or that not every system can name.
-pub fn check_path(path: &str) -> Result<()> {
-    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
-    let safe = path.len() <= MAX_PATH && !path.contains('\\') && path.split('/').count() <= MAX_DEPTH;
-    if safe && path.split('/').all(plain) {
-        return Ok(());
-    }
-    Err(wrong(format!("The path {path:?} is not allowed in a plugin: paths are relative and stay inside its folder.")))
-}
-
-/// Left by editors, version control and Python: no part of a package.
-pub fn is_debris(path: &str) -> bool {
-    path.split('/').any(|part| part.starts_with('.') && part != "." && part != ".." || part == "__pycache__")
-}
-
 /// A plugin, ready to be loaded.
 #[derive(Debug)]
 pub struct Package {
     pub manifest: Manifest,
+    /// Filled in where the site's trusted keys are known.
+    pub signed_by: Vec<SignedBy>,
     files: Files,
 }
 
@@ -102,7 +123,7 @@ impl Package {
     pub fn new(files: Files) -> Result<Self> {
         let text = files.by_path.get(manifest::FILE).ok_or_else(|| {
             wrong(format!(
-                "There is no {} at the top of the plugin. Write one; docs/plugins.md shows how.",
+                "There is no {} at the top of the plugin. Write one; docs/plugins/index.md shows how.",
                 manifest::FILE
             ))
         })?;
@@ -113,11 +134,16 @@ impl Package {
                 format!("{} names {entry} as entry_point, but there is no such file. Add it.", manifest::FILE);
             return Err(wrong(sentence).field("entry_point"));
         }
+        sums::verify(&files)?;
+        if let Some((one, other)) = clash(files.by_path.keys().map(String::as_str)) {
+            let sentence = format!("{one:?} and {other:?} can be taken for each other. Rename one of them.");
+            return Err(wrong(sentence));
+        }
         let inner = |path: &String| path.match_indices('/').any(|(at, _)| files.by_path.contains_key(&path[..at]));
         if let Some(path) = files.by_path.keys().find(|path| inner(path)) {
             return Err(wrong(format!("{path} lies in a folder that is also a file. Rename one of them.")));
         }
-        Ok(Self { manifest, files })
+        Ok(Self { manifest, signed_by: Vec::new(), files })
     }
 
     /// Reads the plugin in `folder`, which must be named after its slug. Blocks.
@@ -125,19 +151,26 @@ impl Package {
     /// # Errors
     /// `plugin_folder_missing`; `invalid_plugin`, naming the file.
     pub fn read(folder: &Path) -> Result<Self> {
-        let kind = fs::symlink_metadata(folder).map_err(|cause| unreadable(folder, &cause))?.file_type();
-        if !kind.is_dir() {
-            return Err(wrong(format!("{} is not a folder. Put the plugin's folder itself there.", folder.display())));
-        }
-        let mut files = Files::default();
-        collect(folder, "", &mut files)?;
-        let package = Self::new(files).map_err(|error| located(folder, &error))?;
+        let package = Self::new(Files::read(folder)?).map_err(|error| located(folder, &error))?;
         if folder.file_name().is_none_or(|name| name != package.manifest.slug.as_str()) {
             let slug = &package.manifest.slug;
             let sentence = format!("{} holds the plugin {slug}: rename the folder to {slug}.", folder.display());
             return Err(wrong(sentence).field("slug"));
         }
         Ok(package)
+    }
+
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Whether it brought the list of its files' sums.
+    pub fn has_sums(&self) -> bool {
+        self.files.get(sums::FILE).is_some()
+    }
+
+    pub fn into_parts(self) -> (Manifest, Files) {
+        (self.manifest, self.files)
     }
 
     pub fn manifest_text(&self) -> String {
@@ -149,7 +182,7 @@ impl Package {
     }
 
     pub fn content(&self, path: &str) -> Option<&[u8]> {
-        self.files.by_path.get(path).map(Vec::as_slice)
+        self.files.get(path)
     }
 
     /// Writes all files below `folder`, which must not exist, and has them on the disk when it returns. Blocks.

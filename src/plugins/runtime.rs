@@ -13,6 +13,10 @@ use crate::base::error::{Error, Result};
 /// Calls into plugins at the same time, at most; fewer where there are fewer processors.
 const MAX_TURNS: usize = 4;
 
+/// What a build without the part says.
+pub const NO_RUNTIME: &str = "This build of resoftai carries no plugin runtime, so plugins cannot run. Use a release build, or \
+                              build with `make plugin-runtime` first.";
+
 pub struct Runtime {
     /// Compressed; empty when this build carries none.
     bytes: &'static [u8],
@@ -43,9 +47,7 @@ impl Runtime {
     /// `no_plugin_runtime` and `plugin_runtime_failed`.
     pub async fn get(&self) -> Result<Sandbox> {
         if self.bytes.is_empty() {
-            let sentence = "This build of resoftai carries no plugin runtime, so plugins cannot run. Use a release build, \
-                            or build with `make plugin-runtime` first.";
-            return Err(Error::unavailable("no_plugin_runtime", sentence));
+            return Err(Error::unavailable("no_plugin_runtime", NO_RUNTIME));
         }
         let bytes = self.bytes;
         let mapped = self.sandbox.get_or_try_init(|| async move {

@@ -10,11 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counts::Counts;
+use super::depends;
 use super::host::PluginHost;
+use super::lifecycle::node;
 use super::live::{Learned, Live};
 use super::manifest;
 use super::package::Package;
 use super::settings::Settings;
+use super::sign::Trust;
 use super::store::{self, Installed, Kept};
 use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, install};
 use crate::access::{Caller, OrgId};
@@ -135,6 +138,10 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
         calls: kept.calls.saturating_add(pending.calls),
         failures: kept.failures.saturating_add(pending.failures),
         installed_at: kept.installed_at,
+        signed_by: entry
+            .and_then(|entry| entry.package.as_ref().ok())
+            .map(|package| package.signed_by.clone())
+            .unwrap_or_default(),
         slug: kept.slug,
     }
 }
@@ -145,7 +152,8 @@ impl Plugins {
     /// Puts everything that is kept or lies in the folder on the shelf.
     pub(super) async fn take_in(&self) -> Result<()> {
         let dir = self.inner.dir.clone();
-        let found = tokio::task::spawn_blocking(move || look(&dir)).await.map_err(Error::internal)??;
+        let trust = self.inner.trust.clone();
+        let found = tokio::task::spawn_blocking(move || look(&dir, &trust)).await.map_err(Error::internal)??;
         let new: Vec<Installed> = found.iter().map(|(slug, package)| introduced(slug, package)).collect();
         let permit = Arc::new(Caller::system()).permit()?;
         let now = self.inner.clock.now();
@@ -161,7 +169,12 @@ impl Plugins {
             }
             store::list(tx)
         });
-        for kept in kept.await? {
+        let kept = kept.await?;
+        let whole = kept.iter().filter(|kept| kept.status == PluginStatus::Active);
+        let whole =
+            whole.filter_map(|kept| Some((kept.slug.clone(), node(&found.get(&kept.slug)?.as_ref().ok()?.manifest))));
+        let refused = depends::refused(&whole.collect());
+        for kept in kept {
             let missing = || {
                 Err(format!(
                     "{} is gone. Copy it back, or uninstall the plugin.",
@@ -169,6 +182,7 @@ impl Plugins {
                 ))
             };
             let package = found.get(&kept.slug).cloned().unwrap_or_else(missing);
+            let package = refused.get(&kept.slug).map_or(package, |sentence| Err(sentence.clone()));
             if let Err(sentence) = &package {
                 tracing::error!(plugin = kept.slug, "{sentence}");
             }
@@ -195,11 +209,8 @@ impl Plugins {
 
     /// Loads what is active once, so that what it registers is known and faults show early.
     async fn load_all(&self) {
-        for entry in self.inner.shelf.all() {
-            let Some(package) = entry.package.as_ref().ok().filter(|_| entry.active) else { continue };
-            if let Some(sentence) = install::unmet(self, &package.manifest) {
-                tracing::warn!("{sentence}");
-            }
+        for entry in depends::order(&self.active()).iter().filter_map(|slug| self.inner.shelf.get(slug)) {
+            let Ok(package) = entry.package.as_ref() else { continue };
             let live = self.live(package, None, &entry.config, Arc::default());
             let proven = live.prove(&self.inner.runtime).await;
             live.end().await;
@@ -250,7 +261,7 @@ fn introduced(slug: &str, package: &Result<Arc<Package>, String>) -> Installed {
 }
 
 /// Every folder, by name, with the plugin in it or what is wrong. Blocks.
-fn look(dir: &Path) -> Result<Found> {
+fn look(dir: &Path, trust: &Trust) -> Result<Found> {
     private_folder(dir)?;
     let mut found = Found::new();
     for entry in fs::read_dir(dir)?.take(10 * MAX_PLUGINS) {
@@ -263,8 +274,13 @@ fn look(dir: &Path) -> Result<Found> {
         if install::is_leftover(name) {
             install::clear(&entry.path());
         } else if !name.starts_with('.') && !entry.file_type()?.is_file() && found.len() < MAX_PLUGINS {
-            found
-                .insert(name.to_owned(), Package::read(&entry.path()).map(Arc::new).map_err(|error| error.to_string()));
+            found.insert(
+                name.to_owned(),
+                Package::read(&entry.path())
+                    .and_then(|package| trust.admit(package))
+                    .map(Arc::new)
+                    .map_err(|error| error.to_string()),
+            );
         }
     }
     Ok(found)

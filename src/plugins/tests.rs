@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::settings::Settings;
+use super::sign::Trust;
 use super::{Analysis, CodeFile, Limits, Options, PluginStatus, Plugins, Severity, store};
 use crate::access::{Action, Caller, OrgId, Permit};
 use crate::base::clock::Clock;
@@ -56,7 +57,7 @@ impl Site {
         let db = Db::open_sqlite(&dir.path().join("test.db"), db::Options::default()).await.unwrap();
         let kv = Kv::open(&dir.path().join("kv.redb"), clock.clone()).await.unwrap();
         let limits = Limits { cpu: Duration::from_millis(300), wall: Duration::from_secs(30), ..Limits::default() };
-        let options = Options { dir: dir.path().join("plugins"), runtime, limits };
+        let options = Options { dir: dir.path().join("plugins"), runtime, limits, trust: Trust::default() };
         let tasks = Tasks::default();
         db.write(|tx| {
             let sql = "INSERT INTO organizations (id, name, name_key, slug, tier, created_at) \

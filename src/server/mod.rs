@@ -14,6 +14,8 @@ pub mod router;
 mod system;
 pub mod tls;
 
+pub use parts::PYTHON_RUNTIME;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,7 +127,9 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
-    let options = plugins::Options { dir, runtime, limits: Limits::default() };
+    let trust =
+        plugins::sign::Trust { keys: config.plugins.trusted_keys.clone(), required: config.plugins.require_signature };
+    let options = plugins::Options { dir, runtime, limits: Limits::default(), trust };
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let forward = start_forward(config, dns.clone(), &db, &clock, &tasks, &process)?;

@@ -25,7 +25,16 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 4] = ["benchmarks", "cli", "mail", "runs"];
+const ELSEWHERE: [&str; 8] = [
+    "benchmarks",
+    "cli",
+    "mail",
+    "plugins/manifest",
+    "plugins/sdk",
+    "plugins/testing",
+    "plugins/troubleshooting",
+    "runs",
+];
 /// Guide, first line of the block, why it cannot run.
 const CANNOT: [(&str, &str, &str); 6] = [
     (
@@ -214,7 +223,15 @@ async fn the_guide_to_plugins_works_as_it_stands() {
     let scanner = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/examples/security-scanner");
     site.run("true");
     std::os::unix::fs::symlink(scanner, site.home().join("security-scanner")).unwrap();
-    site.follow("plugins", &[("<data_dir>", site.app.dir.path().display().to_string())]);
+    site.follow("plugins/index", &[("<data_dir>", site.app.dir.path().display().to_string())]);
+}
+
+/// An author who has nothing but `docs/plugins/` gets to an installed plugin with the commands printed there.
+#[tokio::test]
+async fn the_guides_for_plugin_authors_work_as_they_stand() {
+    for guide in ["plugins/quick-start", "plugins/packaging"] {
+        Site::new("acme").await.follow(guide, &[]);
+    }
 }
 
 #[tokio::test]
@@ -243,14 +260,27 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 9] =
-    ["accounts", "audit", "models", "organizations", "plugins", "privacy", "projects", "quotas", "roles"];
+const FOLLOWED: [&str; 11] = [
+    "accounts",
+    "audit",
+    "models",
+    "organizations",
+    "plugins/index",
+    "plugins/packaging",
+    "plugins/quick-start",
+    "privacy",
+    "projects",
+    "quotas",
+    "roles",
+];
 
 #[test]
 fn no_command_of_a_guide_escapes() {
     let is_command = |line: &str| ["resoftai ", "curl "].iter().any(|name| line.starts_with(name));
-    for file in std::fs::read_dir(guides()).unwrap().map(|file| file.unwrap().path()) {
-        let guide = file.file_stem().unwrap().to_str().unwrap();
+    let inside = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    for file in inside(guides()).chain(inside(guides().join("plugins"))) {
+        let guide = file.strip_prefix(guides()).unwrap().with_extension("");
+        let guide = guide.to_str().unwrap();
         if file.extension().is_none_or(|ending| ending != "md") || guide == "cli" {
             continue;
         }

@@ -3106,6 +3106,8 @@ export interface components {
                 id: number;
                 installed_at: components["schemas"]["Time"];
                 name: string;
+                /** @description Who signed its files. */
+                signed_by: components["schemas"]["SignedBy"][];
                 slug: string;
                 status: components["schemas"]["PluginStatus"];
                 version: string;
@@ -3968,6 +3970,8 @@ export interface components {
             id: number;
             installed_at: components["schemas"]["Time"];
             name: string;
+            /** @description Who signed its files. */
+            signed_by: components["schemas"]["SignedBy"][];
             slug: string;
             status: components["schemas"]["PluginStatus"];
             version: string;
@@ -4525,6 +4529,15 @@ export interface components {
             low: number;
             /** Format: int64 */
             medium: number;
+        };
+        /** @description One signature on a package. */
+        SignedBy: {
+            /** @description Eight hexadecimal digits of the key. */
+            key_id: string;
+            /** @description The key's name; of a key that is not trusted only a claim. */
+            name: string;
+            /** @description Whether it was made by a key that this site trusts. */
+            trusted: boolean;
         };
         /**
          * @description A part of the work, in this order.
