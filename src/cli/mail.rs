@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::cell;
-use crate::cli::{Context, ListArgs};
+use crate::cli::{Context, ListArgs, deleted};
 
 #[derive(Debug, Subcommand)]
 pub enum MailCommand {
@@ -21,6 +21,11 @@ pub enum MailCommand {
     },
     /// Try a mail again now, also one that was given up within the last 7 days.
     Retry {
+        /// The mail's number.
+        id: i64,
+    },
+    /// Drop a mail: one that waits is not sent.
+    Drop {
         /// The mail's number.
         id: i64,
     },
@@ -53,6 +58,7 @@ pub async fn run(command: &MailCommand, context: &Context) -> Result<()> {
                 ("links", "public_url"),
                 ("waiting", "queued"),
                 ("since", "oldest_queued_at"),
+                ("sent", "sent"),
                 ("given up", "failed"),
                 ("last error", "last_error"),
             ];
@@ -76,6 +82,10 @@ pub async fn run(command: &MailCommand, context: &Context) -> Result<()> {
         MailCommand::Retry { id } => {
             let mail = context.client.act(&format!("/api/mails/{id}/retry")).await?;
             context.out.done(&mail, &format!("Mail {id} is tried again now."))
+        }
+        MailCommand::Drop { id } => {
+            context.client.delete(&format!("/api/mails/{id}")).await?;
+            context.out.done(&deleted(&id.to_string()), &format!("Mail {id} is dropped."))
         }
     }
 }

@@ -18,6 +18,9 @@ pub enum QuotaCommand {
         /// The organisation.
         #[arg(long, value_name = "SLUG")]
         org: String,
+        /// Only those of this team.
+        #[arg(long, value_name = "SLUG")]
+        team: Option<String>,
     },
     /// Change the organisation's own quota of a resource.
     Set {
@@ -107,6 +110,9 @@ pub enum QuotaCommand {
         /// Only what this person used.
         #[arg(long, value_name = "USERNAME")]
         user: Option<String>,
+        /// Only what runs in this team's projects used.
+        #[arg(long, value_name = "SLUG")]
+        team: Option<String>,
         /// How many days, up to the last one; 30 when absent.
         #[arg(long, value_name = "NUMBER", conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=366))]
         days: Option<u16>,
@@ -176,9 +182,12 @@ fn day(given: &str) -> Result<String, String> {
 
 pub async fn run(command: &QuotaCommand, context: &Context) -> Result<()> {
     match command {
-        QuotaCommand::Show { org } => {
-            let quotas = context.client.get(&path(context, org, "").await?).await?;
-            show(quotas, context)
+        QuotaCommand::Show { org, team } => {
+            let path = match team {
+                Some(slug) => format!("/api/teams/{}/quotas", team_id(context, org, slug).await?),
+                None => path(context, org, "").await?,
+            };
+            show(context.client.get(&path).await?, context)
         }
         QuotaCommand::Set { org, resource, limit, more } => {
             let mut body = json!({"limit_value": limit.0});
@@ -215,10 +224,13 @@ pub async fn run(command: &QuotaCommand, context: &Context) -> Result<()> {
             let sentence = verdict["error"].as_str().map_or_else(|| "Yes.".to_owned(), |error| format!("No. {error}"));
             context.out.done(&verdict, &sentence)
         }
-        QuotaCommand::Usage { org, by, resource, user, days, from, to, csv } => {
+        QuotaCommand::Usage { org, by, resource, user, team, days, from, to, csv } => {
             let mut query = format!("?group_by={by}&resource={resource}");
             if let Some(name) = user {
                 query.push_str(&format!("&user_id={}", lookup::user(context, name).await?["id"]));
+            }
+            if let Some(slug) = team {
+                query.push_str(&format!("&team_id={}", team_id(context, org, slug).await?));
             }
             if let Some(days) = days {
                 query.push_str(&format!("&days={days}"));
@@ -238,6 +250,11 @@ async fn path(context: &Context, org: &str, rest: &str) -> Result<String> {
     Ok(format!("/api/organizations/{id}/quotas{rest}"))
 }
 
+async fn team_id(context: &Context, org: &str, slug: &str) -> Result<i64> {
+    let org = lookup::organization_id(context, org).await?;
+    lookup::id(&lookup::team(context, org, slug).await?)
+}
+
 fn show(mut quotas: Value, context: &Context) -> Result<()> {
     if context.out.is_json() {
         return context.out.value(&quotas);
@@ -248,6 +265,7 @@ fn show(mut quotas: Value, context: &Context) -> Result<()> {
         ("id", "id"),
         ("resource", "resource"),
         ("scope", "scope"),
+        ("of", "owner"),
         ("limit", "effective_limit"),
         ("used", "used"),
         ("reserved", "reserved"),

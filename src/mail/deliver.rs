@@ -59,7 +59,7 @@ impl Mailer {
         if clear {
             self.0.db.write(move |tx| store::clear(tx, now.plus(-KEEP), now.plus(-KEEP_BODY))).await?;
         }
-        let (queued, ..) = self.0.db.read(store::counts).await?;
+        let queued = self.0.db.read(store::counts).await?.queued;
         metrics::gauge!("mails_queued").set(queued as f64);
         Ok(())
     }

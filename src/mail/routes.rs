@@ -1,7 +1,9 @@
 //! Mails over HTTP: for the site's administrators.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +27,7 @@ impl Mailer {
             .routes(routes!(test))
             .routes(routes!(list))
             .routes(routes!(retry))
+            .routes(routes!(discard))
             .with_state(self)
     }
 }
@@ -47,6 +50,8 @@ struct MailStatus {
     queued: i64,
     /// When the oldest of those was made.
     oldest_queued_at: Option<Time>,
+    /// How many the mail server took within the last 30 days.
+    sent: i64,
     /// How many were given up within the last 30 days.
     failed: i64,
     /// Why the newest of those that wait or were given up was not taken.
@@ -59,7 +64,7 @@ struct MailStatus {
 async fn status(State(mailer): State<Mailer>, permit: Permit<OrganizationManage>) -> Result<Json<MailStatus>> {
     permit.require_site()?;
     let read = mailer.0.db.read(|tx| Ok((store::counts(tx)?, store::last_error(tx)?)));
-    let ((queued, oldest_queued_at, failed), last_error) = read.await?;
+    let (counts, last_error) = read.await?;
     let server = mailer.0.server.as_ref();
     Ok(Json(MailStatus {
         configured: server.is_some(),
@@ -68,9 +73,10 @@ async fn status(State(mailer): State<Mailer>, permit: Permit<OrganizationManage>
         username: server.and_then(|server| server.credentials.as_ref().map(|(name, _)| name.clone())),
         from: server.map(|server| server.from.clone()),
         public_url: mailer.0.public_url.clone(),
-        queued,
-        oldest_queued_at,
-        failed,
+        queued: counts.queued,
+        oldest_queued_at: counts.oldest_queued,
+        sent: counts.sent,
+        failed: counts.failed,
         last_error,
     }))
 }
@@ -158,6 +164,30 @@ async fn retry(
         store::find(tx, id)?.ok_or_else(|| Error::not_found("such mail"))
     });
     write.await.map(Json)
+}
+
+/// Drop a mail: one that waits is not sent, and its text goes. Administrators of the site only.
+#[utoipa::path(delete, path = "/api/mails/{id}", tag = "mail", params(("id" = i64, Path)),
+    responses((status = 204), (status = "default", response = Problem)))]
+async fn discard(
+    State(mailer): State<Mailer>,
+    permit: Permit<OrganizationManage>,
+    Path(id): Path<i64>,
+) -> Result<StatusCode> {
+    permit.require_site()?;
+    let now = mailer.0.clock.now();
+    let write = mailer.0.db.write(move |tx| {
+        let mail = store::find(tx, id)?.ok_or_else(|| Error::not_found("such mail"))?;
+        if let Some(job) = store::delete(tx, id)? {
+            jobs::withdraw(tx, job)?;
+        }
+        // Neither the address nor the subject: both tell of a person whom the trail outlives.
+        let before = json!({"kind": mail.kind, "state": mail.state, "attempts": mail.attempts});
+        let event = Event::new(AuditAction::Delete, "mail", format!("Dropped mail {id}")).id(id).before(&before);
+        audit::record(tx, now, permit.caller(), &event)
+    });
+    write.await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn gone(mail: &Mail) -> Error {

@@ -90,13 +90,22 @@ pub(super) fn list(tx: &mut Tx<'_>, state: Option<MailState>, page: Page) -> Res
     Ok(tx.query_map(&sql, &params, read)?)
 }
 
-/// How many wait, since when the oldest does, and how many were given up.
-pub(super) fn counts(tx: &mut Tx<'_>) -> Result<(i64, Option<Time>, i64)> {
+/// How many mails are in each state, and when the oldest of those that wait was made.
+pub(super) struct Counts {
+    pub queued: i64,
+    pub oldest_queued: Option<Time>,
+    pub sent: i64,
+    pub failed: i64,
+}
+
+pub(super) fn counts(tx: &mut Tx<'_>) -> Result<Counts> {
     let sql = "SELECT COUNT(*), MIN(created_at) FROM mails WHERE state = $1";
-    let queued = tx.query_row(sql, &params![MailState::Queued.code()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let failed = tx.query_row(sql, &params![MailState::Failed.code()], |row| row.get(0))?;
-    let (queued, oldest) = queued.unwrap_or((0, None));
-    Ok((queued, oldest, failed.unwrap_or(0)))
+    let mut of = |state: MailState| {
+        let found = tx.query_row(sql, &params![state.code()], |row| Ok((row.get(0)?, row.get(1)?)));
+        found.map(|found| found.unwrap_or((0, None)))
+    };
+    let (queued, oldest_queued): (i64, Option<Time>) = of(MailState::Queued)?;
+    Ok(Counts { queued, oldest_queued, sent: of(MailState::Sent)?.0, failed: of(MailState::Failed)?.0 })
 }
 
 /// The newest reason why a try failed, of those that wait or were given up.
@@ -145,6 +154,12 @@ pub(super) fn again(tx: &mut Tx<'_>, id: i64, job: i64, now: Time) -> Result<Opt
         &params![id, MailState::Queued.code(), job, now],
     )?;
     Ok(Some(waited))
+}
+
+/// Forgets a mail; the job that waited for it, when there was one.
+pub(super) fn delete(tx: &mut Tx<'_>, id: i64) -> Result<Option<i64>> {
+    let sql = "DELETE FROM mails WHERE id = $1 RETURNING job_id";
+    Ok(tx.query_row(sql, &params![id], |row| row.get::<Option<i64>>(0))?.flatten())
 }
 
 /// Forgets all mails to an address, also those that wait.

@@ -1,5 +1,7 @@
 //! Quotas over HTTP: everybody in an organisation sees them and asks whether they suffice, a super admin sets them.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,8 +14,8 @@ use super::period::Period;
 use super::rule::{Mode, Override, Owner, Rule, Scope};
 use super::settings::{Settings, checked_scope};
 use super::{Quota, Quotas, Resource, ScopeKind, exceeded, store, usage};
-use crate::access::actions::{QuotaManage, QuotaView};
-use crate::access::{OrgId, Permit, TeamId, UserId};
+use crate::access::actions::{QuotaManage, QuotaView, UserRead};
+use crate::access::{OrgId, Permit, Place, TeamId, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -21,6 +23,7 @@ use crate::db::Tx;
 use crate::web::{Created, Json, Path, Problem};
 
 const ORGANIZATION: &str = "such organization";
+const TEAM: &str = "such team";
 
 impl Quotas {
     pub fn routes(self) -> OpenApiRouter {
@@ -28,15 +31,25 @@ impl Quotas {
             .routes(routes!(list, create))
             .routes(routes!(set, delete))
             .routes(routes!(check))
+            .routes(routes!(of_team))
             .merge(usage::routes())
             .with_state(self)
     }
 }
 
-/// An organisation's quotas.
+/// A quota in a list.
+#[derive(Debug, Serialize, ToSchema)]
+struct ListedQuota {
+    #[serde(flatten)]
+    quota: Quota,
+    /// The name of the team or person it is for; null for the organisation's own, and where the caller may not see people.
+    owner: Option<String>,
+}
+
+/// Quotas of an organisation.
 #[derive(Debug, Serialize, ToSchema)]
 struct QuotaList {
-    items: Vec<Quota>,
+    items: Vec<ListedQuota>,
 }
 
 /// The quotas of an organisation with what is used in the present period: its own first, then its teams' and people's.
@@ -45,11 +58,35 @@ struct QuotaList {
 async fn list(State(quotas): State<Quotas>, permit: Permit<QuotaView>, Path(id): Path<i64>) -> Result<Json<QuotaList>> {
     let (org, now) = (OrgId(id), quotas.meter.clock.now());
     permit.require(org, ORGANIZATION)?;
-    let items = quotas.meter.db.read(move |tx| store::list(tx, org, now)).await?;
-    if items.is_empty() {
-        return Err(Error::not_found(ORGANIZATION));
-    }
-    Ok(Json(QuotaList { items }))
+    let found = quotas.meter.db.read(move |tx| {
+        let quotas = store::list(tx, org, now)?;
+        if quotas.is_empty() {
+            return Err(Error::not_found(ORGANIZATION));
+        }
+        let told = permit.caller_arc().permit::<UserRead>().is_ok_and(|people| people.covers(org));
+        let mut owners = if told { store::owners(tx, org)? } else { HashMap::new() };
+        let listed = |quota: Quota| ListedQuota { owner: owners.remove(&quota.id), quota };
+        Ok(quotas.into_iter().map(listed).collect())
+    });
+    Ok(Json(QuotaList { items: found.await? }))
+}
+
+/// The quotas of a team with what is used in the present period. Whoever may see quotas in the team sees them.
+#[utoipa::path(get, path = "/api/teams/{id}/quotas", tag = "quotas", params(("id" = i64, Path)),
+    responses((status = 200, body = QuotaList), (status = "default", response = Problem)))]
+async fn of_team(
+    State(quotas): State<Quotas>,
+    permit: Permit<QuotaView>,
+    Path(id): Path<i64>,
+) -> Result<Json<QuotaList>> {
+    let now = quotas.meter.clock.now();
+    let found = quotas.meter.db.read(move |tx| {
+        let (org, name) = store::team(tx, TeamId(id))?.ok_or_else(|| Error::not_found(TEAM))?;
+        permit.require_place(Place::Team(org, TeamId(id)), TEAM)?;
+        let own = store::list(tx, org, now)?.into_iter().filter(|quota| quota.team_id == Some(id));
+        Ok(own.map(|quota| ListedQuota { quota, owner: Some(name.clone()) }).collect())
+    });
+    Ok(Json(QuotaList { items: found.await? }))
 }
 
 #[derive(Debug, Clone, Deserialize, ToSchema)]

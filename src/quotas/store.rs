@@ -1,5 +1,7 @@
 //! All SQL of quotas as they are set. What is counted is in `counters::store`.
 
+use std::collections::HashMap;
+
 use super::counters::Counter;
 use super::counters::store as counters;
 use super::period::Period;
@@ -149,6 +151,21 @@ pub(super) fn is_member(tx: &mut Tx<'_>, org: OrgId, user: UserId) -> Result<boo
 pub(super) fn is_team(tx: &mut Tx<'_>, org: OrgId, team: TeamId) -> Result<bool, DbError> {
     let sql = "SELECT 1 FROM teams WHERE organization_id = $1 AND id = $2";
     Ok(tx.query_row(sql, &params![org.0, team.0], |_| Ok(()))?.is_some())
+}
+
+/// The organisation of a team and its name.
+pub(super) fn team(tx: &mut Tx<'_>, team: TeamId) -> Result<Option<(OrgId, String)>, DbError> {
+    let sql = "SELECT organization_id, name FROM teams WHERE id = $1";
+    tx.query_row(sql, &params![team.0], |row| Ok((OrgId(row.get(0)?), row.get(1)?)))
+}
+
+/// Whose the quotas of an organisation's teams and people are, by the quota's id.
+pub(super) fn owners(tx: &mut Tx<'_>, org: OrgId) -> Result<HashMap<i64, String>, DbError> {
+    let sql = "SELECT q.id, COALESCE(t.name, u.username) FROM quotas q \
+        LEFT JOIN teams t ON q.scope = 'team' AND t.id = q.scope_id \
+        LEFT JOIN users u ON q.scope = 'person' AND u.id = q.scope_id \
+        WHERE q.organization_id = $1 AND q.scope <> 'organization' AND COALESCE(t.name, u.username) IS NOT NULL";
+    Ok(tx.query_map(sql, &params![org.0], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
 }
 
 /// The team a project belongs to.

@@ -274,6 +274,40 @@ async fn a_mail_refused_for_now_is_tried_again_and_one_refused_for_good_is_given
 }
 
 #[tokio::test]
+async fn a_mail_that_waits_is_dropped_and_never_sent() {
+    let (authority, port) = (Authority::new(), free_port());
+    let app = site(&settings(&authority, port));
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    for address in ["wrong@example.org", "right@example.org"] {
+        invite(&app, &root, org, address).await;
+    }
+    let [wrong, right] =
+        [listed(&app, "wrong@example.org", "queued").await, listed(&app, "right@example.org", "queued").await];
+    app.cli_json(&["mail", "drop", &wrong["id"].to_string()], "");
+    let again = app.cli(&["--json", "mail", "drop", &wrong["id"].to_string()], "");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("not_found"), "{again:?}");
+    let trail = app.cli_json(&["audit", "list", "--resource", "mail"], "");
+    assert_eq!(
+        (&trail["items"][0]["action"], &trail["items"][0]["resource_id"]),
+        (&json!("delete"), &json!(wrong["id"].to_string()))
+    );
+    assert!(!trail.to_string().contains("wrong@"), "the address is not in the trail");
+    let server = MailServer::start_at(&authority, port);
+    app.cli_json(&["mail", "retry", &right["id"].to_string()], "");
+    server.mails_to("right@example.org", 1).await;
+    listed(&app, "right@example.org", "sent").await;
+    assert_eq!(app.sql_texts("SELECT recipient FROM mails"), ["right@example.org"]);
+    assert_eq!(
+        app.sql_texts("SELECT kind FROM jobs WHERE kind = 'mail.send'"),
+        [""; 0],
+        "a job waits for what is gone"
+    );
+    let status = app.cli_json(&["mail", "status"], "");
+    assert_eq!((&status["queued"], &status["sent"], &status["failed"]), (&json!(0), &json!(1), &json!(0)));
+}
+
+#[tokio::test]
 async fn people_choose_which_notices_are_mailed_but_what_guards_their_account_always_is() {
     let authority = Authority::new();
     let server = MailServer::start(&authority);

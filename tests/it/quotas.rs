@@ -322,6 +322,61 @@ async fn what_one_used_oneself_is_told_without_a_right_to_see_quotas() {
 }
 
 #[tokio::test]
+async fn a_team_sees_its_own_quotas_and_what_its_projects_used_and_no_others() {
+    let site = Site::new().await;
+    site.app.org("other");
+    let mate = site.app.person("mate", "viewer", Some("other")).await;
+    let mut teams = Vec::new();
+    for slug in ["labs", "press"] {
+        teams.push(
+            site.root("POST", "teams", json!({"name": slug.to_uppercase(), "slug": slug})).await.body["id"].clone(),
+        );
+    }
+    let given = json!({"username": "mate", "role": "viewer", "team_id": teams[0]});
+    assert_eq!(site.root("POST", "role-assignments", given).await.status, 201);
+    for team in &teams {
+        site.create(json!({"resource_type": "llm_tokens", "limit_value": 900, "scope": "team", "team_id": team})).await;
+    }
+    let dev = site.id_of("dev").await;
+    site.create(json!({"resource_type": "llm_tokens", "limit_value": 50, "scope": "person", "user_id": dev})).await;
+
+    let seen = async |team: &Value| site.app.call("GET", &format!("/api/teams/{team}/quotas"), Some(&mate), None).await;
+    let own = seen(&teams[0]).await.body;
+    assert_eq!(own["items"].as_array().unwrap().len(), 1, "{own}");
+    assert_eq!((&own["items"][0]["owner"], &own["items"][0]["limit_value"]), (&json!("LABS"), &json!(900)));
+    let (hidden, nowhere) = (seen(&teams[1]).await, seen(&json!(900_000_000)).await);
+    assert_eq!((hidden.status, hidden.body["detail"].clone()), (404, nowhere.body["detail"].clone()));
+
+    // Whoever may see people is told whose each quota is, however many people there are.
+    let all = site.root("GET", "quotas", Value::Null).await.body;
+    let owners: Vec<_> = all["items"].as_array().unwrap().iter().filter_map(|quota| quota["owner"].as_str()).collect();
+    assert_eq!(owners, ["LABS", "PRESS", "dev"]);
+    let listed = site.app.cli_json(&["quota", "list", "--org", "acme", "--team", "press"], "");
+    assert_eq!(listed["items"][0]["owner"], "PRESS");
+
+    let project = json!({"name": "Paper", "organization_id": site.org, "team_id": teams[0]});
+    let project = site.app.call("POST", "/api/projects", Some(&site.root), Some(project)).await.body["id"].clone();
+    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    site.app.sql(&format!(
+        "INSERT INTO usage_daily (organization_id, resource, day, user_id, project_id, model, amount, records) VALUES \
+         ({org}, 'llm_tokens', '{day}', {dev}, {project}, 'm', 70, 2), ({org}, 'llm_tokens', '{day}', {dev}, 0, 'm', 5, 1)",
+        org = site.org
+    ));
+    let used =
+        async |more: String| site.app.call("GET", &site.at(&format!("usage?days=7{more}")), Some(&mate), None).await;
+    let told = used(format!("&team_id={}&group_by=project", teams[0])).await.body;
+    assert_eq!((&told["total"], &told["items"][0]["name"]), (&json!(70), &json!("Paper")), "{told}");
+    let hidden = used(format!("&team_id={}", teams[1])).await;
+    let nowhere = used("&team_id=900000000".to_owned()).await;
+    assert_eq!((hidden.status, hidden.body["detail"].clone()), (404, nowhere.body["detail"].clone()));
+    // Being asked about oneself does not tell which teams there are.
+    let own = site.app.call("GET", "/api/auth/me", Some(&mate), None).await.body["user"]["id"].clone();
+    assert_eq!(used(format!("&team_id={}&user_id={own}", teams[1])).await.status, 404);
+    let told = site.app.cli_json(&["quota", "usage", "--org", "acme", "--team", "labs"], "");
+    assert_eq!(told["total"], 70);
+}
+
+#[tokio::test]
 async fn calls_are_counted_by_person_and_survive_a_stop() {
     let mut site = Site::new().await;
     for _ in 0..7 {

@@ -60,6 +60,8 @@ pub struct UsageQuery {
     resource: Option<String>,
     /// What this person used. One's own takes no permission to see quotas.
     pub user_id: Option<i64>,
+    /// What the runs in the projects of this team used, of those projects that exist. Takes the permission to see quotas in the team.
+    pub team_id: Option<i64>,
 }
 
 /// A checked question.
@@ -69,6 +71,7 @@ pub struct Question {
     pub resource: Resource,
     pub group_by: GroupBy,
     pub user: Option<i64>,
+    pub team: Option<i64>,
     pub from: Date,
     pub to: Date,
 }
@@ -88,7 +91,7 @@ impl UsageQuery {
             let sentence = format!("from {from} to {to} are {days} days; ask for 1 to {MOST_DAYS} at once.");
             return Err(Error::invalid("invalid_range", sentence).field("from"));
         }
-        Ok(Question { org, resource, group_by: self.group_by, user: self.user_id, from, to })
+        Ok(Question { org, resource, group_by: self.group_by, user: self.user_id, team: self.team_id, from, to })
     }
 }
 
@@ -174,7 +177,7 @@ mod tests {
 
     fn query(from: &str, to: &str) -> UsageQuery {
         let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
-        UsageQuery { from, to, days: None, group_by: GroupBy::Day, resource: None, user_id: None }
+        UsageQuery { from, to, days: None, group_by: GroupBy::Day, resource: None, user_id: None, team_id: None }
     }
 
     #[test]

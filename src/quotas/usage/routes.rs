@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::checked_amount;
 use super::question::{UsageQuery, UsageReport};
 use crate::access::actions::{OrganizationRead, ProjectRead, QuotaManage, QuotaView};
-use crate::access::{Caller, OrgId, Permit, UserId};
+use crate::access::{Caller, OrgId, Permit, Place, TeamId, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::quotas::rule::Owner;
@@ -22,6 +22,7 @@ use crate::quotas::{Quotas, Resource, Usage, store};
 use crate::web::{Created, Json, Path, Problem, Query, SignedIn};
 
 const ORGANIZATION: &str = "such organization";
+const TEAM: &str = "such team";
 /// The most that may be said about a use, in bytes of JSON.
 const MOST_METADATA: usize = 4096;
 /// The longest name of a model, in characters.
@@ -61,15 +62,21 @@ async fn table(
 }
 
 async fn ask(quotas: &Quotas, caller: &Arc<Caller>, org: OrgId, query: &UsageQuery) -> Result<UsageReport> {
-    if query.user_id.is_some() && query.user_id == caller.user.map(|user| user.0) {
-        caller.permit::<OrganizationRead>()?.require(org, ORGANIZATION)?;
-    } else {
-        caller.permit::<QuotaView>()?.require(org, ORGANIZATION)?;
+    let oneself = query.user_id.is_some() && query.user_id == caller.user.map(|user| user.0);
+    match query.team_id {
+        Some(team) => caller.permit::<QuotaView>()?.require_place(Place::Team(org, TeamId(team)), TEAM)?,
+        None if oneself => caller.permit::<OrganizationRead>()?.require(org, ORGANIZATION)?,
+        None => caller.permit::<QuotaView>()?.require(org, ORGANIZATION)?,
     }
     let projects = caller.permit::<ProjectRead>().ok();
     let question = query.check(org, quotas.meter.zone.day(quotas.meter.clock.now()))?;
     let found = quotas.meter.db.read(move |tx| {
         store::tier(tx, org)?.ok_or_else(|| Error::not_found(ORGANIZATION))?;
+        if let Some(team) = question.team
+            && !store::is_team(tx, org, TeamId(team))?
+        {
+            return Err(Error::not_found(TEAM));
+        }
         question.answer(tx, projects.as_ref())
     });
     found.await

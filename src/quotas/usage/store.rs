@@ -85,9 +85,16 @@ pub fn sums(
         params.push(Val::I64(user));
         format!("AND u.user_id = ${}", params.len())
     });
+    let of_team = question.team.map_or_else(String::new, |team| {
+        params.push(Val::I64(team));
+        format!(
+            "AND u.project_id IN (SELECT t.id FROM projects t WHERE t.organization_id = $1 AND t.team_id = ${})",
+            params.len()
+        )
+    });
     let sql = format!(
         "SELECT CAST({key} AS TEXT), {name}, CAST(SUM(u.amount) AS BIGINT), CAST(SUM(u.records) AS BIGINT) \
-         FROM usage_daily u WHERE u.organization_id = $1 AND u.resource = $2 AND u.day >= $3 AND u.day <= $4 {of_whom} \
+         FROM usage_daily u WHERE u.organization_id = $1 AND u.resource = $2 AND u.day >= $3 AND u.day <= $4 {of_whom} {of_team} \
          GROUP BY {key} ORDER BY {order} LIMIT $5"
     );
     Ok(tx.query_map(&sql, &params, |row| {

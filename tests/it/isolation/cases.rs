@@ -98,6 +98,7 @@ impl Site {
             plain("POST /api/mail/test", Site).json(&json!({"address": "nobody@example.org"})),
             plain("GET /api/mails", Site),
             of("POST /api/mails/{id}/retry", Site, mail),
+            of("DELETE /api/mails/{id}", Site, mail),
             of("POST /api/notices/{id}/read", Personal, notice),
             plain("GET /api/permissions", Own),
             plain("GET /api/roles", Own),
@@ -154,6 +155,8 @@ impl Site {
             of("GET /api/organizations/{id}/service-accounts/{account_id}", Read, org),
             of("GET /api/teams/{id}", Read, team),
             of("GET /api/teams/{id}/members", Read, team),
+            of("GET /api/teams/{id}/quotas", Read, team),
+            case("GET /api/organizations/{id}/usage", Read, format!("/api/organizations/{org}/usage?team_id={team}")),
             of("GET /api/organizations/{id}/usage", Read, org),
             of("GET /api/organizations/{id}/usage.csv", Read, org),
             of("POST /api/organizations/{id}/quotas/check", Read, org)

@@ -742,6 +742,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/mails/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Drop a mail: one that waits is not sent, and its text goes. Administrators of the site only. */
+        delete: operations["delete_api_mails_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/mails/{id}/retry": {
         parameters: {
             query?: never;
@@ -1976,6 +1993,23 @@ export interface paths {
         post?: never;
         /** Take a person out of a team. Everybody may leave, except the last owner. */
         delete: operations["delete_api_teams_id_members_user_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/teams/{id}/quotas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The quotas of a team with what is used in the present period. Whoever may see quotas in the team sees them. */
+        get: operations["get_api_teams_id_quotas"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -3387,6 +3421,11 @@ export interface components {
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
         };
+        /** @description A quota in a list. */
+        ListedQuota: components["schemas"]["Quota"] & {
+            /** @description The name of the team or person it is for; null for the organisation's own, and where the caller may not see people. */
+            owner?: string | null;
+        };
         LoginReply: {
             /** @description Send as `Authorization: Bearer ..`. */
             access_token: string;
@@ -3470,6 +3509,11 @@ export interface components {
             queued: number;
             /** @description `starttls`, `tls`, `none` or `unprotected`. */
             security?: string | null;
+            /**
+             * Format: int64
+             * @description How many the mail server took within the last 30 days.
+             */
+            sent: number;
             /** @description Its host and port. */
             server?: string | null;
             /** @description Whom the site signs in as there. */
@@ -4163,9 +4207,9 @@ export interface components {
              */
             would_have_blocked: number;
         };
-        /** @description An organisation's quotas. */
+        /** @description Quotas of an organisation. */
         QuotaList: {
-            items: components["schemas"]["Quota"][];
+            items: components["schemas"]["ListedQuota"][];
         };
         /** @description How many notices were marked. */
         ReadNotices: {
@@ -5919,6 +5963,26 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    delete_api_mails_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     post_api_mails_id_retry: {
         parameters: {
             query?: never;
@@ -7302,6 +7366,8 @@ export interface operations {
                 resource?: string;
                 /** @description What this person used. One's own takes no permission to see quotas. */
                 user_id?: number;
+                /** @description What the runs in the projects of this team used, of those projects that exist. Takes the permission to see quotas in the team. */
+                team_id?: number;
             };
             header?: never;
             path: {
@@ -7363,6 +7429,8 @@ export interface operations {
                 resource?: string;
                 /** @description What this person used. One's own takes no permission to see quotas. */
                 user_id?: number;
+                /** @description What the runs in the projects of this team used, of those projects that exist. Takes the permission to see quotas in the team. */
+                team_id?: number;
             };
             header?: never;
             path: {
@@ -8361,6 +8429,28 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_teams_id_quotas: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaList"];
+                };
             };
             default: components["responses"]["Problem"];
         };
