@@ -23,6 +23,7 @@ pub enum QuotaCommand {
         team: Option<String>,
     },
     /// Change the organisation's own quota of a resource.
+    #[command(visible_alias = "update")]
     Set {
         /// The organisation.
         #[arg(long, value_name = "SLUG")]

@@ -34,6 +34,7 @@ pub enum UserCommand {
         out: PathBuf,
     },
     /// Erase somebody for good: account, sessions, tokens, and their name wherever it stands.
+    #[command(visible_alias = "delete")]
     Erase {
         /// The name they sign in with.
         username: String,
