@@ -167,7 +167,11 @@ async fn install(plugin: &str, config: &[(String, Value)], replace: bool, contex
             let archive = plugin_folder::to_upload(path)?;
             let config = (!config.is_empty()).then(|| Value::Object(config).to_string());
             let query = query_string(&[("config", config), ("replace", replace.then(|| "true".to_owned()))]);
-            context.client.upload(&format!("{PATH}/upload{query}"), plugin_folder::MEDIA_TYPE, archive).await
+            context
+                .client
+                .upload(&format!("{PATH}/upload{query}"), plugin_folder::MEDIA_TYPE, archive)
+                .await
+                .map_err(there_already)
         }
         None => {
             let mut body = json!({"slug": plugin});
@@ -179,12 +183,21 @@ async fn install(plugin: &str, config: &[(String, Value)], replace: bool, contex
     };
     let installed = named(plugin, reply, context).await?;
     let (slug, version, status) = (cell(&installed, "slug"), cell(&installed, "version"), cell(&installed, "status"));
-    context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}."))
+    let signed = match signers(&installed).as_slice() {
+        [] => String::new(),
+        all => format!(" and signed by {}", all.join(", ")),
+    };
+    context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}{signed}."))
 }
 
 /// The file or folder that is meant, when one is.
 fn here(plugin: &str) -> Option<&Path> {
     plugin_folder::is_here(plugin).then_some(Path::new(plugin))
+}
+
+/// The server speaks of its own parameter.
+fn there_already(failure: Failure) -> Failure {
+    if failure.code() == "plugin_exists" { failure.and("That is --replace here.") } else { failure }
 }
 
 /// A slug that the server does not have while a folder of that name lies here: then that was meant.

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::cli::client::query_string;
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::Result;
 use crate::cli::output::cell;
 use crate::cli::{Context, input, plugin_folder};
 

@@ -28,6 +28,9 @@ pub fn is_here(plugin: &str) -> bool {
 /// # Errors
 /// Wrong usage when it is no plugin; `plugin_too_large`.
 pub fn to_upload(path: &Path) -> Result<Vec<u8>> {
+    if !path.exists() {
+        return Err(Failure::usage(format!("There is no file or folder {}.", path.display())));
+    }
     if path.is_file() { read(path, MOST_BYTES) } else { Ok(pack(path, &[])?.bytes) }
 }
 

@@ -28,6 +28,7 @@ fn a_folder_is_sent_configured_switched_and_taken_out() {
     );
     let again = desk.run(&["plugin", "install", SCANNER], "");
     assert_eq!(again.status.code(), Some(5), "{}", said(&again));
+    assert!(said(&again).contains("--replace"), "{}", said(&again));
     let replaced = desk.json(&["plugin", "install", SCANNER, "--replace"], "");
     assert_eq!(replaced["config"], installed["config"]);
 
@@ -64,6 +65,8 @@ fn what_is_no_plugin_is_refused_before_anything_is_sent() {
     assert!(said(&linked).contains("link is a symbolic link"), "{}", said(&linked));
     let missing = app.cli(&["plugin", "install", "not-there"], "");
     assert_eq!(missing.status.code(), Some(3), "{}", said(&missing));
+    let nothing = app.cli(&["plugin", "install", "not-there.rplugin"], "");
+    assert!(said(&nothing).contains("no file or folder not-there.rplugin"), "{}", said(&nothing));
     let twice = app.cli(&["plugin", "install", SCANNER, "--config", "a=1", "--config", "a=2"], "");
     assert_eq!(twice.status.code(), Some(2));
     assert!(!Path::new(&app.dir.path().join("plugins/security-scanner")).exists());
@@ -174,6 +177,18 @@ fn every_kind_of_new_plugin_passes_its_tests_in_the_sandbox() {
         let tested = app.cli_json(&["plugin", "test", &place], "");
         assert!(tested["passed"].as_u64().unwrap() > 0 && tested["failed"] == 0, "{kind}: {tested}");
     }
+}
+
+#[test]
+fn the_examples_pass_their_tests_in_the_sandbox() {
+    let app = App::start();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/examples");
+    let examples = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let tested = examples.filter(|example| example.join("main.py").exists()).map(|example| {
+        let tested = app.cli(&["plugin", "test", example.to_str().unwrap()], "");
+        assert!(tested.status.success(), "{}: {}{}", example.display(), shown(&tested), said(&tested));
+    });
+    assert!(tested.count() > 0);
 }
 
 /// Plugins as authors of the earlier Python product wrote them, unchanged.

@@ -7,6 +7,7 @@ names what to use instead. Nothing here is used under plain CPython.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import errno
 import io
@@ -62,6 +63,7 @@ def prepare() -> None:
     os.listdir, os.scandir = list_folder, scan_folder  # type: ignore[assignment]
     os.system = os.popen = os.fork = _refuse_process  # type: ignore[assignment]
     subprocess.Popen.__init__ = _refuse_process  # type: ignore[method-assign]
+    asyncio.create_subprocess_exec = asyncio.create_subprocess_shell = _refuse_async_process  # type: ignore[assignment]
     threading.Thread.start = _refuse_thread  # type: ignore[method-assign]
     socket.socket.__init__ = _refuse_socket  # type: ignore[method-assign]
     socket.create_connection = socket.getaddrinfo = _refuse_socket  # type: ignore[assignment]
@@ -89,7 +91,8 @@ def explain(error: BaseException) -> str:
     """What else an author should know about an error; empty when nothing."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
-    top = error.name.partition(".")[0]
+    # Of `ssl` and the like only the compiled part, `_ssl`, is missing.
+    top = error.name.partition(".")[0].lstrip("_")
     carry = "A library in pure Python can be carried along: put its wheel into the plugin's wheels folder and pack it."
     return _MISSING.get(top, "" if top == _slug else carry)
 
@@ -204,7 +207,12 @@ def scan_folder(path: Any = ".") -> Any:
 
 
 def _refuse_process(*args: Any, **kwargs: Any) -> NoReturn:
-    raise PermissionError(_NO_PROCESSES + ".")
+    # As where the program is not installed, which plugins that run tools are prepared for.
+    raise FileNotFoundError(errno.ENOENT, _NO_PROCESSES)
+
+
+async def _refuse_async_process(*args: Any, **kwargs: Any) -> NoReturn:
+    _refuse_process()
 
 
 def _refuse_thread(*args: Any, **kwargs: Any) -> NoReturn:

@@ -187,6 +187,16 @@ class Reaching(unittest.TestCase):
             llm.complete("hi")
 
 
+class Package(unittest.TestCase):
+    def test_the_interface_can_be_imported_from_its_package(self):
+        from resoftai.plugins import CodeQualityPlugin, Hooks, action_hook
+
+        self.assertIs(CodeQualityPlugin, base.CodeQualityPlugin)
+        self.assertEqual((Hooks.CODE_ANALYZE, action_hook), ("code.analyze", hooks.action))
+        with self.assertRaises(ImportError):
+            from resoftai.plugins import Nothing  # noqa: F401
+
+
 class Metadata(unittest.TestCase):
     def test_unknown_fields_are_kept(self):
         metadata = base.PluginMetadata.from_dict({"name": "n", "slug": "s", "icon": "i.svg"})

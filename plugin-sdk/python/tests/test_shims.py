@@ -123,7 +123,7 @@ class Files(unittest.TestCase):
             self.assertEqual(opened.read(), b"p")
 
     def test_a_missing_module_is_explained(self):
-        self.assertIn("platform", _sandbox.explain(ModuleNotFoundError("x", name="ssl")))
+        self.assertIn("platform", _sandbox.explain(ModuleNotFoundError("x", name="_ssl")))
         self.assertIn("wheels folder", _sandbox.explain(ModuleNotFoundError("x", name="jinja2.nodes")))
         self.assertEqual(_sandbox.explain(ValueError("x")), "")
 
