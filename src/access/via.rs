@@ -1,6 +1,7 @@
 //! What a request came with: a sign-in, a personal token, the local socket.
 //!
-//! Invariant: a token that is limited never changes the account it belongs to, so that nobody makes more of it than it is.
+//! Invariant: a token that is limited leaves the account it belongs to alone, so that nobody makes more of it than it is, or learns
+//! from it what else its owner has.
 
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may change their own account: password, tokens, sessions, what they belong to.
+    /// Whether the caller may look after their own account: password, tokens, sessions, what they belong to.
     ///
     /// # Errors
     /// `token_limited` for a token that allows less than its owner may; `service_account` for an account of a program.
@@ -82,7 +83,7 @@ impl Caller {
             None => Ok(()),
             Some(token) => {
                 let message = format!(
-                    "This changes an account, which the limited token `{}` may not. Sign in, or use a token without limits.",
+                    "This is about the account itself, which the limited token `{}` leaves alone. Sign in, or use a token without limits.",
                     token.name
                 );
                 Err(Error::forbidden("token_limited", message))

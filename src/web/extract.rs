@@ -219,7 +219,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
-/// Whoever is signed in, with all of their rights: for what changes the caller's own account.
+/// Whoever is signed in, with all of their rights: for what the caller's own account is, and has.
 pub struct Oneself(pub Arc<Caller>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Oneself {

@@ -18,12 +18,12 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
 use crate::notices::{self, NewNotice};
-use crate::web::{Json, Oneself, Path, Problem, SignedIn};
+use crate::web::{Json, Oneself, Path, Problem};
 
 /// How the caller's second factor stands.
 #[utoipa::path(get, path = "/api/account/second-factor", tag = "account",
     responses((status = 200, body = SecondFactor), (status = "default", response = Problem)))]
-pub async fn get(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) -> Result<Json<SecondFactor>> {
+pub async fn get(State(accounts): State<Accounts>, Oneself(caller): Oneself) -> Result<Json<SecondFactor>> {
     let user = person(&caller)?;
     let read = accounts.db.read(move |tx| {
         let enabled_at = factors::store::enabled_at(tx, user)?;

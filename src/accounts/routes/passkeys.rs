@@ -25,7 +25,7 @@ use crate::audit::{self, AuditAction};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::names;
 use crate::notices::{self, NewNotice};
-use crate::web::{Created, Json, Oneself, Path, Problem, Public, Secure, SignedIn};
+use crate::web::{Created, Json, Oneself, Path, Problem, Public, Secure};
 
 const NAME_MAX: usize = 100;
 
@@ -151,7 +151,7 @@ pub struct OwnPasskeys {
     responses((status = 200, body = OwnPasskeys), (status = "default", response = Problem)))]
 pub async fn list(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Extension(secure): Extension<Secure>,
     headers: HeaderMap,
     uri: Uri,

@@ -12,14 +12,14 @@ use crate::accounts::{Accounts, store};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
-use crate::web::{Json, Oneself, Path, Problem, Query, SignedIn};
+use crate::web::{Json, Oneself, Path, Problem, Query};
 
 /// Where the caller is signed in, newest first.
 #[utoipa::path(get, path = "/api/sessions", tag = "sessions", params(PageQuery),
     responses((status = 200, body = List<Session>), (status = "default", response = Problem)))]
 pub async fn list(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<List<Session>>> {
     let (user, page, now) = (person(&caller)?, query.check()?, accounts.clock.now());

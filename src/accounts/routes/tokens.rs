@@ -13,14 +13,14 @@ use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::notices::{self, NewNotice};
-use crate::web::{Created, Json, Oneself, Path, Problem, Query, SignedIn};
+use crate::web::{Created, Json, Oneself, Path, Problem, Query};
 
 /// The caller's tokens, newest first.
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", params(PageQuery),
     responses((status = 200, body = List<Token>), (status = "default", response = Problem)))]
 pub async fn list(
     State(accounts): State<Accounts>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<List<Token>>> {
     let (user, page, days) = (person(&caller)?, query.check()?, accounts.options.token_max_days);
