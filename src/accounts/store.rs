@@ -146,6 +146,17 @@ pub fn id_of_name(tx: &mut Tx<'_>, username: &str) -> Result<Option<i64>> {
     Ok(tx.query_row("SELECT id FROM users WHERE username_key = $1", &params![key(username)], |row| row.get(0))?)
 }
 
+/// The id of the person who has the name, and those of service accounts that have it, each with its organisation.
+///
+/// # Errors
+/// When the database fails.
+pub fn ids_of_name(tx: &mut Tx<'_>, username: &str) -> Result<Vec<(i64, Option<OrgId>)>> {
+    let sql = "SELECT id, service_of FROM users WHERE service_of IS NOT NULL AND LOWER(username) = $1 ORDER BY id";
+    let services = tx.query_map(sql, &params![key(username)], |row| Ok((row.get(0)?, Some(OrgId(row.get(1)?)))))?;
+    let person = id_of_name(tx, username)?.map(|id| (id, None));
+    Ok(person.into_iter().chain(services).collect())
+}
+
 /// # Errors
 /// When the database fails.
 pub fn user_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>> {

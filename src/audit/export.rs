@@ -85,7 +85,7 @@ pub struct ExportQuery {
     resource_id: Option<String>,
     /// The id of the account that acted.
     actor_id: Option<i64>,
-    /// Whoever has this user name now, and actors without an account under exactly this name.
+    /// Whoever has this user name now, service accounts of this name, and actors without an account under exactly this name.
     actor: Option<String>,
     success: Option<bool>,
     request_id: Option<String>,
@@ -114,7 +114,7 @@ pub async fn export(
         Error::unavailable("too_many_exports", sentence).retry_after(5)
     })?;
     let format = query.format;
-    let filter = filter(&audit, query).await?;
+    let filter = filter(&audit, &permit.scope(), query).await?;
     if let Some(org) = filter.organization_id {
         permit.require(OrgId(org), "such organization")?;
     }
@@ -181,14 +181,14 @@ fn pieces(db: Db, scope: Scope, filter: Filter) -> impl Stream<Item = io::Result
     }
 }
 
-async fn filter(audit: &Audit, query: ExportQuery) -> Result<Filter> {
+async fn filter(audit: &Audit, scope: &Scope, query: ExportQuery) -> Result<Filter> {
     Ok(Filter {
         organization_id: query.organization_id,
         action: query.action.as_deref().map(AuditAction::parse).transpose()?,
         resource_type: query.resource_type,
         resource_id: query.resource_id,
         actor_id: query.actor_id,
-        actor: audit.actor(query.actor).await?,
+        actor: audit.actor(scope, query.organization_id, query.actor).await?,
         success: query.success,
         request_id: query.request_id,
         from: query.from,

@@ -15,29 +15,33 @@ use super::search::{Filter, Name, Place, Text};
 use super::store;
 use super::{AuditAction, AuditEntry, Event, record};
 use crate::access::actions::AuditRead;
-use crate::access::{OrgId, Permit};
+use crate::access::{OrgId, Permit, Scope};
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
 use crate::base::page::PageQuery;
 use crate::db::{Db, Tx};
 use crate::web::{Json, Path, Problem, Query};
 
-/// Says which account has a name; people are known a floor above.
-pub type AccountOf = fn(&mut Tx<'_>, &str) -> Result<Option<i64>>;
+/// Says which accounts have a name: a person's, and those of programs, each with its organisation. They are known a floor
+/// above.
+pub type AccountsOf = fn(&mut Tx<'_>, &str) -> Result<Vec<(i64, Option<OrgId>)>>;
+
+/// Programs of one name that are looked for at once.
+const MOST_OF_A_NAME: usize = 20;
 
 /// The trail's room.
 #[derive(Clone)]
 pub struct Audit {
     pub db: Db,
     pub clock: Clock,
-    pub account_of: AccountOf,
+    pub accounts_of: AccountsOf,
     /// Exports under way.
     pub exports: Arc<Semaphore>,
 }
 
 impl Audit {
-    pub fn new(db: Db, clock: Clock, account_of: AccountOf) -> Self {
-        Self { db, clock, account_of, exports: Arc::new(Semaphore::new(export::AT_WORK)) }
+    pub fn new(db: Db, clock: Clock, accounts_of: AccountsOf) -> Self {
+        Self { db, clock, accounts_of, exports: Arc::new(Semaphore::new(export::AT_WORK)) }
     }
 
     pub fn routes(self) -> OpenApiRouter {
@@ -49,12 +53,32 @@ impl Audit {
             .with_state(self)
     }
 
-    /// The actor a filter names, with their account.
-    pub(super) async fn actor(&self, name: Option<String>) -> Result<Option<Name>> {
+    /// The actor a filter names, with the accounts of that name: of programs those within `scope`, and of `org` when it
+    /// is asked for.
+    ///
+    /// # Errors
+    /// `too_many_actors` when programs of more than 20 organisations are called so.
+    pub(super) async fn actor(&self, scope: &Scope, org: Option<i64>, name: Option<String>) -> Result<Option<Name>> {
         let Some(name) = name else { return Ok(None) };
-        let (account_of, asked) = (self.account_of, name.clone());
-        let account = self.db.read(move |tx| account_of(tx, &asked)).await?;
-        Ok(Some(Name { name, account: account.unwrap_or_default() }))
+        let (accounts_of, asked) = (self.accounts_of, name.clone());
+        let known = self.db.read(move |tx| accounts_of(tx, &asked)).await?;
+        let person = known.iter().find(|(_, of)| of.is_none()).map(|(id, _)| *id);
+        let seen = |of: OrgId| match scope {
+            Scope::Site => true,
+            Scope::Within { orgs, .. } => orgs.contains(&of),
+        };
+        let wanted = |of: OrgId| seen(of) && org.is_none_or(|org| org == of.0);
+        let programs = known.into_iter().filter(|(_, of)| of.is_some_and(wanted));
+        let programs: Vec<i64> = programs.map(|(id, _)| id).collect();
+        if programs.len() > MOST_OF_A_NAME {
+            let message = format!(
+                "{} service accounts are called so. Name the organisation in organization_id, or one of them in actor_id.",
+                programs.len()
+            );
+            return Err(Error::invalid("too_many_actors", message).field("actor"));
+        }
+        let accounts = [person.unwrap_or_default()].into_iter().chain(programs).collect();
+        Ok(Some(Name { name, accounts }))
     }
 }
 
@@ -70,7 +94,7 @@ struct AuditQuery {
     resource_id: Option<String>,
     /// The id of the account that acted.
     actor_id: Option<i64>,
-    /// Whoever has this user name now, and actors without an account under exactly this name.
+    /// Whoever has this user name now, service accounts of this name, and actors without an account under exactly this name.
     actor: Option<String>,
     /// Whether it was done, or refused or failed.
     success: Option<bool>,
@@ -116,7 +140,7 @@ async fn list(
         resource_type: query.resource_type,
         resource_id: query.resource_id,
         actor_id: query.actor_id,
-        actor: audit.actor(query.actor).await?,
+        actor: audit.actor(&permit.scope(), query.organization_id, query.actor).await?,
         success: query.success,
         request_id: query.request_id,
         from: query.from,

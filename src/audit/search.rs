@@ -37,13 +37,14 @@ pub struct Filter {
     pub text: Option<Text>,
 }
 
-/// An actor's name, and the account that has it now (0 for none: then as much is looked at).
+/// An actor's name, and the accounts that have it now: the person's (0 for none: then as much is looked at), and those of
+/// programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Name {
     /// Not kept with the record of an export: the account says whose it is.
     #[serde(skip)]
     pub name: String,
-    pub account: i64,
+    pub accounts: Vec<i64>,
 }
 
 /// A text to look for, whatever its case.
@@ -151,10 +152,11 @@ impl Branch {
         let actors: Vec<Option<Who>> = match (filter.actor_id, &filter.actor) {
             (None, None) => vec![None],
             (Some(id), None) => vec![Some(Who::Account(id))],
-            (Some(id), Some(name)) if id != name.account => Vec::new(),
+            (Some(id), Some(name)) if !name.accounts.contains(&id) => Vec::new(),
             (Some(id), Some(_)) => vec![Some(Who::Account(id))],
-            (None, Some(Name { name, account })) => {
-                vec![Some(Who::Account(*account)), Some(Who::Named(name.clone()))]
+            (None, Some(Name { name, accounts })) => {
+                let accounts = accounts.iter().map(|id| Some(Who::Account(*id)));
+                accounts.chain([Some(Who::Named(name.clone()))]).collect()
             }
         };
         let ways = |org: Option<i64>| {
@@ -286,7 +288,7 @@ mod tests {
         assert_eq!(ways(&two, &of_one), [["organization_id =", "actor_id ="]]);
         let elsewhere = Filter { organization_id: Some(3), ..all.clone() };
         assert!(ways(&two, &elsewhere).is_empty());
-        let named = Filter { actor: Some(Name { name: "root".into(), account: 0 }), ..all };
+        let named = Filter { actor: Some(Name { name: "root".into(), accounts: vec![0] }), ..all };
         assert_eq!(ways(&site, &named), [["actor_id ="], ["actor_id IS NULL"]]);
     }
 

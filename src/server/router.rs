@@ -86,7 +86,7 @@ fn rooms(app: &App) -> OpenApiRouter {
             }
             .routes(),
         )
-        .merge(Audit::new(db.clone(), clock.clone(), accounts::store::id_of_name).routes())
+        .merge(Audit::new(db.clone(), clock.clone(), accounts::store::ids_of_name).routes())
         .merge(app.audit_logs.clone().routes())
         .merge(app.forward.clone().routes())
         .merge(

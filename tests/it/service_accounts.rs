@@ -69,6 +69,21 @@ async fn a_program_works_with_a_token_and_the_trail_says_that_it_is_one() {
     let entry = &trail["items"][0];
     assert_eq!(entry["actor"], json!({"kind": "service", "id": ci, "name": "ci"}));
     assert_eq!(entry["token"]["name"], "runner 1");
+    // Found by its name, which one of another organisation has too.
+    let other = site.app.org("other");
+    let twin = json!({"name": "CI", "role": "developer"});
+    let path = format!("/api/organizations/{other}/service-accounts");
+    let twin = site.app.call("POST", &path, Some(&site.app.person("root", "admin", None).await), Some(twin)).await;
+    assert_eq!(twin.status, 201, "{}", twin.body);
+    for query in
+        ["actor=ci", "actor=CI", &format!("actor=ci&actor_id={ci}"), &format!("actor=ci&organization_id={}", site.org)]
+    {
+        let found = site.call("GET", &format!("/api/audit?{query}"), &site.boss, None).await.body;
+        assert_eq!(found["items"][0]["actor"]["id"], json!(ci), "{query}: {found}");
+        assert_eq!(found["items"].as_array().unwrap().len(), 1, "{query}: {found}");
+    }
+    let wrong = site.call("GET", &format!("/api/audit?actor=ci&actor_id={}", twin.body["id"]), &site.boss, None).await;
+    assert_eq!(wrong.body["items"], json!([]), "another organisation's");
     // It is no person: nothing of it is sealed, and nothing about it is erased.
     assert_eq!(site.app.sql_texts("SELECT token_name FROM audit_entries WHERE token_name = 'runner 1'").len(), 1);
 

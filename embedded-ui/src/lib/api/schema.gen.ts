@@ -5094,7 +5094,7 @@ export interface operations {
                 resource_id?: string;
                 /** @description The id of the account that acted. */
                 actor_id?: number;
-                /** @description Whoever has this user name now, and actors without an account under exactly this name. */
+                /** @description Whoever has this user name now, service accounts of this name, and actors without an account under exactly this name. */
                 actor?: string;
                 /** @description Whether it was done, or refused or failed. */
                 success?: boolean;
@@ -5139,7 +5139,7 @@ export interface operations {
                 resource_id?: string;
                 /** @description The id of the account that acted. */
                 actor_id?: number;
-                /** @description Whoever has this user name now, and actors without an account under exactly this name. */
+                /** @description Whoever has this user name now, service accounts of this name, and actors without an account under exactly this name. */
                 actor?: string;
                 success?: boolean;
                 request_id?: string;
