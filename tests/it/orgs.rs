@@ -357,6 +357,11 @@ async fn a_deletion_has_days_of_grace_and_leaves_the_trail() {
     assert_eq!(app.call("GET", "/api/projects", Some(&boss), None).await.status, 200);
     assert_eq!(app.cli(&["org", "restore", "acme"], "").status.code(), Some(5));
 
+    app.cli_json(&["service-account", "create", "acme/nightly", "--role", "developer"], "");
+    let token = app.cli_json(&["token", "create", "runner", "--service-account", "acme/nightly"], "");
+    let token = token["secret"].as_str().unwrap();
+    assert_eq!(app.call("GET", "/api/projects", Some(token), None).await.status, 200);
+
     // A clock that jumps years ahead lets a day of grace pass, not all of them.
     app.cli_json(&["org", "delete", "acme", "--yes"], "");
     let ticks = "kind = 'organization_purge'";
@@ -369,6 +374,8 @@ async fn a_deletion_has_days_of_grace_and_leaves_the_trail() {
     app.sql(&format!("UPDATE jobs SET run_at = 1, payload = '{{\"organization\":{org},\"days\":1}}' WHERE {ticks}"));
     until("the deletion", async || app.cli(&["org", "show", "acme"], "").status.code() == Some(3)).await;
     assert_eq!(app.cli_json(&["project", "list"], "")["items"], json!([]));
+    assert_eq!(app.call("GET", "/api/projects", Some(token), None).await.status, 401, "its programs went with it");
+    assert_eq!(app.sql_texts("SELECT username FROM users WHERE service_of IS NOT NULL"), Vec::<String>::new());
     let trail = app.cli_json(&["audit", "list", "--resource", "organization", "--action", "delete"], "");
     assert_eq!(trail["items"][0]["before"]["slug"], "acme");
     the_trail_of_a_deleted_organisation_is_whole(&app, org).await;
