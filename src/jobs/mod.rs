@@ -62,6 +62,15 @@ impl Job {
 /// # Errors
 /// When the payload is no JSON or larger than 16 KiB, or the database fails.
 pub fn enqueue(tx: &mut Tx<'_>, now: Time, kind: &'static str, payload: &impl Serialize) -> Result<i64> {
+    enqueue_at(tx, now, now, kind, payload)
+}
+
+/// The same for a job that waits until `due`. After the clock was set back it does not wait longer than it was to: it is
+/// done at once, so its handler looks at the time where that matters.
+///
+/// # Errors
+/// As [`enqueue`].
+pub fn enqueue_at(tx: &mut Tx<'_>, now: Time, due: Time, kind: &'static str, payload: &impl Serialize) -> Result<i64> {
     let payload = serde_json::to_string(payload).map_err(Error::internal)?;
     if payload.len() > PAYLOAD_LIMIT {
         let size = payload.len();
@@ -69,7 +78,7 @@ pub fn enqueue(tx: &mut Tx<'_>, now: Time, kind: &'static str, payload: &impl Se
             "the payload of a {kind} job has {size} bytes; {PAYLOAD_LIMIT} are taken"
         )));
     }
-    let id = store::insert(tx, now, kind, &payload)?;
+    let id = store::insert(tx, now, due, kind, &payload)?;
     tx.after_commit(|| ENQUEUED.notify_waiters());
     Ok(id)
 }

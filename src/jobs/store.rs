@@ -1,7 +1,8 @@
 //! All SQL of the queue.
 //!
 //! Invariant: a job is claimed by one statement that checks again that it is free, so two workers never hold one job
-//! while both leases count; what a worker writes about a job it no longer holds changes nothing.
+//! while both leases count; what a worker writes about a job it no longer holds changes nothing. A job whose due time was
+//! set at a time that is still to come is due: the clock was set back.
 
 use super::{Job, MAX_ATTEMPTS};
 use crate::base::clock::{SECOND, Time};
@@ -10,14 +11,16 @@ use crate::db::{Tx, params};
 
 /// How long a claim counts without being renewed.
 pub const LEASE: i64 = 60 * SECOND;
+/// How far a due time may have been set ahead of now, as by a server whose clock is a little fast.
+const AHEAD: i64 = 60 * SECOND;
 /// How long a job that was given up stays to be looked at.
 const KEEP_DEAD: i64 = 30 * crate::base::clock::DAY;
 
-pub fn insert(tx: &mut Tx<'_>, now: Time, kind: &str, payload: &str) -> Result<i64> {
+pub fn insert(tx: &mut Tx<'_>, now: Time, due: Time, kind: &str, payload: &str) -> Result<i64> {
     let id = tx.next_id()?;
     tx.execute(
-        "INSERT INTO jobs (id, kind, payload, run_at, attempts) VALUES ($1, $2, $3, $4, 0)",
-        &params![id, kind, payload, now],
+        "INSERT INTO jobs (id, kind, payload, run_at, set_at, attempts) VALUES ($1, $2, $3, $4, $5, 0)",
+        &params![id, kind, payload, due, now],
     )?;
     Ok(id)
 }
@@ -28,11 +31,12 @@ pub fn delete(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
 }
 
 /// When the next job of `kind` may run, past times included; None when there is none.
-pub fn next_due(tx: &mut Tx<'_>, kind: &str) -> Result<Option<Time>> {
+pub fn next_due(tx: &mut Tx<'_>, now: Time, kind: &str) -> Result<Option<Time>> {
     let due = tx.query_row(
-        "SELECT MIN(CASE WHEN locked_until IS NULL OR locked_until < run_at THEN run_at ELSE locked_until END) \
+        "SELECT MIN(CASE WHEN locked_until IS NULL AND set_at > $2 THEN $3 \
+         WHEN locked_until IS NULL OR locked_until < run_at THEN run_at ELSE locked_until END) \
          FROM jobs WHERE kind = $1 AND dead_at IS NULL",
-        &params![kind],
+        &params![kind, now.plus(AHEAD), now],
         |row| row.get::<Option<i64>>(0),
     )?;
     Ok(due.flatten().map(Time))
@@ -42,9 +46,10 @@ pub fn next_due(tx: &mut Tx<'_>, kind: &str) -> Result<Option<Time>> {
 pub fn claim(tx: &mut Tx<'_>, now: Time, kind: &str, process: &str, limit: usize) -> Result<Vec<Job>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let due: Vec<(i64, String, i64)> = tx.query_map(
-        "SELECT id, payload, attempts FROM jobs WHERE kind = $1 AND dead_at IS NULL AND run_at <= $2 \
-         AND (locked_until IS NULL OR locked_until <= $2) ORDER BY run_at, id LIMIT $3",
-        &params![kind, now, limit],
+        "SELECT id, payload, attempts FROM jobs WHERE kind = $1 AND dead_at IS NULL \
+         AND (run_at <= $2 OR set_at > $4) AND (locked_until IS NULL OR locked_until <= $2) \
+         ORDER BY run_at, id LIMIT $3",
+        &params![kind, now, limit, now.plus(AHEAD)],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let mut claimed = Vec::with_capacity(due.len());
@@ -80,11 +85,11 @@ pub fn renew(tx: &mut Tx<'_>, now: Time, process: &str, ids: &[i64]) -> Result<(
 }
 
 /// Gives a job back for another attempt at `run_at`; `error` is why this one failed.
-pub fn retry(tx: &mut Tx<'_>, id: i64, process: &str, run_at: Time, error: &str) -> Result<()> {
+pub fn retry(tx: &mut Tx<'_>, now: Time, id: i64, process: &str, run_at: Time, error: &str) -> Result<()> {
     tx.execute(
-        "UPDATE jobs SET locked_by = NULL, locked_until = NULL, run_at = $1, last_error = $2 \
+        "UPDATE jobs SET locked_by = NULL, locked_until = NULL, run_at = $1, set_at = $5, last_error = $2 \
          WHERE id = $3 AND locked_by = $4",
-        &params![run_at, error, id, process],
+        &params![run_at, error, id, process, now],
     )?;
     Ok(())
 }

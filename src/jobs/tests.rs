@@ -169,6 +169,28 @@ async fn a_claim_that_ran_out_is_anybodys_and_the_late_one_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_makes_no_job_wait() {
+    for back in [3600, 365 * 24 * 3600] {
+        let lab = Lab::new().await;
+        lab.pass(2 * back);
+        let now = lab.clock().now();
+        let due = now.plus(4 * 3600 * SECOND);
+        let id = lab.db.write(move |tx| enqueue_at(tx, now, due, "test", &json!({}))).await.unwrap();
+        let claim = async |now: Time| lab.db.write(move |tx| store::claim(tx, now, "test", "p1", 9)).await.unwrap();
+        let next = async |now: Time| lab.db.read(move |tx| store::next_due(tx, now, "test")).await.unwrap().unwrap();
+        assert_eq!((claim(now).await.len(), next(now).await), (0, due));
+        // Two servers' clocks are never quite the same.
+        assert_eq!(claim(now.plus(-30 * SECOND)).await.len(), 0);
+        let now = now.plus(-back * SECOND);
+        assert_eq!(next(now).await, now);
+        assert_eq!(claim(now).await.iter().map(|job| job.id).collect::<Vec<_>>(), [id]);
+        let again = now.plus(8 * SECOND);
+        lab.db.write(move |tx| store::retry(tx, now, id, "p1", again, "no")).await.unwrap();
+        assert_eq!((claim(now).await.len(), next(now).await), (0, again), "it waits by the new clock");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_gives_the_job_back_as_it_was() {
     let (lab, tasks) = (Lab::new().await, Tasks::default());
     let (begun, mut seen) = mpsc::channel(1);

@@ -121,7 +121,7 @@ impl Worker {
     /// Claims as many due jobs as there are free slots and starts them; whether there were any.
     async fn claim(self: &Arc<Self>, slots: &Arc<Semaphore>, first: OwnedSemaphorePermit) -> Result<bool> {
         let (name, now) = (self.name, self.clock.now());
-        if self.db.read(move |tx| store::next_due(tx, name)).await?.is_none_or(|due| due > now) {
+        if self.db.read(move |tx| store::next_due(tx, now, name)).await?.is_none_or(|due| due > now) {
             return Ok(false);
         }
         let mut free = vec![first];
@@ -208,7 +208,7 @@ impl Worker {
                 "a job failed and is tried again"
             );
             let run_at = retry_at(now, job.attempts);
-            return self.db.write(move |tx| store::retry(tx, id, &me, run_at, &sentence)).await;
+            return self.db.write(move |tx| store::retry(tx, now, id, &me, run_at, &sentence)).await;
         }
         tracing::error!(?error, job = id, kind = self.name, "a job failed for the last time");
         if let Some(on_dead) = &self.kind.on_dead {

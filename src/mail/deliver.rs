@@ -99,7 +99,7 @@ impl Mailer {
             let why = failure.error.message();
             let next = next_attempt(now, mail.created_at, mail.attempts + 1).filter(|_| !failure.is_final);
             if let Some(next) = next {
-                let job = jobs::enqueue(tx, next, SEND, &Errand { mail: mail.id })?;
+                let job = jobs::enqueue_at(tx, now, next, SEND, &Errand { mail: mail.id })?;
                 return store::later(tx, mail.id, job, next, why).map(|()| "retried");
             }
             store::failed(tx, mail.id, now, why)?;

@@ -132,7 +132,7 @@ impl Orgs {
         }
         let days = self.deletion_days;
         let payload = Purge { organization: id.0, days };
-        let job = jobs::enqueue(tx, now.plus(DAY.min(days * DAY)), PURGE, &payload)?;
+        let job = jobs::enqueue_at(tx, now, now.plus(DAY.min(days * DAY)), PURGE, &payload)?;
         store::set_deletion(tx, id, Some((now.plus(days * DAY), job)))?;
         self.stop(tx, now, id)?;
         let text = format!("{} is to be deleted in {days} days. Until then the site can restore it.", before.name);
@@ -208,7 +208,7 @@ impl Orgs {
             }
             jobs::finish(tx, job.id)?;
             let next = if left == 0 { due } else { now.plus(DAY) };
-            let job = jobs::enqueue(tx, next, PURGE, &Purge { organization, days: left.max(1) })?;
+            let job = jobs::enqueue_at(tx, now, next, PURGE, &Purge { organization, days: left.max(1) })?;
             store::next_tick(tx, id, job)?;
             Ok(false)
         });

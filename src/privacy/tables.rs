@@ -363,7 +363,7 @@ pub static TABLES: &[Table] = &[
     nobody(
         "audit_retention",
         "How long an organisation keeps its audit trail",
-        &[plain("organization_id days due_before")],
+        &[plain("organization_id days due_before advanced_at")],
     ),
     nobody("audit_drops", "What was dropped of an audit trail", &[plain("id organization_id before_at at")]),
     nobody("audit_dropped", "An entry of an audit trail that was dropped", &[plain("entry_id drop_id")]),
@@ -427,7 +427,7 @@ pub static TABLES: &[Table] = &[
     nobody(
         "jobs",
         "Work waiting in the queue",
-        &[plain("id kind payload run_at attempts locked_by locked_until last_error dead_at")],
+        &[plain("id kind payload run_at set_at attempts locked_by locked_until last_error dead_at")],
     ),
     nobody(
         "findings",

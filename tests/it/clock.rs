@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use resoftai::base::clock::{Clock, DAY, SECOND, Time};
-use resoftai::config::{Config, Secret};
+use resoftai::config::{Config, Secret, Security, SmtpConfig};
 use resoftai::server::{self, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -31,6 +31,14 @@ struct Site {
 
 async fn start(dir: &Path, now: &Arc<AtomicI64>) -> Running {
     let config = Config {
+        // Nobody listens there.
+        smtp: SmtpConfig {
+            host: Some("127.0.0.1".to_owned()),
+            port: Some(9),
+            security: Security::Unprotected,
+            from: Some("site@example.org".to_owned()),
+            ..SmtpConfig::default()
+        },
         data_dir: dir.to_owned(),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         http: true,
@@ -226,6 +234,34 @@ async fn a_year_ahead_for_an_afternoon_takes_a_day_of_the_trail_at_most() {
         site.jump(by);
         site.restart().await;
         assert!(entries(&site).await >= before, "after {by}");
+    }
+    // A server that starts over and over does not go faster.
+    site.jump(YEAR);
+    for _ in 0..32 {
+        site.restart().await;
+    }
+    assert!(entries(&site).await >= before, "after 32 starts");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_clock_set_back_makes_no_mail_wait_for_the_time_it_had() {
+    let site = Site::new().await;
+    let invited = json!({"email": "new@example.org", "role": "developer"});
+    let invited = site.call("POST", &site.at("invitations"), &site.dev, invited).await;
+    assert_eq!(invited.status, 201, "{}", invited.body);
+    for (attempts, by) in [(1, -HOUR), (2, -YEAR), (3, 0)] {
+        let started = std::time::Instant::now();
+        loop {
+            let root = site.sign_in("root").await;
+            let mails = site.call("GET", "/api/mails", &root, Value::Null).await;
+            if mails.body["items"][0]["attempts"] == attempts {
+                break;
+            }
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{attempts}: {}", mails.body);
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        site.jump(by);
     }
     site.end().await;
 }

@@ -14,12 +14,16 @@ pub struct Kept {
     pub days: i64,
     /// Up to where its entries were dropped, or were to be when the days were set.
     pub due_before: Time,
+    /// When that was last moved.
+    pub advanced_at: Time,
 }
 
 /// Every organisation that does not keep its entries for ever.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Kept>, DbError> {
-    let sql = "SELECT organization_id, days, due_before FROM audit_retention ORDER BY organization_id";
-    tx.query_map(sql, &[], |row| Ok(Kept { org: OrgId(row.get(0)?), days: row.get(1)?, due_before: row.get(2)? }))
+    let sql = "SELECT organization_id, days, due_before, advanced_at FROM audit_retention ORDER BY organization_id";
+    tx.query_map(sql, &[], |row| {
+        Ok(Kept { org: OrgId(row.get(0)?), days: row.get(1)?, due_before: row.get(2)?, advanced_at: row.get(3)? })
+    })
 }
 
 /// Null inside: for ever. None: nothing is set, and there is no such organisation.
@@ -47,9 +51,10 @@ pub fn set(
     match days {
         None => tx.execute("DELETE FROM audit_retention WHERE organization_id = $1", &params![org.0])?,
         Some(days) => tx.execute(
-            "INSERT INTO audit_retention (organization_id, days, due_before) VALUES ($1, $2, $3) \
-             ON CONFLICT (organization_id) DO UPDATE SET days = excluded.days, due_before = excluded.due_before",
-            &params![org.0, days, cut_off(now, days)],
+            "INSERT INTO audit_retention (organization_id, days, due_before, advanced_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (organization_id) DO UPDATE SET days = excluded.days, due_before = excluded.due_before, \
+             advanced_at = excluded.advanced_at",
+            &params![org.0, days, cut_off(now, days), now],
         )?,
     };
     Ok(before)
@@ -81,8 +86,9 @@ pub fn drop_entries(
     tx.execute(sql, &params![row]).map(drop)
 }
 
-/// Notes how far the organisation's entries were dropped.
-pub fn set_due(tx: &mut Tx<'_>, org: OrgId, before: Time) -> Result<(), DbError> {
-    let sql = "UPDATE audit_retention SET due_before = $2 WHERE organization_id = $1 AND due_before < $2";
-    tx.execute(sql, &params![org.0, before]).map(drop)
+/// Moves what is to go, and when it was moved, unless somebody else did meanwhile.
+pub fn advance(tx: &mut Tx<'_>, kept: &Kept, due_before: Time, now: Time) -> Result<(), DbError> {
+    let sql = "UPDATE audit_retention SET due_before = $2, advanced_at = $3 \
+               WHERE organization_id = $1 AND days = $4 AND due_before = $5 AND advanced_at = $6";
+    tx.execute(sql, &params![kept.org.0, due_before, now, kept.days, kept.due_before, kept.advanced_at]).map(drop)
 }
