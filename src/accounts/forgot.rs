@@ -1,8 +1,11 @@
 //! A new password for who forgot theirs, by a code to the address of their account; where the site sends mails.
 //!
 //! Invariant: whoever asks learns nothing: the answer and its time are the same for addresses that somebody has and those
-//! that nobody has, because a job looks the address up later.
+//! that nobody has, because a job looks the address up later. Until then the queue holds what was asked sealed: it may name
+//! somebody who has no account here.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::passwords;
@@ -10,7 +13,8 @@ use super::{Accounts, User, event, store};
 use crate::access::{Actor, Origin, UserId};
 use crate::audit::{self, AuditAction};
 use crate::base::clock::{SECOND, Time};
-use crate::base::error::Result;
+use crate::base::crypto::Key;
+use crate::base::error::{Error, Result};
 use crate::db::Tx;
 use crate::jobs::{self, Job, Jobs};
 use crate::mail::{MailKind, Mailer, NewMail, Queued};
@@ -19,7 +23,39 @@ const FORGOT: &str = "accounts.forgot";
 /// How long a code counts that was asked for by mail.
 const CODE_TIME: i64 = 30 * 60 * SECOND;
 
+/// Where what was asked lies sealed.
+const PLACE: &str = "jobs.payload.accounts.forgot";
+
 /// What that job says.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Payload {
+    Sealed {
+        /// [`Forgot`] as JSON, sealed with the site's key, in URL-safe Base64.
+        sealed: String,
+    },
+    /// As the versions before 150 of the schema queued it.
+    Plain(Forgot),
+}
+
+impl Payload {
+    fn seal(key: &Key, asked: &Forgot) -> Result<Self> {
+        let asked = serde_json::to_vec(asked).map_err(Error::internal)?;
+        Ok(Self::Sealed { sealed: URL_SAFE_NO_PAD.encode(key.seal(PLACE, &asked)?) })
+    }
+
+    fn open(self, key: &Key) -> Result<Forgot> {
+        match self {
+            Self::Plain(asked) => Ok(asked),
+            Self::Sealed { sealed } => {
+                let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(Error::internal)?;
+                serde_json::from_slice(&key.open(PLACE, &sealed)?).map_err(Error::internal)
+            }
+        }
+    }
+}
+
+/// What somebody asked, and from where.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Forgot {
     pub email: String,
@@ -36,7 +72,7 @@ impl Accounts {
     }
 
     async fn mail_code(self, job: Job) -> Result<()> {
-        let asked: Forgot = job.parse()?;
+        let asked = job.parse::<Payload>()?.open(&self.key)?;
         let now = self.clock.now();
         let (code, digest) = passwords::code()?;
         let write = self.db.write(move |tx| {
@@ -59,8 +95,8 @@ impl Accounts {
     }
 }
 
-pub(super) fn ask(tx: &mut Tx<'_>, now: Time, asked: &Forgot) -> Result<()> {
-    jobs::enqueue(tx, now, FORGOT, asked).map(drop)
+pub(super) fn ask(tx: &mut Tx<'_>, now: Time, key: &Key, asked: &Forgot) -> Result<()> {
+    jobs::enqueue(tx, now, FORGOT, &Payload::seal(key, asked)?).map(drop)
 }
 
 /// Mails a code that sets a new password; `until` says how long it counts.
@@ -91,6 +127,7 @@ pub(super) fn mail_code(
     );
     let subject = "A code to set a new password";
     let user_id = Some(UserId(user.id));
-    let mail = NewMail { kind: MailKind::PasswordReset, user: user_id, recipient: &user.email, subject, body: &body };
+    let (kind, recipient) = (MailKind::PasswordReset, user.email.as_str());
+    let mail = NewMail { kind, user: user_id, about: None, recipient, subject, body: &body };
     mailer.queue(tx, now, &mail)
 }

@@ -16,6 +16,7 @@ use crate::base::clock::Time;
 use crate::base::crypto;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
+use crate::mail::{self, MailKind};
 use crate::notices::{self, NewNotice};
 use crate::orgs::{self, Organization};
 
@@ -105,6 +106,7 @@ fn settle(
     let (role, inviter) = still_given(tx, invitation)?;
     grants::store::give(tx, accounts, now, id, &role, invitation.place(), inviter)?;
     store::use_up(tx, invitation.id, id, now)?;
+    mail::withdraw(tx, MailKind::Invitation, invitation.id)?;
     let text = format!("{} accepted invitation {} as {}", user.username, invitation.id, role.code);
     let event = Event::new(AuditAction::PermissionChange, "invitation", text).id(invitation.id).person(id);
     audit::record_as(tx, now, actor, origin, &event.org(OrgId(org.id)).after(invitation))?;

@@ -21,7 +21,7 @@ use crate::base::email;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
-use crate::mail::{MailKind, Mailer, NewMail, Queued};
+use crate::mail::{self, MailKind, Mailer, NewMail, Queued};
 use crate::orgs::{self, Organization};
 use crate::teams;
 use crate::web::{Created, Json, Oneself, Path, Problem, Public, Query};
@@ -114,8 +114,8 @@ fn mail(
         org.name, org.name
     );
     let subject = format!("Invitation to {}", org.name);
-    let recipient = &invitation.email;
-    let mail = NewMail { kind: MailKind::Invitation, user: None, recipient, subject: &subject, body: &body };
+    let (recipient, about) = (&invitation.email, Some(invitation.id));
+    let mail = NewMail { kind: MailKind::Invitation, user: None, about, recipient, subject: &subject, body: &body };
     mailer.queue(tx, now, &mail)
 }
 
@@ -245,6 +245,7 @@ async fn revoke(
         if !store::revoke(tx, &permit, invitation_id, now)? {
             return Err(closed(&invitation));
         }
+        mail::withdraw(tx, MailKind::Invitation, invitation_id)?;
         tell(tx, now, &permit, AuditAction::Delete, "Revoked", &invitation)
     });
     write.await?;
@@ -278,6 +279,7 @@ async fn resend(
         if !store::renew(tx, &permit, invitation_id, &code_hash, now.plus(days * DAY))? {
             return Err(closed(&before));
         }
+        mail::withdraw(tx, MailKind::Invitation, invitation_id)?;
         let after = covered(tx, &permit, org, invitation_id, now)?;
         tell(tx, now, &permit, AuditAction::Update, "Sent again", &after)?;
         sent(tx, &mailer, now, after, &code)

@@ -118,6 +118,8 @@ pub struct Mail {
 pub struct NewMail<'a> {
     pub kind: MailKind,
     pub user: Option<UserId>,
+    /// The number of what it is about, so that it can be withdrawn; see [`withdraw`].
+    pub about: Option<i64>,
     pub recipient: &'a str,
     /// Line breaks in it become blanks.
     pub subject: &'a str,
@@ -231,6 +233,17 @@ impl Mailer {
         store::insert(tx, id, job, now, &NewMail { subject: &subject, ..*new }, body)?;
         Ok(Queued::Yes)
     }
+}
+
+/// Forgets the mails about something that wait: it counts no more. One that is on its way to the mail server arrives.
+///
+/// # Errors
+/// When the database fails.
+pub fn withdraw(tx: &mut Tx<'_>, kind: MailKind, about: i64) -> Result<()> {
+    for job in store::withdraw(tx, kind, about)? {
+        jobs::withdraw(tx, job)?;
+    }
+    Ok(())
 }
 
 /// What that job says.

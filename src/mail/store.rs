@@ -16,7 +16,7 @@ fn key(address: &str) -> String {
 pub(super) fn insert(tx: &mut Tx<'_>, id: i64, job: i64, now: Time, new: &NewMail<'_>, body: Vec<u8>) -> Result<()> {
     tx.execute(
         "INSERT INTO mails (id, user_id, recipient, recipient_key, kind, subject, body, state, attempts, job_id, \
-         next_attempt_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $10)",
+         next_attempt_at, created_at, about_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $10, $11)",
         &params![
             id,
             new.user.map(|user| user.0),
@@ -27,7 +27,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, id: i64, job: i64, now: Time, new: &NewMai
             body,
             MailState::Queued.code(),
             job,
-            now
+            now,
+            new.about
         ],
     )?;
     Ok(())
@@ -160,6 +161,14 @@ pub(super) fn again(tx: &mut Tx<'_>, id: i64, job: i64, now: Time) -> Result<Opt
 pub(super) fn delete(tx: &mut Tx<'_>, id: i64) -> Result<Option<i64>> {
     let sql = "DELETE FROM mails WHERE id = $1 RETURNING job_id";
     Ok(tx.query_row(sql, &params![id], |row| row.get::<Option<i64>>(0))?.flatten())
+}
+
+/// Forgets the mails about something that wait; their jobs.
+pub(super) fn withdraw(tx: &mut Tx<'_>, kind: MailKind, about: i64) -> Result<Vec<i64>> {
+    let sql = "DELETE FROM mails WHERE about_id = $1 AND kind = $2 AND state = $3 RETURNING job_id";
+    let params = params![about, kind.code(), MailState::Queued.code()];
+    let jobs = tx.query_map(sql, &params, |row| row.get::<Option<i64>>(0))?;
+    Ok(jobs.into_iter().flatten().collect())
 }
 
 /// Forgets all mails to an address, also those that wait.

@@ -129,7 +129,7 @@ impl Unmailed {
                 (MailKind::Notice, self.text.as_str())
             }
         };
-        let mail = NewMail { kind, user: Some(self.user), recipient: &self.email, subject, body: &body };
+        let mail = NewMail { kind, user: Some(self.user), about: None, recipient: &self.email, subject, body: &body };
         mailer.queue(tx, now, &mail).map(drop)
     }
 }

@@ -240,6 +240,29 @@ async fn what_was_queued_survives_a_crash_and_arrives_once_when_the_server_is_ba
 }
 
 #[tokio::test]
+async fn an_invitation_that_counts_no_more_is_not_mailed() {
+    let (authority, port) = (Authority::new(), free_port());
+    let app = site(&settings(&authority, port));
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    let at =
+        |sent: &Value, verb: &str| format!("/api/organizations/{org}/invitations/{}{verb}", sent["invitation"]["id"]);
+    let revoked = invite(&app, &root, org, "ada@example.org").await;
+    assert_eq!(app.call("DELETE", &at(&revoked, ""), Some(&root), None).await.status, 204);
+    let used = invite(&app, &root, org, "bob@example.org").await;
+    let accepted = json!({"code": used["code"], "username": "bob", "password": PASSWORD});
+    assert_eq!(app.call("POST", "/api/invitations/accept", None, Some(accepted)).await.status, 201);
+    let first = invite(&app, &root, org, "eve@example.org").await;
+    let second = app.call("POST", &at(&first, "/resend"), Some(&root), Some(json!({}))).await.body;
+    let server = MailServer::start_at(&authority, port);
+    assert_eq!(link(&server.mails_to("eve@example.org", 1).await[0]), second["link"]);
+    listed(&app, "eve@example.org", "sent").await;
+    let list = app.cli_json(&["mail", "list"], "");
+    let invitations = list["items"].as_array().unwrap().iter().filter(|mail| mail["kind"] == "invitation");
+    assert_eq!(invitations.count(), 1, "{list}");
+}
+
+#[tokio::test]
 async fn a_mail_refused_for_now_is_tried_again_and_one_refused_for_good_is_given_up() {
     let authority = Authority::new();
     let server = MailServer::start(&authority);

@@ -54,9 +54,10 @@ pub async fn ask(
         user_agent: origin.user_agent.as_ref().map(|agent| agent.chars().take(USER_AGENT_MAX).collect()),
         request_id: origin.request_id.clone(),
     };
+    let key = accounts.key.clone();
     let write = accounts.db.write(move |tx| {
         throttle::store::take(tx, &keys, now)?;
-        forgot::ask(tx, now, &asked)
+        forgot::ask(tx, now, &key, &asked)
     });
     write.await?;
     Ok(Json(ForgotReply { message: "If an account has this address, a code is on its way to it." }))

@@ -108,7 +108,7 @@ fn tell_moved(tx: &mut Tx<'_>, accounts: &Accounts, now: Time, before: &User, af
     let text = format!("The address of your account {} was changed to {}.", after.username, after.email);
     let (kind, user) = (MailKind::Security, Some(UserId(before.id)));
     let subject = "The address of your account was changed";
-    let mail = NewMail { kind, user, recipient: &before.email, subject, body: &text };
+    let mail = NewMail { kind, user, about: None, recipient: &before.email, subject, body: &text };
     accounts.mailer.queue(tx, now, &mail)?;
     notices::raise(tx, now, &[UserId(after.id)], &NewNotice::new("email_changed", text).link("/account"))
 }
