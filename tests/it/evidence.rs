@@ -69,7 +69,7 @@ async fn the_evidence_of_an_organisation_is_whole_and_holds_nothing_of_another()
     assert!(rows(&files, "quotas").iter().any(|row| row["resource"] == "llm_tokens" && row["is_custom"] == false));
     let policy = rows(&files, "policy");
     assert!(policy.iter().any(|row| row["name"] == "password_min_characters" && row["value"] == "16"), "{policy:?}");
-    assert!(files["README.txt"].contains("keeps no record of backups"), "{}", files["README.txt"]);
+    assert!(files["README.txt"].contains("tells of no backup and of no restore"), "{}", files["README.txt"]);
     assert_eq!(rows(&files, "audit_logs")[0]["checkpoint"], files[&format!("audit/organization-{org}.checkpoint")]);
 
     let all = files.values().cloned().collect::<String>();
@@ -114,7 +114,36 @@ async fn only_who_may_export_takes_evidence_and_that_is_recorded() {
 async fn the_evidence_of_the_site_tells_of_all_organisations_and_of_its_settings_without_secrets() {
     let app = App::start_with_settings(&[("RESOFTAI_SECURITY_JWT_SECRET_KEY", "a secret of more than 32 characters")]);
     two_organizations(&app).await;
+    assert_eq!(rows(&taken(&app, None), "backups"), [Value::Null; 0]);
+    // As entries of backups will be.
+    let columns = "id, at, actor_kind, actor_name, action, resource_type, resource_id, description, success";
+    for (id, kind, success) in [(1, "backup", "TRUE"), (2, "backup", "FALSE"), (3, "restore", "TRUE")] {
+        app.sql(&format!(
+            "INSERT INTO audit_entries ({columns}) VALUES (-{id}, 86400000000, 'system', 'resoftai', 'create', '{kind}', 'b{id}', \
+             'x', {success})"
+        ));
+    }
+    app.sql(
+        "INSERT INTO passkeys (id, user_id, name, site, credential_hash, credential, created_at) SELECT 9000001, id, 'blue key', \
+         'site.example', 'the-hash', 'the-key', 86400000000 FROM users WHERE username = 'ada'",
+    );
     let files = taken(&app, None);
+    let backups: Vec<_> =
+        rows(&files, "backups").iter().map(|row| (row["what"].clone(), row["is_success"].clone())).collect();
+    let told = [("restore", true), ("backup", false), ("backup", true)];
+    assert_eq!(backups, told.map(|(what, success)| (json!(what), json!(success))));
+    assert_eq!(rows(&files, "backups")[0]["at"], "1970-01-02T00:00:00.000000Z");
+    assert!(files["README.txt"].contains("The table backups has"), "{}", files["README.txt"]);
+    let of_acme = taken(&app, Some("acme"));
+    assert!(!of_acme.contains_key("backups.json") && of_acme["README.txt"].contains("They are of the whole site"));
+    let of_other = taken(&app, Some("other"));
+    assert_eq!((rows(&of_acme, "passkeys").len(), rows(&of_other, "passkeys").len()), (1, 0));
+    let passkey = &rows(&files, "passkeys")[0];
+    assert_eq!(
+        (&passkey["username"], &passkey["name"], &passkey["created_at"], &passkey["last_used_at"]),
+        (&json!("ada"), &json!("blue key"), &json!("1970-01-02T00:00:00.000000Z"), &Value::Null)
+    );
+    assert!(!files.values().any(|text| text.contains("the-key") || text.contains("the-hash")));
     let slugs: Vec<_> = rows(&files, "organizations").iter().map(|row| row["slug"].clone()).collect();
     assert!(slugs.contains(&json!("acme")) && slugs.contains(&json!("other")), "{slugs:?}");
     assert!(rows(&files, "access_review").iter().any(|row| row["username"] == "mallory"));

@@ -41,7 +41,7 @@ pub(super) struct Sheet {
     /// Each row has another number here, by which they are in order.
     pub key: &'static str,
     pub from: &'static str,
-    /// Name and expression. What is called `.._at` or `.._until` is a time, `is_..` true or false, `.._json` JSON.
+    /// Name and expression. What is called `at`, `.._at` or `.._until` is a time, `is_..` true or false, `.._json` JSON.
     pub columns: &'static [(&'static str, &'static str)],
     /// What holds for the rows of organisation `$3`. None: the table is of the whole site only.
     pub org: Option<&'static str>,
@@ -61,7 +61,8 @@ pub(super) fn archive(privacy: Privacy, whose: Option<Organization>, turn: Owned
         let _turn = turn;
         let (org, now) = (whose.as_ref().map(|org| OrgId(org.id)), privacy.clock.now());
         let mut pack = Pack::default();
-        let readme = readme::text(whose.as_ref(), now);
+        let backups = privacy.db.read(store::backups).await.map_err(io::Error::other)?;
+        let readme = readme::text(whose.as_ref(), backups, now);
         pack.file("README.txt", readme.as_bytes())?;
         for sheet in store::SHEETS.iter().filter(|sheet| org.is_none() || sheet.org.is_some()) {
             let table = Table { name: sheet.name, columns: sheet.columns.iter().map(|(name, _)| *name).collect() };
@@ -126,7 +127,9 @@ fn shown(column: &str, value: Val) -> Value {
         Val::Null => Value::Null,
         Val::Bool(truth) => Value::Bool(truth),
         Val::I64(number) if column.starts_with("is_") => Value::Bool(number != 0),
-        Val::I64(number) if column.ends_with("_at") || column.ends_with("_until") => Time(number).to_string().into(),
+        Val::I64(number) if column == "at" || column.ends_with("_at") || column.ends_with("_until") => {
+            Time(number).to_string().into()
+        }
         Val::I64(number) => number.into(),
         Val::F64(number) => number.into(),
         Val::Text(text) if column.ends_with("_json") => serde_json::from_str(&text).unwrap_or(Value::String(text)),

@@ -4,13 +4,23 @@ use super::store::SHEETS;
 use crate::base::clock::Time;
 use crate::orgs::Organization;
 
-pub fn text(whose: Option<&Organization>, now: Time) -> String {
+/// `backups`: how many backups and restores the site's trail tells of.
+pub fn text(whose: Option<&Organization>, backups: i64, now: Time) -> String {
     let of = match whose {
         Some(org) => format!("organisation {} ({}, number {})", org.name, org.slug, org.id),
         None => "the whole site".to_owned(),
     };
     let tables = SHEETS.iter().filter(|sheet| whose.is_none() || sheet.org.is_some());
     let tables: String = tables.map(|sheet| format!("  {:<20} {}\n", sheet.name, sheet.about)).collect();
+    let backups = match (whose, backups) {
+        (_, 0) => {
+            "None: the audit trail tells of no backup and of no restore. If the site is backed up with another tool, its records are there."
+        }
+        (Some(_), _) => "They are of the whole site: the evidence of the site has the table backups.",
+        (None, _) => {
+            "The table backups has what the audit trail tells of them. What another tool backs up is not in it."
+        }
+    };
     let logs = if whose.is_some() { "audit/organization-N.checkpoint" } else { "audit/*.checkpoint" };
     format!(
         "Evidence of {of}\n\
@@ -27,7 +37,7 @@ pub fn text(whose: Option<&Organization>, now: Time) -> String {
          \x20   resoftai audit verify copy --key KEY --checkpoint {logs}\n\n\
          Any tool for C2SP checkpoints verifies it too, such as Go's golang.org/x/mod/sumdb.\n\n\
          Backups and restores\n\n\
-         This version keeps no record of backups made and of restores. Ask the site's operator for the records of their tool.\n\n\
+         {backups}\n\n\
          Whether this archive is whole\n\n\
          \x20   sha256sum -c SHA256SUMS\n\n\
          manifest.json lists the same for programs.\n",
