@@ -156,22 +156,39 @@ impl Accounts {
         }
     }
 
-    /// The caller a person is at this moment, for work done on their behalf.
+    /// The caller a person is at this moment, for work done on their behalf; `token` is the limited token it was begun with.
     ///
     /// # Errors
-    /// `account_inactive` when the account is gone or switched off.
-    pub async fn caller_of(&self, id: UserId) -> Result<Arc<Caller>> {
-        let user = self.db.read(move |tx| store::user(tx, id)).await?;
+    /// `account_inactive` when the account is gone or switched off; `token_ended`.
+    pub async fn caller_of(&self, id: UserId, token: Option<i64>) -> Result<Arc<Caller>> {
+        let read = self.db.read(move |tx| {
+            let token = token.map(|token| tokens::store::by_id(tx, token)).transpose()?;
+            Ok((store::user(tx, id)?, token))
+        });
+        let (user, token) = read.await?;
         let user = user.filter(|user| user.is_active).ok_or_else(|| {
             Error::forbidden("account_inactive", format!("The account {} is switched off or gone.", id.0))
         })?;
+        let (now, days) = (self.clock.now(), self.options.token_max_days);
+        let (via, grants) = match token {
+            None => (Via::Nothing, user.grants()),
+            Some(found) => {
+                let (_, token) = found.filter(|(owner, _)| *owner == id).ok_or_else(tokens::ended)?;
+                if token.clone().held_to(days).is_over(now) {
+                    return Err(tokens::ended());
+                }
+                let used = token.used();
+                let grants = tokens::limited(user.grants(), &used);
+                (Via::Token(Arc::new(used)), grants)
+            }
+        };
         Ok(Arc::new(Caller {
             actor: user.actor(),
             user: Some(id),
-            via: Via::Nothing,
+            via,
             // Whoever had it begun proved what was asked for then.
             strong: true,
-            grants: Arc::new(user.grants()),
+            grants: Arc::new(grants),
             origin: Origin::default(),
         }))
     }

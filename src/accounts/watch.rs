@@ -10,7 +10,7 @@ use tokio::sync::watch::Receiver;
 use super::authenticate::Standing;
 use super::{Accounts, store, tokens};
 use crate::access::{Caller, Via};
-use crate::base::error::Result;
+use crate::base::error::{Error, Kind, Result};
 
 /// A caller that is watched.
 pub struct Watch {
@@ -62,4 +62,24 @@ impl Watch {
         }
         self.accounts.again(&self.caller).await
     }
+
+    /// Waits until the caller counts no more or `still` refuses them; why. Also when that cannot be told.
+    pub async fn ended(mut self, still: impl Fn(&Arc<Caller>) -> Result<()>) -> Error {
+        loop {
+            let refused = match self.changed().await {
+                Ok(Some(caller)) => still(&caller).err(),
+                Ok(None) => Some(counts_no_more()),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refused {
+                return error;
+            }
+        }
+    }
+}
+
+fn counts_no_more() -> Error {
+    let message =
+        "What this was asked with counts no more: the sign-in or token ended, or the account was switched off.";
+    Error::new(Kind::Unauthenticated, "sign_in_ended", message)
 }

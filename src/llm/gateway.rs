@@ -14,12 +14,13 @@ use utoipa::ToSchema;
 
 use super::believe::Flaw;
 use super::catalogue::{Catalogue, Provider};
-use super::relay::Relay;
+use super::relay::{Ended, Relay};
 use super::request::{ChatBody, Edits, MAX_BODY};
 use super::tally::{End, Purpose, Tally};
 use super::upstream::TOTAL_LIMIT;
 use super::{Llm, context, may_use, truncated, upstream, watch};
 use crate::access::{Caller, OrgId, Permission};
+use crate::accounts::Accounts;
 use crate::base::error::{Error, Result};
 use crate::orgs;
 use crate::quotas::Owner;
@@ -32,6 +33,13 @@ const ORGANIZATION: &str = "x-organization-id";
 const PLAIN: u32 = 5;
 /// Organisations of a caller whose models are listed together.
 const MAX_ORGS: usize = 1000;
+
+/// What a chat needs: the models, and word of the end of whoever asked.
+#[derive(Clone)]
+pub(super) struct Gateway {
+    pub llm: Llm,
+    pub accounts: Accounts,
+}
 
 /// The list of models in OpenAI's shape.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,7 +75,11 @@ pub(super) async fn models(State(llm): State<Llm>, SignedIn(caller): SignedIn) -
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "models", request_body = Object,
     params(("x-organization-id" = Option<String>, Header, description = "Id or slug of the organisation that pays")),
     responses((status = 200, body = Object)))]
-pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, request: Request) -> Result<Response> {
+pub(super) async fn chat(
+    State(Gateway { llm, accounts }): State<Gateway>,
+    SignedIn(caller): SignedIn,
+    request: Request,
+) -> Result<Response> {
     let org = llm.payer(&caller, request.headers()).await?;
     let body = read_body(request, MAX_BODY).await?;
     let chat = ChatBody::read(&body)?;
@@ -80,34 +92,36 @@ pub(super) async fn chat(State(llm): State<Llm>, SignedIn(caller): SignedIn, req
     };
     let edited = chat.edited(&edits);
     let reservation = llm.inner.quotas.reserve(&Owner::org(org).person(caller.user), None, plan.bound.total()).await?;
+    let mut ended: Ended = Box::pin(accounts.watch(caller.clone()).ended(move |caller| may_use(caller, org)));
     let purpose = Purpose { caller, org, project: None, model: route.id, source: "gateway" };
     let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
     // A plain answer comes when all of it is there.
     let whole = (route.provider.patience * PLAIN).min(TOTAL_LIMIT);
     let patience = if chat.stream { route.provider.patience } else { whole };
-    let reply = match upstream::chat(&route.provider, edited, patience).await {
-        Ok(reply) => reply,
-        Err(error) => return Err(unanswered(&mut tally, error)),
+    let reply = tokio::select! {
+        biased;
+        reply = upstream::chat(&route.provider, edited, patience) => match reply {
+            Ok(reply) => reply,
+            Err(error) => return Err(unanswered(&mut tally, error)),
+        },
+        // The server may be working on it.
+        why = &mut ended => return Err(failed(&mut tally, why)),
     };
     if is_stream(reply.headers()) {
-        let relay = Relay::new(reply.into_body(), tally, !chat.include_usage);
+        let relay = Relay::new(reply.into_body(), tally, !chat.include_usage, ended);
         let headers = [
             (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
             (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         ];
         return Ok((headers, Body::new(relay)).into_response());
     }
-    let body = match upstream::read(&route.provider, reply, whole).await {
-        Ok(body) => body,
-        Err(error) => {
-            tally.close(End::Failed(error.code()));
-            return Err(error);
-        }
+    let body = tokio::select! {
+        biased;
+        body = upstream::read(&route.provider, reply, whole) => body.map_err(|error| failed(&mut tally, error))?,
+        why = ended => return Err(failed(&mut tally, why)),
     };
     let Some((usage, bytes)) = watch::whole(&body) else {
-        let error = upstream::no_answer(&route.provider, &body);
-        tally.close(End::Failed(error.code()));
-        return Err(error);
+        return Err(failed(&mut tally, upstream::no_answer(&route.provider, &body)));
     };
     (tally.watch.usage, tally.watch.bytes) = (usage, bytes);
     if tally.close(End::Complete) == Some(Flaw::Truncated) {
@@ -123,6 +137,12 @@ pub(super) fn unanswered(tally: &mut Tally, error: Error) -> Error {
     } else {
         tally.refund();
     }
+    error
+}
+
+/// A call that ended early is counted as far as it came.
+fn failed(tally: &mut Tally, error: Error) -> Error {
+    tally.close(End::Failed(error.code()));
     error
 }
 

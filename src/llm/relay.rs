@@ -1,7 +1,7 @@
 //! A streamed answer on its way from a model server to a client.
 //!
 //! Invariant: frames leave as they came and as soon as they are complete; a stream that breaks, stalls or lasts too long
-//! ends with an error frame in OpenAI's shape; dropping it ends the call at the server and settles what was used.
+//! ends with an error frame in OpenAI's shape, and so does one whose reader counts no more; dropping it ends the call at the server and settles what was used.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,6 +22,9 @@ use crate::net::ReplyBody;
 /// How long the end of the connection may take after `[DONE]`, so that it can be used again.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Waits until whoever asked counts no more; why.
+pub(super) type Ended = Pin<Box<dyn Future<Output = Error> + Send>>;
+
 /// The body of a streamed answer.
 pub(super) struct Relay {
     /// None once the stream has ended.
@@ -31,11 +34,12 @@ pub(super) struct Relay {
     alarm: Pin<Box<Sleep>>,
     started: Instant,
     last: Instant,
+    ended: Ended,
 }
 
 impl Relay {
     /// `hide_usage`: the client did not ask for the chunk with the usage.
-    pub fn new(upstream: ReplyBody, mut tally: Tally, hide_usage: bool) -> Self {
+    pub fn new(upstream: ReplyBody, mut tally: Tally, hide_usage: bool, ended: Ended) -> Self {
         let now = Instant::now();
         tally.watch.hide_usage = hide_usage;
         Self {
@@ -45,6 +49,7 @@ impl Relay {
             tally,
             started: now,
             last: now,
+            ended,
         }
     }
 
@@ -119,7 +124,11 @@ impl Body for Relay {
             let Some(upstream) = relay.upstream.as_mut() else { return Poll::Ready(None) };
             let frame = match Pin::new(upstream).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
-                Poll::Pending => break ready!(relay.poll_alarm(cx)),
+                // No server sends without a pause; between two frames is soon enough.
+                Poll::Pending => match relay.ended.as_mut().poll(cx) {
+                    Poll::Ready(why) => break Some(relay.fail(&why)),
+                    Poll::Pending => break ready!(relay.poll_alarm(cx)),
+                },
             };
             relay.last = Instant::now();
             match frame {

@@ -12,6 +12,7 @@ use super::store::ProviderRow;
 use super::{Llm, Status, catalogue, gateway, store, upstream};
 use crate::access::actions::{ModelManage, ModelUse};
 use crate::access::{OrgId, Permit};
+use crate::accounts::Accounts;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, Page, PageQuery};
@@ -86,14 +87,15 @@ pub(super) struct NewProvider {
 }
 
 impl Llm {
-    pub fn routes(self) -> OpenApiRouter {
+    pub fn routes(self, accounts: Accounts) -> OpenApiRouter {
+        let gateway = gateway::Gateway { llm: self.clone(), accounts };
         OpenApiRouter::new()
             .routes(routes!(models))
             .routes(routes!(providers, add_provider))
             .routes(routes!(remove_provider))
             .routes(routes!(gateway::models))
-            .routes(routes!(gateway::chat))
             .with_state(self)
+            .merge(OpenApiRouter::new().routes(routes!(gateway::chat)).with_state(gateway))
     }
 
     fn place(id: i64) -> String {

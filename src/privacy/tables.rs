@@ -213,7 +213,7 @@ pub static TABLES: &[Table] = &[
         deleted: true,
         key: &["id"],
         groups: &[
-            plain("id kind state attempts job_id next_attempt_at created_at settled_at"),
+            plain("id kind about_id state attempts job_id next_attempt_at created_at settled_at"),
             about("user_id", Class::Number, &MAIL),
             about("recipient recipient_key last_error", Class::Personal, &MAIL),
             about("subject", Class::Mention, &MAIL),
@@ -291,7 +291,9 @@ pub static TABLES: &[Table] = &[
         key: &["id"],
         groups: &[
             plain("id project_id organization_id model status stage role iteration max_iterations skip_ui_design?"),
-            plain("token_budget tokens_used error_code created_at started_at finished_at step_job last_event"),
+            plain(
+                "token_id? token_budget tokens_used error_code created_at started_at finished_at step_job last_event",
+            ),
             work("requirement error_detail"),
             about("started_by", Class::Number, &AUTHOR),
             about("created_by", Class::Name, &AUTHOR),

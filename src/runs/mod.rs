@@ -205,6 +205,8 @@ struct Record {
     step: Step,
     /// On whose behalf; None: the local operator's.
     started_by: Option<i64>,
+    /// The limited token it was started with; its agents are held to it.
+    token: Option<i64>,
     /// From where; the request that started it is over.
     origin: Origin,
     /// The only job that may move the run on.

@@ -100,15 +100,33 @@ impl Runs {
     async fn turn(&self, record: Record, job: i64, uncounted: Uncounted) -> Result<()> {
         let caller = Arc::new(self.agent(&record).await?);
         let permit = caller.permit::<RunExecute>()?;
+        permit.require_place(record.place(), "run")?;
         let turn = Arc::new(Turn { record, job, permit, uncounted });
-        let outcome = self.work(&turn).await?;
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.work(&turn) => outcome?,
+            why = self.refused(&turn, caller) => return Err(why),
+        };
         self.commit(turn, outcome).await
     }
 
-    /// The agent, with the rights that who started the run has now, and from where the run was started.
+    /// Waits until the token that the run was started with does not allow the turn any more; for ever without one.
+    async fn refused(&self, turn: &Turn, agent: Arc<Caller>) -> Error {
+        if turn.record.token.is_none() {
+            return std::future::pending().await;
+        }
+        let place = turn.record.place();
+        let still = |agent: &Arc<Caller>| agent.permit::<RunExecute>()?.require_place(place, "run");
+        let why = self.inner.rooms.accounts.watch(agent).ended(still).await;
+        // Says more than that.
+        self.agent(&turn.record).await.err().unwrap_or(why)
+    }
+
+    /// The agent, with the rights that who started the run has now, as far as the token it was started with allows, and from
+    /// where the run was started.
     async fn agent(&self, record: &Record) -> Result<Caller> {
         let mut caller = match record.started_by {
-            Some(user) => Caller::clone(&*self.inner.rooms.accounts.caller_of(UserId(user)).await?),
+            Some(user) => Caller::clone(&*self.inner.rooms.accounts.caller_of(UserId(user), record.token).await?),
             None => Caller::system(),
         };
         let name = record.step.role.name_for(&record.run.created_by);

@@ -14,7 +14,7 @@ use crate::projects::{self, ProjectId};
 
 const COLUMNS: &str = "id, project_id, organization_id, requirement, model, status, stage, role, iteration, max_iterations, \
     skip_ui_design, token_budget, tokens_used, error_code, error_detail, started_by, created_by, created_at, started_at, \
-    finished_at, step_job, ip_address, user_agent, (SELECT team_id FROM projects WHERE projects.id = runs.project_id)";
+    finished_at, step_job, ip_address, user_agent, (SELECT team_id FROM projects WHERE projects.id = runs.project_id), token_id";
 
 /// What a new run starts with; checked by the rule that made it.
 #[derive(Debug, Clone)]
@@ -39,8 +39,8 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
         tx.execute(
             "INSERT INTO runs (id, project_id, organization_id, requirement, model, status, stage, role, iteration, \
              max_iterations, skip_ui_design, token_budget, tokens_used, started_by, created_by, created_at, last_event, \
-             ip_address, user_agent) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0, $15, $16)",
+             ip_address, user_agent, token_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0, $15, $16, $17)",
             &params![
                 id,
                 new.project_id,
@@ -57,7 +57,8 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
                 &caller.actor.name,
                 now,
                 caller.origin.ip_address.clone(),
-                caller.origin.user_agent.clone()
+                caller.origin.user_agent.clone(),
+                caller.token().filter(|token| token.is_limited()).map(|token| token.id)
             ],
         )
     });
@@ -234,8 +235,8 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         stages: Vec::new(),
     };
     let origin = Origin { ip_address: row.get(21)?, user_agent: row.get(22)?, request_id: None };
-    let team = row.get(23)?;
-    Ok(Record { run, team, step: Step { stage, role }, started_by: row.get(15)?, origin, step_job: row.get(20)? })
+    let (team, step, started_by) = (row.get(23)?, Step { stage, role }, row.get(15)?);
+    Ok(Record { run, team, step, started_by, token: row.get(24)?, origin, step_job: row.get(20)? })
 }
 
 fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {

@@ -73,7 +73,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(Notices::new(db.clone(), clock.clone()).routes())
         .merge(app.mailer.clone().routes())
         .merge(app.quotas.clone().routes())
-        .merge(app.llm.clone().routes())
+        .merge(app.llm.clone().routes(app.accounts.clone()))
         .merge(app.projects.clone().routes())
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())

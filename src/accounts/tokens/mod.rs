@@ -87,6 +87,12 @@ pub fn limited(grants: Grants, token: &TokenUsed) -> Grants {
     grants.limited_to(token.scopes.unwrap_or(PermissionSet::ALL), token.org)
 }
 
+/// The answer to work whose token is gone.
+pub(super) fn ended() -> Error {
+    let message = "The limited token this was begun with was deleted or has ended. Begin anew with another one.";
+    Error::forbidden("token_ended", message)
+}
+
 /// A token to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
