@@ -35,6 +35,22 @@ impl Setting {
     }
 }
 
+/// Facilities of syslog that fit an audit trail, with their codes (RFC 5424, section 6.2.1).
+const FACILITIES: [(&str, u8); 12] = [
+    ("auth", 4),
+    ("authpriv", 10),
+    ("daemon", 3),
+    ("user", 1),
+    ("local0", 16),
+    ("local1", 17),
+    ("local2", 18),
+    ("local3", 19),
+    ("local4", 20),
+    ("local5", 21),
+    ("local6", 22),
+    ("local7", 23),
+];
+
 /// Every setting there is, in the order of the reference.
 pub const KEYS: &[Setting] = &[
     Setting {
@@ -321,6 +337,33 @@ pub const KEYS: &[Setting] = &[
             Ok(())
         },
         show: |config| config.audit_syslog.clone().unwrap_or_default(),
+    },
+    Setting {
+        name: "audit.syslog_facility",
+        alias: None,
+        help: "Facility of those messages: auth, authpriv, daemon, user or local0 to local7",
+        set: |config, value| {
+            let known = FACILITIES.iter().find(|(name, _)| *name == value.to_ascii_lowercase());
+            let names = FACILITIES.map(|(name, _)| name).join(", ");
+            config.audit_facility = known.ok_or_else(|| format!("`{value}` is none of {names}"))?.1;
+            Ok(())
+        },
+        show: |config| {
+            let known = FACILITIES.iter().find(|(_, code)| *code == config.audit_facility);
+            known.map_or_else(String::new, |(name, _)| (*name).to_owned())
+        },
+    },
+    Setting {
+        name: "audit.syslog_enterprise_id",
+        alias: None,
+        help: "Private enterprise number (RFC 5424, section 7.2.2) after the @ of the structured data's name; 32473 is for nobody",
+        set: |config, value| {
+            let number = value.parse().ok().filter(|number| *number > 0);
+            config.audit_enterprise_id =
+                number.ok_or_else(|| format!("`{value}` is no number from 1 to {}", u32::MAX))?;
+            Ok(())
+        },
+        show: |config| config.audit_enterprise_id.to_string(),
     },
     Setting {
         name: "audit.file",

@@ -51,6 +51,10 @@ pub struct Config {
     pub smtp: SmtpConfig,
     /// Syslog server that the audit trail is sent to, such as `tls://logs.site:6514`.
     pub audit_syslog: Option<String>,
+    /// Facility of those messages, by its code.
+    pub audit_facility: u8,
+    /// Private enterprise number in their structured data's name.
+    pub audit_enterprise_id: u32,
     /// File that the audit trail is written to as JSON lines.
     pub audit_file: Option<PathBuf>,
 }
@@ -162,6 +166,9 @@ impl Default for Config {
             time_zone: Zone::default(),
             smtp: SmtpConfig::default(),
             audit_syslog: None,
+            audit_facility: 10,
+            // For examples, as we have none of our own (RFC 5612).
+            audit_enterprise_id: 32473,
             audit_file: None,
         }
     }
@@ -410,6 +417,8 @@ mod tests {
             ),
             ("[smtp]\nport = 0", "smtp.port"),
             ("[audit]\nfile = 'audit.jsonl'", "audit.file"),
+            ("[audit]\nsyslog_facility = 'kern'", "audit.syslog_facility"),
+            ("[audit]\nsyslog_enterprise_id = 0", "audit.syslog_enterprise_id"),
         ] {
             assert_eq!(load(toml, &[], &[]).unwrap_err().field_name(), Some(field), "{toml}");
         }

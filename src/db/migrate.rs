@@ -71,6 +71,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(151, "audit_retention_pace", include_str!("../../migrations/0151_audit_retention_pace.sql")),
     Migration::new(152, "mail_about", include_str!("../../migrations/0152_mail_about.sql")),
     Migration::new(153, "run_token", include_str!("../../migrations/0153_run_token.sql")),
+    Migration::new(154, "audit_forward_told", include_str!("../../migrations/0154_audit_forward_told.sql")),
     Migration::new(155, "audit_waiting", "").dialects(
         include_str!("../../migrations/0155_audit_waiting.sqlite.sql"),
         include_str!("../../migrations/0155_audit_waiting.postgres.sql"),

@@ -423,7 +423,7 @@ pub static TABLES: &[Table] = &[
     nobody(
         "audit_forwards",
         "Where the audit trail is sent, and how far that is",
-        &[plain("destination started_at holder held_until sent last_sent_at last_error")],
+        &[plain("destination started_at holder held_until sent last_sent_at last_error failing_since told_at")],
     ),
     nobody("audit_forward_cursors", "How far a log was sent", &[plain("destination log_id position")]),
     nobody(

@@ -38,7 +38,7 @@ use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::mail::Mailer;
 use crate::net;
-use crate::notices;
+use crate::notices::{self, NewNotice};
 use crate::orgs::{self, Orgs};
 use crate::plugins::{self, Limits, Plugins};
 use crate::privacy::Privacy;
@@ -192,7 +192,8 @@ fn account_options(config: &Config) -> accounts::Options {
 
 fn forward_options(config: &Config) -> Result<forward::Options> {
     let syslog = config.audit_syslog.as_deref().map(forward::SyslogServer::parse).transpose()?;
-    Ok(forward::Options { syslog, file: config.audit_file.clone() })
+    let marks = forward::Marks::new(config.audit_facility, config.audit_enterprise_id)?;
+    Ok(forward::Options { syslog, marks, file: config.audit_file.clone() })
 }
 
 fn start_forward(
@@ -205,7 +206,14 @@ fn start_forward(
 ) -> Result<Forward> {
     let client = dialler(config, dns)?;
     let forward = Forward::new(db.clone(), clock.clone(), forward_options(config)?, &client);
-    forward.start(tasks, client, process);
+    let tell: forward::Tell = Arc::new(|tx, now, failing| {
+        let forward::Failing { target, since, error } = failing;
+        let text = format!(
+            "Since {since} the audit trail is not sent to {target}. {error} Nothing is lost: what waits is sent once it works."
+        );
+        notices::to_site(tx, now, &NewNotice::new("audit_forward_failed", text).link("/audit"))
+    });
+    forward.start(tasks, client, process, &tell);
     Ok(forward)
 }
 

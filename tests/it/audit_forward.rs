@@ -270,3 +270,45 @@ async fn a_file_that_cannot_be_written_is_told_and_caught_up_with() {
     assert_whole(&app, &lines(&path));
     until("it goes on", || status(&app)["last_error"].is_null()).await;
 }
+
+#[tokio::test]
+async fn administrators_of_the_site_are_told_once_of_a_destination_that_fails_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, path) = (folder.path().join("missing"), folder.path().join("missing/audit.jsonl"));
+    let app = site(&[("RESOFTAI_AUDIT_FILE", path.to_str().unwrap())]);
+    let root = app.person("root", "admin", None).await;
+    app.org("acme");
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
+    let told = async |token: &str| {
+        let notices = app.call("GET", "/api/notices", Some(token), None).await.body;
+        let items = notices["items"].as_array().unwrap().clone();
+        items.into_iter().filter(|notice| notice["kind"] == "audit_forward_failed").collect::<Vec<_>>()
+    };
+    let fails = || status(&app)["last_error"].as_str().is_some_and(|told| told.contains("audit.file"));
+    let an_hour_passes = || app.sql("UPDATE audit_forwards SET failing_since = failing_since - 3600000000");
+    let attempts = || app.sql_texts("SELECT CAST(failing_since AS TEXT) FROM audit_forwards");
+    until("it fails", fails).await;
+    assert_eq!(told(&root).await, [Value::Null; 0], "it may pass");
+    for times in 1..=2 {
+        an_hour_passes();
+        let started = Instant::now();
+        while told(&root).await.len() < times {
+            assert!(started.elapsed() < PATIENCE, "nobody is told: {:?}", attempts());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let text = told(&root).await[0]["text"].as_str().unwrap().to_owned();
+        assert!(text.contains(path.to_str().unwrap()) && text.contains("cannot be written"), "{text}");
+        if times == 1 {
+            // The next failures, of longer and longer pauses, are no news.
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(told(&root).await.len(), 1);
+            std::fs::create_dir(&missing).unwrap();
+            until("it catches up", || has_all(&app, &lines(&path))).await;
+            until("it is not behind", || status(&app)["behind"] == 0).await;
+            std::fs::remove_dir_all(&missing).unwrap();
+            app.org("other");
+            until("it fails again", fails).await;
+        }
+    }
+    assert_eq!(told(&boss).await, [Value::Null; 0], "it is not theirs to mend");
+}

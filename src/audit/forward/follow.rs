@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::store::{self, Places};
-use super::{Destination, Sink, failed};
+use super::{Destination, Failing, Sink, Tell, failed};
 use crate::base::clock::Clock;
 use crate::base::error::Result;
-use crate::db::{Db, Engine};
+use crate::db::{Db, Engine, Tx};
 
 /// How many entries are read and sent at once.
 const BATCH: u64 = 256;
@@ -29,6 +29,9 @@ pub(super) struct Follower {
     pub clock: Clock,
     pub destination: Destination,
     pub process: String,
+    /// The address or the path.
+    pub target: String,
+    pub tell: Tell,
 }
 
 /// A batch that was taken and is not known to have arrived.
@@ -56,7 +59,7 @@ impl Follower {
             sink.close();
             metrics::counter!("audit_forward_failures_total", "destination" => self.destination.code()).increment(1);
             tracing::warn!(?error, to = self.destination.code(), "the audit trail is not forwarded; trying again");
-            self.keep_error(Some(error.message().to_owned())).await;
+            self.keep_error(error.message().to_owned()).await;
             let pause = BACK_OFF[failures.min(BACK_OFF.len() - 1)];
             failures += 1;
             tokio::time::sleep(Duration::from_secs(pause)).await;
@@ -69,12 +72,22 @@ impl Follower {
         self.db.write(move |tx| store::hold(tx, to, &process, now, alone)).await
     }
 
-    async fn keep_error(&self, error: Option<String>) {
-        let (to, process) = (self.destination, self.process.clone());
-        let write = self.db.write(move |tx| store::set_error(tx, to, &process, error.as_deref()));
+    /// Keeps why it does not go on, and tells of it when that is so for long.
+    async fn keep_error(&self, error: String) {
+        let (to, process, now) = (self.destination, self.process.clone(), self.clock.now());
+        let (target, tell) = (self.target.clone(), self.tell.clone());
+        let write = self.db.write(move |tx| match store::fails(tx, to, &process, now, &error)? {
+            Some(since) => tell(tx, now, &Failing { target: &target, since, error: &error }),
+            None => Ok(()),
+        });
         if let Err(error) = write.await {
             tracing::warn!(?error, "how forwarding stands could not be kept");
         }
+    }
+
+    async fn keep(&self, state: fn(&mut Tx<'_>, Destination, &str) -> Result<()>) -> Result<()> {
+        let (to, process) = (self.destination, self.process.clone());
+        self.db.write(move |tx| state(tx, to, &process)).await
     }
 
     /// Goes on until something fails. Failures of before are forgotten once something arrived.
@@ -82,7 +95,8 @@ impl Follower {
         let to = self.destination;
         let mut sent = self.db.read(move |tx| store::places(tx, to)).await?;
         sink.open().await?;
-        self.keep_error(None).await;
+        self.keep(store::goes_on).await?;
+        let mut works = false;
         let mut on_the_way = VecDeque::new();
         let mut held = self.clock.now();
         loop {
@@ -103,6 +117,10 @@ impl Follower {
                 (*failures, held) = (0, self.clock.now());
             }
             if idle {
+                if on_the_way.is_empty() && !works {
+                    self.keep(store::works).await?;
+                    works = true;
+                }
                 self.measure().await?;
                 // Long before the lease ends.
                 if self.clock.now() > held.plus(5 * crate::base::clock::SECOND) {

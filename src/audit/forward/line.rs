@@ -22,8 +22,6 @@ const FIELD_MAX: usize = 160;
 /// The most bytes of the header, of numbers, of names and of what is around them.
 const AROUND_MAX: usize = 1800;
 const _: () = assert!(WORDS_MAX + 2 * IMAGE_MAX + 7 * FIELD_MAX + AROUND_MAX <= SYSLOG_MAX);
-/// The structured data's name. We have no enterprise number of our own; this one is for nobody (RFC 5612).
-const SD_ID: &str = "audit@32473";
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -42,12 +40,44 @@ pub(super) fn json(forwarded: &Forwarded, into: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+/// How messages are marked.
+#[derive(Debug, Clone, Copy)]
+pub struct Marks {
+    facility: Facility,
+    /// The private enterprise number in the structured data's name.
+    enterprise_id: u32,
+}
+
+impl Marks {
+    /// `facility` is a code of RFC 5424, section 6.2.1.
+    ///
+    /// # Errors
+    /// `internal` when it is none.
+    pub fn new(facility: u8, enterprise_id: u32) -> Result<Self> {
+        let known = Facility::try_from(facility);
+        let facility = known.map_err(|_| Error::internal(format!("{facility} is no facility of syslog")))?;
+        Ok(Self { facility, enterprise_id })
+    }
+}
+
 /// Makes syslog messages in the name of this machine.
-pub(super) fn formatter(host: &str) -> Formatter {
+pub(super) struct Writer {
+    formatter: Formatter,
+    /// The structured data's name.
+    sd_id: String,
+}
+
+impl Writer {
+    pub fn new(host: &str, marks: Marks) -> Self {
+        Self { formatter: formatter(host, marks.facility), sd_id: format!("audit@{}", marks.enterprise_id) }
+    }
+}
+
+fn formatter(host: &str, facility: Facility) -> Formatter {
     let host: String = host.chars().filter(char::is_ascii_graphic).take(255).collect();
     let process = std::process::id().to_string();
     Config {
-        facility: Facility::Authpriv,
+        facility,
         hostname: Some(host.as_str()).filter(|host| !host.is_empty()),
         app_name: Some("resoftai"),
         proc_id: Some(&process),
@@ -56,15 +86,15 @@ pub(super) fn formatter(host: &str) -> Formatter {
 }
 
 /// One message in its frame: the octets counted (RFC 5425, section 4.3).
-pub(super) fn syslog(formatter: &Formatter, forwarded: &Forwarded, into: &mut Vec<u8>) -> Result<()> {
+pub(super) fn syslog(writer: &Writer, forwarded: &Forwarded, into: &mut Vec<u8>) -> Result<()> {
     let mut message = Vec::with_capacity(1024);
-    write_syslog(formatter, forwarded, &mut message)?;
+    write_syslog(writer, forwarded, &mut message)?;
     into.extend_from_slice(format!("{} ", message.len()).as_bytes());
     into.append(&mut message);
     Ok(())
 }
 
-fn write_syslog(formatter: &Formatter, forwarded: &Forwarded, into: &mut Vec<u8>) -> Result<()> {
+fn write_syslog(writer: &Writer, forwarded: &Forwarded, into: &mut Vec<u8>) -> Result<()> {
     let Forwarded { origin, position, entry, .. } = forwarded;
     let severity = if entry.success { Severity::Info } else { Severity::Warning };
     let mut fields = Fields::default();
@@ -89,13 +119,13 @@ fn write_syslog(formatter: &Formatter, forwarded: &Forwarded, into: &mut Vec<u8>
     let cut = cut || fields.cut;
     fields.put("truncated", cut.then_some("true"), FIELD_MAX);
     let data = fields.all.iter().map(|(name, value)| (*name, value.as_str()));
-    let message = formatter.write_with_data(
+    let message = writer.formatter.write_with_data(
         into,
         severity,
         entry.at.to_string(),
         words,
         Some(entry.action.code()),
-        [(SD_ID, data)],
+        [(writer.sd_id.as_str(), data)],
     );
     Ok(message?)
 }
@@ -175,7 +205,8 @@ mod tests {
 
     fn message(forwarded: &Forwarded) -> String {
         let mut bytes = Vec::new();
-        syslog(&formatter("host.example"), forwarded, &mut bytes).unwrap();
+        let marks = Marks::new(10, 32473).unwrap();
+        syslog(&Writer::new("host.example", marks), forwarded, &mut bytes).unwrap();
         let (length, message) = std::str::from_utf8(&bytes).unwrap().split_once(' ').unwrap();
         assert_eq!(length.parse::<usize>().unwrap(), message.len());
         message.to_owned()
@@ -197,6 +228,11 @@ mod tests {
             )
         );
         assert!(message(&forwarded("x", true)).starts_with("<86>1 "));
+        let mut bytes = Vec::new();
+        let writer = Writer::new("host.example", Marks::new(23, 4711).unwrap());
+        syslog(&writer, &forwarded("x", true), &mut bytes).unwrap();
+        let bytes = String::from_utf8(bytes).unwrap();
+        assert!(bytes.contains(" <190>1 ") && bytes.contains(" [audit@4711 log="), "{bytes}");
     }
 
     /// Reads the structured data as a receiver does: quotes, back-strokes, brackets.

@@ -13,6 +13,7 @@ mod store;
 mod syslog;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,9 +23,10 @@ use super::tree::LogId;
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
-use crate::db::Db;
+use crate::db::{Db, Tx};
 use crate::net;
 
+pub use line::Marks;
 pub use syslog::SyslogServer;
 
 /// A kind of destination. There is at most one of each, so that a new address goes on where the one before stopped.
@@ -74,11 +76,24 @@ pub struct ForwardStatus {
 }
 
 /// Where to send.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub syslog: Option<SyslogServer>,
+    pub marks: Marks,
     pub file: Option<PathBuf>,
 }
+
+/// A destination that has not gone on for some minutes.
+pub struct Failing<'a> {
+    /// The address or the path.
+    pub target: &'a str,
+    pub since: Time,
+    /// Why, in a sentence.
+    pub error: &'a str,
+}
+
+/// Told of one once, until it works again; people are told a floor above.
+pub type Tell = Arc<dyn Fn(&mut Tx<'_>, Time, &Failing<'_>) -> Result<()> + Send + Sync>;
 
 /// The room of forwarding.
 #[derive(Clone)]
@@ -98,16 +113,18 @@ impl Forward {
     }
 
     /// Sends what has its place from now on, or from where a destination stopped, until the server stops. `process` names
-    /// this run of the program and no other.
-    pub fn start(&self, tasks: &Tasks, client: net::Client, process: &str) {
+    /// this run of the program and no other; `tell` is told of what fails for long.
+    pub fn start(&self, tasks: &Tasks, client: net::Client, process: &str, tell: &Tell) {
         let follower = |destination| follow::Follower {
             db: self.db.clone(),
             clock: self.clock.clone(),
             destination,
             process: process.to_owned(),
+            target: self.target(destination).unwrap_or_default(),
+            tell: tell.clone(),
         };
         if let Some(server) = self.options.syslog.clone() {
-            let sink = syslog::Syslog::new(client, server);
+            let sink = syslog::Syslog::new(client, server, self.options.marks);
             tasks.spawn_until_stop(follower(Destination::Syslog).run(sink));
         }
         if let Some(path) = self.options.file.clone() {

@@ -14,6 +14,9 @@ use crate::db::{DbError, Tx, params};
 /// How long a server holds a destination without saying so again.
 const LEASE: i64 = 30 * SECOND;
 
+/// How long a destination fails before somebody is told.
+const PATIENCE: i64 = 300 * SECOND;
+
 /// Places of logs, the first of each that did not arrive or was not sent.
 pub(super) type Places = BTreeMap<LogId, u64>;
 
@@ -93,8 +96,8 @@ pub(super) fn advance(
     sent: i64,
 ) -> Result<bool> {
     let ours = tx.execute(
-        "UPDATE audit_forwards SET sent = sent + $3, last_sent_at = $4, last_error = NULL, held_until = $5 \
-         WHERE destination = $1 AND holder = $2",
+        "UPDATE audit_forwards SET sent = sent + $3, last_sent_at = $4, last_error = NULL, failing_since = NULL, told_at = NULL, \
+         held_until = $5 WHERE destination = $1 AND holder = $2",
         &params![to.code(), process, sent, now, now.plus(LEASE)],
     )?;
     if ours == 0 {
@@ -110,11 +113,31 @@ pub(super) fn advance(
     Ok(true)
 }
 
-/// Keeps why it does not go on, or that it does.
-pub(super) fn set_error(tx: &mut Tx<'_>, to: Destination, process: &str, error: Option<&str>) -> Result<()> {
-    let sql = "UPDATE audit_forwards SET last_error = $3 WHERE destination = $1 AND holder = $2";
-    tx.execute(sql, &params![to.code(), process, error])?;
+/// It goes on, as far as can be told before something arrives.
+pub(super) fn goes_on(tx: &mut Tx<'_>, to: Destination, process: &str) -> Result<()> {
+    let sql = "UPDATE audit_forwards SET last_error = NULL WHERE destination = $1 AND holder = $2";
+    tx.execute(sql, &params![to.code(), process])?;
     Ok(())
+}
+
+/// Everything arrived: the next failure is told anew.
+pub(super) fn works(tx: &mut Tx<'_>, to: Destination, process: &str) -> Result<()> {
+    let sql = "UPDATE audit_forwards SET failing_since = NULL, told_at = NULL WHERE destination = $1 AND holder = $2";
+    tx.execute(sql, &params![to.code(), process])?;
+    Ok(())
+}
+
+/// Keeps why it does not go on. Since when, when that is for [`PATIENCE`] and nobody was told: whoever asks tells.
+pub(super) fn fails(tx: &mut Tx<'_>, to: Destination, process: &str, now: Time, error: &str) -> Result<Option<Time>> {
+    tx.execute(
+        "UPDATE audit_forwards SET last_error = $3, failing_since = \
+         CASE WHEN failing_since IS NULL OR failing_since > $4 THEN $4 ELSE failing_since END \
+         WHERE destination = $1 AND holder = $2",
+        &params![to.code(), process, error, now],
+    )?;
+    let sql = "UPDATE audit_forwards SET told_at = $3 WHERE destination = $1 AND holder = $2 AND told_at IS NULL \
+               AND failing_since <= $4 RETURNING failing_since";
+    Ok(tx.query_row(sql, &params![to.code(), process, now, now.plus(-PATIENCE)], |row| row.get(0))?)
 }
 
 pub(super) fn status(tx: &mut Tx<'_>, to: Destination, target: &str) -> Result<ForwardStatus> {

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use hyper::Uri;
-use syslog_fmt::v5424::Formatter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::{Forwarded, Sink, failed, line};
+use super::{Forwarded, Marks, Sink, failed, line};
 use crate::base::error::{Error, Result};
 use crate::net::Client;
 
@@ -88,16 +87,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
 pub(super) struct Syslog {
     client: Client,
     server: SyslogServer,
-    formatter: Formatter,
+    writer: line::Writer,
     wire: Option<Box<dyn Wire>>,
     /// When batches were sent that did not settle yet.
     sent: VecDeque<Instant>,
 }
 
 impl Syslog {
-    pub fn new(client: Client, server: SyslogServer) -> Self {
+    pub fn new(client: Client, server: SyslogServer, marks: Marks) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { client, server, formatter: line::formatter(&host), wire: None, sent: VecDeque::new() }
+        Self { client, server, writer: line::Writer::new(&host, marks), wire: None, sent: VecDeque::new() }
     }
 
     async fn connect(&self) -> Result<Box<dyn Wire>> {
@@ -128,7 +127,7 @@ impl Sink for Syslog {
 
     async fn take(&mut self, entries: &[Forwarded]) -> Result<()> {
         let mut bytes = Vec::with_capacity(entries.len() * 1024);
-        entries.iter().try_for_each(|entry| line::syslog(&self.formatter, entry, &mut bytes))?;
+        entries.iter().try_for_each(|entry| line::syslog(&self.writer, entry, &mut bytes))?;
         let Some(wire) = self.wire.as_mut() else { return Err(self.gone("it is closed")) };
         let write = async {
             wire.write_all(&bytes).await?;
