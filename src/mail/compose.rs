@@ -3,7 +3,8 @@
 //! Invariant: what people wrote never becomes a header, an address or an end of the message: subjects are one line, bodies
 //! have CRLF line ends only, addresses are checked before they are written.
 
-use async_smtp::EmailAddress;
+use std::fmt::{self, Display, Formatter};
+
 use mail_builder::MessageBuilder;
 use mail_builder::headers::raw::Raw;
 
@@ -27,21 +28,40 @@ pub(super) fn line(text: &str) -> String {
     text.replace(breaks, " ").trim().to_owned()
 }
 
-/// An address that can stand in a command.
-///
-/// # Errors
-/// `invalid_email` when it has characters that plain SMTP does not carry.
-pub(super) fn address(address: &str) -> Result<EmailAddress> {
-    let refused = || {
-        let message =
-            format!("Mails cannot be sent to {}: the address has characters beyond ASCII, or brackets.", line(address));
-        Error::invalid("invalid_email", message).field("address")
-    };
-    // Quoted local parts may hold what separates addresses in a header.
-    if address.contains(['"', ',', ';', ':', '(', ')', '\\', '[', ']']) {
-        return Err(refused());
+/// An address that can stand in a command and in a header. With characters beyond ASCII it needs a server that takes them
+/// (RFC 6531).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address(String);
+
+impl Address {
+    pub fn is_ascii(&self) -> bool {
+        self.0.is_ascii()
     }
-    EmailAddress::new(address.to_owned()).map_err(|_| refused())
+}
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// # Errors
+/// `invalid_email` when it has blanks, control characters, brackets, or what separates addresses.
+pub(super) fn address(address: &str) -> Result<Address> {
+    // Quoted local parts may hold what separates addresses in a header.
+    let stands_out = |c: char| {
+        c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '"' | ',' | ';' | ':' | '(' | ')' | '\\' | '[' | ']' | '<' | '>' | '\u{2028}' | '\u{2029}')
+    };
+    if address.is_empty() || address.contains(stands_out) {
+        let message = format!(
+            "Mails cannot be sent to {}: the address has blanks, brackets, quotes or what separates addresses.",
+            line(address)
+        );
+        return Err(Error::invalid("invalid_email", message).field("address"));
+    }
+    Ok(Address(address.to_owned()))
 }
 
 /// The whole message, with CRLF line ends.
@@ -131,8 +151,11 @@ mod tests {
 
     #[test]
     fn addresses_that_would_be_something_else_in_a_header_are_refused() {
-        assert!(address("ada@example.org").is_ok());
-        for bad in ["\"a b\"@c", "a,b@c", "a@b>", "ä@b.c", "a@b\r\nRCPT TO:<x@y>", "a;b@c", "(x)a@b"] {
+        assert!(address("ada@example.org").is_ok_and(|plain| plain.is_ascii()));
+        assert!(address("jürgen@bücher.example").is_ok_and(|wide| !wide.is_ascii()));
+        for bad in
+            ["", "\"a b\"@c", "a,b@c", "a@b>", "a\u{a0}@b", "a@b\u{2028}c", "a@b\r\nRCPT TO:<x@y>", "a;b@c", "(x)a@b"]
+        {
             assert_eq!(address(bad).unwrap_err().code(), "invalid_email", "{bad}");
         }
     }

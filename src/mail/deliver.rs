@@ -3,11 +3,11 @@
 //! Invariant: every try ends in one transaction that takes its job out of the queue and settles the mail or puts the next
 //! job in; until then the mail counts as untried.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::compose::{self, Letter, compose};
-use super::smtp::{self, Failure, Outgoing, Step};
+use super::smtp::{self, Failure, Link, Outgoing, Step};
 use super::{Errand, Mail, Mailer, SEND, Server, next_attempt, place, store};
 use crate::access::{Caller, UserId};
 use crate::audit::{self, AuditAction, Event};
@@ -19,6 +19,10 @@ use crate::jobs::{self, Job, Jobs};
 
 /// How many mails are sent at once.
 const AT_ONCE: usize = 2;
+/// The most mails that go over one connection.
+const MOST_A_LINK: u32 = 100;
+/// How long a connection may have had a rest before it is used again.
+const FRESH: Duration = Duration::from_secs(30);
 /// How long a mail that is settled stays in the list.
 const KEEP: i64 = 30 * DAY;
 /// How long the body of one that was given up can still be sent.
@@ -70,13 +74,38 @@ impl Mailer {
         // Erased, or taken over by another job.
         let Some((mail, body)) = due else { return Ok(()) };
         let outcome = self.carry(&mail, &body).await;
-        self.settle(job, mail, outcome, given_up).await
+        let settled = self.clone().settle(job, mail, outcome, given_up).await;
+        self.let_go().await;
+        settled
+    }
+
+    /// Ends the connections that no mail waits for. Each is put back before its mail is settled, so whoever settles the last
+    /// one finds them all.
+    async fn let_go(&self) {
+        let now = self.0.clock.now();
+        if let Ok(true) = self.0.db.read(move |tx| store::any_due(tx, now)).await {
+            return;
+        }
+        for link in self.idle(std::mem::take) {
+            link.quit().await;
+        }
+    }
+
+    fn idle<T>(&self, f: impl FnOnce(&mut Vec<Link>) -> T) -> T {
+        f(&mut self.0.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn carry(&self, mail: &Mail, body: &[u8]) -> Result<(), Failure> {
         let server = self.0.server.as_ref().ok_or_else(|| Failure::before(false, off()))?;
         let outgoing = self.outgoing(server, mail, body).map_err(|error| Failure::before(true, error))?;
-        smtp::send(&self.0.client, server, &outgoing, &mut Vec::new()).await
+        let link = self.idle(Vec::pop).filter(|link| link.used.elapsed() < FRESH);
+        let (outcome, link) = smtp::send(&self.0.client, server, link, &outgoing, &mut Vec::new()).await;
+        match link {
+            Some(link) if link.mails < MOST_A_LINK => self.idle(|idle| idle.push(link)),
+            Some(link) => link.quit().await,
+            None => {}
+        }
+        outcome
     }
 
     fn outgoing(&self, server: &Server, mail: &Mail, body: &[u8]) -> Result<Outgoing> {
@@ -142,7 +171,11 @@ impl Mailer {
         };
         let outgoing = Outgoing::new(server, &letter)?;
         let mut steps = Vec::new();
-        if let Err(Failure { step, error, .. }) = smtp::send(&self.0.client, server, &outgoing, &mut steps).await {
+        let (outcome, link) = smtp::send(&self.0.client, server, None, &outgoing, &mut steps).await;
+        if let Some(link) = link {
+            link.quit().await;
+        }
+        if let Err(Failure { step, error, .. }) = outcome {
             steps.push(Step { step, ok: false, detail: error.message().to_owned() });
         }
         Ok(steps)

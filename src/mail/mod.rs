@@ -11,7 +11,7 @@ mod routes;
 mod smtp;
 mod store;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -178,6 +178,8 @@ struct Inner {
     client: net::Client,
     server: Option<Server>,
     public_url: Option<String>,
+    /// Connections to the mail server between two mails.
+    idle: Mutex<Vec<smtp::Link>>,
 }
 
 impl Mailer {
@@ -194,7 +196,7 @@ impl Mailer {
         if let Some(server) = &server {
             client.allow(&server.host, server.port);
         }
-        Self(Arc::new(Inner { db, clock, key, client, server, public_url }))
+        Self(Arc::new(Inner { db, clock, key, client, server, public_url, idle: Mutex::default() }))
     }
 
     /// Whether the site sends mails.

@@ -1,16 +1,13 @@
-//! One mail to one server (RFC 5321): connect, TLS (RFC 3207, RFC 8314), sign-in (RFC 4954), message.
+//! Mails to one server (RFC 5321): connect, TLS (RFC 3207, RFC 8314), sign-in (RFC 4954), and one message after the other.
 //!
 //! Invariants: a server that does not offer STARTTLS, or says more before TLS than it was asked, is left; what a server says
 //! is bounded; only a refusal of this recipient or this message is for good, everything else may be mended.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_smtp::EmailAddress;
 use async_smtp::authentication::{Credentials, Mechanism};
-use async_smtp::commands::{
-    AuthCommand, DataCommand, EhloCommand, MailCommand, QuitCommand, RcptCommand, StarttlsCommand,
-};
+use async_smtp::commands::{AuthCommand, DataCommand, EhloCommand, QuitCommand, RsetCommand, StarttlsCommand};
 use async_smtp::error::Error as SmtpError;
 use async_smtp::extension::{ClientId, Extension, ServerInfo};
 use async_smtp::response::Response;
@@ -23,16 +20,20 @@ use tokio::io::{
 use tokio_rustls::client::TlsStream;
 use utoipa::ToSchema;
 
+use super::compose::Address;
 use super::{Server, compose};
 use crate::base::crypto;
 use crate::base::error::{Error, Result};
 use crate::config::Security;
 use crate::net;
 
-/// The most bytes a server may say before and as many after TLS begins: a few lines a command are usual.
+/// The most bytes a server may say before TLS begins, as many after, and with each further mail: a few lines a command are
+/// usual.
 const SAYS_MAX: u64 = 64 * 1024;
-/// The longest a whole conversation may take.
+/// The longest it may take to hand a mail over, with the connection when there is none.
 const LONGEST: Duration = Duration::from_secs(120);
+/// How long a server is waited for before the next mail, and after a good-bye.
+const BRIEF: Duration = Duration::from_secs(5);
 /// The most characters of a server's words that are kept.
 const WORDS_MAX: usize = 400;
 
@@ -60,6 +61,8 @@ pub struct Step {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub step: StepName,
+    /// The server said so, and the connection can take another mail.
+    is_answer: bool,
     is_5xx: bool,
     /// No other try will do better.
     pub is_final: bool,
@@ -68,29 +71,48 @@ pub(super) struct Failure {
 
 /// A mail ready to go.
 pub(super) struct Outgoing {
-    pub from: EmailAddress,
-    pub to: EmailAddress,
+    pub from: Address,
+    pub to: Address,
     /// The whole message with CRLF line ends.
     pub message: Vec<u8>,
 }
 
-/// Hands `mail` to `server`; the steps that succeeded are pushed onto `steps`.
+/// A connection over which mails can be handed over: protected and signed in as the settings say.
+pub(super) struct Link {
+    talk: Talk<Box<dyn Wire>>,
+    info: ServerInfo,
+    /// Mails that went over it.
+    pub mails: u32,
+    pub used: Instant,
+}
+
+impl Link {
+    /// Says good-bye; how the server takes it makes no difference.
+    pub async fn quit(mut self) {
+        drop(tokio::time::timeout(BRIEF, self.talk.say(QuitCommand)).await);
+    }
+}
+
+/// Hands `mail` to `server`, over `link` when that still does, else over a new connection. The steps that succeeded are
+/// pushed onto `steps`. With the outcome, the connection when it can take more.
 pub(super) async fn send(
     client: &net::Client,
     server: &Server,
+    link: Option<Link>,
     mail: &Outgoing,
     steps: &mut Vec<Step>,
-) -> Result<(), Failure> {
-    let reached = Way { client, server, steps };
-    match tokio::time::timeout(LONGEST, reached.go(mail)).await {
-        Ok(sent) => sent,
+) -> (Result<(), Failure>, Option<Link>) {
+    let mut way = Way { client, server, steps };
+    match tokio::time::timeout(LONGEST, way.go(link, mail)).await {
+        Ok(Ok((link, sent))) => (sent, Some(link)),
+        Ok(Err(failure)) => (Err(failure), None),
         Err(_) => {
             let sentence = format!(
                 "The mail server {} did not take the mail within {} s. Check that it is at work.",
                 server.name(),
                 LONGEST.as_secs()
             );
-            Err(open_end(StepName::Accepted, Error::upstream("mail_failed", sentence)))
+            (Err(open_end(StepName::Accepted, Error::upstream("mail_failed", sentence))), None)
         }
     }
 }
@@ -113,7 +135,25 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    async fn go(mut self, mail: &Outgoing) -> Result<(), Failure> {
+    /// # Errors
+    /// When the connection is of no more use.
+    async fn go(&mut self, link: Option<Link>, mail: &Outgoing) -> Result<(Link, Result<(), Failure>), Failure> {
+        if let Some(mut link) = link
+            && link.talk.begin_anew().await
+            && self.begin(&mut link, mail).await.is_ok()
+        {
+            return self.hand_over(link, mail).await;
+        }
+        // There was none, or the server takes so many mails a connection, or no second one.
+        let mut link = self.connect().await?;
+        match self.begin(&mut link, mail).await {
+            Ok(()) => self.hand_over(link, mail).await,
+            Err(failure) if failure.is_answer => Ok((link, Err(failure))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Link, Failure> {
         let Server { host, port, .. } = self.server;
         let found = self.client.resolve(host, *port).await.map_err(|error| open_end(StepName::Resolved, error))?;
         self.done(StepName::Resolved, found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
@@ -121,24 +161,29 @@ impl Way<'_> {
         let tcp = tcp.map_err(|error| open_end(StepName::Connected, error))?;
         let at = tcp.peer_addr().map_or_else(|_| self.server.name(), |address| address.to_string());
         self.done(StepName::Connected, at);
-        match self.server.security {
+        let (mut talk, info) = match self.server.security {
             Security::Tls => {
-                let tls = self.secure(tcp).await?;
-                let (talk, info) = self.greeted(Talk::new(tls), StepName::Secured).await?;
-                self.hand_over(talk, &info, mail).await
+                let tls: Box<dyn Wire> = Box::new(self.secure(tcp).await?);
+                self.greeted(Talk::new(tls), StepName::Secured).await?
             }
             Security::StartTls => {
                 let (talk, info) = self.greeted(Talk::new(tcp), StepName::Connected).await?;
-                let tls = self.start_tls(talk, &info).await?;
+                let tls: Box<dyn Wire> = Box::new(self.start_tls(talk, &info).await?);
                 let mut talk = Talk::new(tls);
                 let info = self.hello(&mut talk, StepName::Secured).await?;
-                self.hand_over(talk, &info, mail).await
+                (talk, info)
             }
             Security::None | Security::Unprotected => {
-                let (talk, info) = self.greeted(Talk::new(tcp), StepName::Connected).await?;
-                self.hand_over(talk, &info, mail).await
+                let tcp: Box<dyn Wire> = Box::new(tcp);
+                self.greeted(Talk::new(tcp), StepName::Connected).await?
             }
+        };
+        if let Some((name, password)) = self.server.credentials.clone() {
+            let signed_in = sign_in(&mut talk, &info, Credentials::new(name, password)).await;
+            let mechanism = signed_in.map_err(|cause| self.failed(StepName::SignedIn, SIGN_IN, &cause))?;
+            self.done(StepName::SignedIn, format!("with {mechanism}"));
         }
+        Ok(Link { talk, info, mails: 0, used: Instant::now() })
     }
 
     fn done(&mut self, step: StepName, detail: String) {
@@ -210,30 +255,51 @@ impl Way<'_> {
         Ok(tls)
     }
 
-    async fn hand_over<S>(&mut self, mut talk: Talk<S>, info: &ServerInfo, mail: &Outgoing) -> Result<(), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if let Some((name, password)) = self.server.credentials.clone() {
-            let signed_in = sign_in(&mut talk, info, Credentials::new(name, password)).await;
-            let mechanism = signed_in.map_err(|cause| self.failed(StepName::SignedIn, SIGN_IN, &cause))?;
-            self.done(StepName::SignedIn, format!("with {mechanism}"));
+    /// Says from whom the mail is.
+    async fn begin(&self, link: &mut Link, mail: &Outgoing) -> Result<(), Failure> {
+        let Outgoing { from, to, .. } = mail;
+        let wide = !(from.is_ascii() && to.is_ascii());
+        if wide && !link.info.supports_feature(Extension::SmtpUtfEight) {
+            let sentence = format!(
+                "The mail server {} does not offer SMTPUTF8, so it takes no address with characters beyond ASCII such as {}.",
+                self.server.name(),
+                if to.is_ascii() { from } else { to }
+            );
+            let error = Error::upstream("mail_failed", sentence);
+            return Err(Failure { step: StepName::Accepted, is_answer: true, is_5xx: false, is_final: true, error });
         }
-        let from = MailCommand::new(Some(mail.from.clone()), Vec::new());
-        let refused = |cause: Trouble, what| self.failed(StepName::Accepted, what, &cause);
-        talk.say(from).await.map_err(|cause| refused(cause, "does not take mails from smtp.from"))?;
-        let to = RcptCommand::new(mail.to.clone(), Vec::new());
-        talk.say(to).await.map_err(|cause| refused(cause, "does not take mails for this address").final_if_5xx())?;
-        talk.say(DataCommand).await.map_err(|cause| refused(cause, "does not take this mail").final_if_5xx())?;
-        let sent = talk.say_bytes(&compose::as_data(&mail.message)).await;
-        let reply = sent.map_err(|cause| refused(cause, "does not take this mail").final_if_5xx())?;
-        self.done(StepName::Accepted, words(&reply));
-        // It has the mail: how it says good-bye makes no difference.
-        drop(talk.say(QuitCommand).await);
-        Ok(())
+        let parameters = if wide { " BODY=8BITMIME SMTPUTF8" } else { "" };
+        let said = link.talk.say(format!("MAIL FROM:<{from}>{parameters}\r\n")).await;
+        let refused = |cause| self.failed(StepName::Accepted, "does not take mails from smtp.from", &cause);
+        said.map(drop).map_err(refused)
+    }
+
+    /// Says to whom the mail is, and hands it over.
+    async fn tell(&self, talk: &mut Talk<Box<dyn Wire>>, mail: &Outgoing) -> Result<Response, Failure> {
+        let refused = |cause, what| self.failed(StepName::Accepted, what, &cause).final_if_5xx();
+        let said = talk.say(format!("RCPT TO:<{}>\r\n", mail.to)).await;
+        said.map_err(|cause| refused(cause, "does not take mails for this address"))?;
+        let this = |cause| refused(cause, "does not take this mail");
+        talk.say(DataCommand).await.map_err(this)?;
+        talk.say_bytes(&compose::as_data(&mail.message)).await.map_err(this)
+    }
+
+    async fn hand_over(&mut self, mut link: Link, mail: &Outgoing) -> Result<(Link, Result<(), Failure>), Failure> {
+        let sent = match self.tell(&mut link.talk, mail).await {
+            Ok(reply) => {
+                self.done(StepName::Accepted, words(&reply));
+                Ok(())
+            }
+            Err(failure) if failure.is_answer => Err(failure),
+            Err(failure) => return Err(failure),
+        };
+        link.mails += 1;
+        link.used = Instant::now();
+        Ok((link, sent))
     }
 
     fn failed(&self, step: StepName, what: &str, cause: &Trouble) -> Failure {
+        let is_answer = matches!(cause, Trouble::Said(SmtpError::Permanent(_) | SmtpError::Transient(_)));
         let (why, is_5xx) = match cause {
             Trouble::Said(SmtpError::Permanent(reply)) => (format!("it said {}", words(reply)), true),
             Trouble::Said(SmtpError::Transient(reply)) => (format!("it said {}", words(reply)), false),
@@ -243,7 +309,7 @@ impl Way<'_> {
             Trouble::Io(cause) => (cause.to_string(), false),
         };
         let sentence = format!("The mail server {} {what}: {why}.", self.server.name());
-        Failure { step, is_5xx, is_final: false, error: Error::upstream("mail_failed", sentence) }
+        Failure { step, is_answer, is_5xx, is_final: false, error: Error::upstream("mail_failed", sentence) }
     }
 }
 
@@ -252,7 +318,7 @@ const SIGN_IN: &str = "did not let us in with smtp.username and smtp.password; c
 impl Failure {
     /// Nothing was dialled.
     pub(super) fn before(is_final: bool, error: Error) -> Self {
-        Self { step: StepName::Resolved, is_5xx: false, is_final, error }
+        Self { step: StepName::Resolved, is_answer: false, is_5xx: false, is_final, error }
     }
 
     /// The server's refusal was about this mail alone.
@@ -262,7 +328,7 @@ impl Failure {
 }
 
 fn open_end(step: StepName, error: Error) -> Failure {
-    Failure { step, is_5xx: false, is_final: false, error }
+    Failure { step, is_answer: false, is_5xx: false, is_final: false, error }
 }
 
 /// A reply as it is shown: one line.
@@ -287,6 +353,10 @@ where
     }
     if reply.has_code(235) { Ok(mechanism) } else { Err(Trouble::Said(reply.into())) }
 }
+
+/// What a conversation goes over.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// Why a conversation did not go on.
 enum Trouble {
@@ -326,6 +396,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     fn into_quiet(self) -> Option<S> {
         let quiet = self.read.buffer().is_empty();
         quiet.then(|| self.read.into_inner().into_inner().unsplit(self.write))
+    }
+
+    /// Leaves the mail before behind (RFC 5321, section 4.1.1.5); the server may say as much again.
+    /// False: it has ended, or the server is mute.
+    async fn begin_anew(&mut self) -> bool {
+        self.read.get_mut().set_limit(SAYS_MAX);
+        matches!(tokio::time::timeout(BRIEF, self.say(RsetCommand)).await, Ok(Ok(_)))
     }
 
     async fn say(&mut self, command: impl Display) -> Result<Response, Trouble> {

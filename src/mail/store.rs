@@ -91,6 +91,12 @@ pub(super) fn list(tx: &mut Tx<'_>, state: Option<MailState>, page: Page) -> Res
     Ok(tx.query_map(&sql, &params, read)?)
 }
 
+/// Whether a mail waits that is to be sent by now.
+pub(super) fn any_due(tx: &mut Tx<'_>, now: Time) -> Result<bool> {
+    let sql = "SELECT id FROM mails WHERE state = $1 AND next_attempt_at <= $2 ORDER BY id LIMIT 1";
+    Ok(tx.query_row(sql, &params![MailState::Queued.code(), now], |row| row.get::<i64>(0))?.is_some())
+}
+
 /// How many mails are in each state, and when the oldest of those that wait was made.
 pub(super) struct Counts {
     pub queued: i64,

@@ -160,6 +160,65 @@ async fn a_test_mail_tells_what_to_do_about_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn mails_that_wait_together_go_over_one_connection_as_long_as_the_server_takes_more() {
+    for (each, most) in [("0", 4), ("3", 8)] {
+        let (authority, port) = (Authority::new(), free_port());
+        let app = site(&settings(&authority, port));
+        let org = app.org("acme");
+        let root = app.person("root", "admin", None).await;
+        for n in 0..12 {
+            invite(&app, &root, org, &format!("p{n}@example.org")).await;
+        }
+        invite(&app, &root, org, "gone@example.org").await;
+        // All of them wait for the server by now.
+        let started = Instant::now();
+        while app.cli_json(&["mail", "list", "--limit", "100"], "")["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|mail| mail["attempts"] == 0)
+        {
+            assert!(started.elapsed() < PATIENCE, "not every mail was tried");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let server = MailServer::start_more(&authority, port, &["--each", each]);
+        app.sql("UPDATE jobs SET run_at = 1 WHERE kind = 'mail.send'");
+        app.sql("UPDATE mails SET next_attempt_at = 1 WHERE state = 'queued'");
+        let mut connections = std::collections::BTreeMap::<i64, usize>::new();
+        for n in 0..12 {
+            let mails = server.mails_to(&format!("p{n}@example.org"), 1).await;
+            assert_eq!((mails.len(), &mails[0]["signed_in"]), (1, &json!(true)));
+            *connections.entry(mails[0]["connection"].as_i64().unwrap()).or_default() += 1;
+        }
+        listed(&app, "gone@example.org", "failed").await;
+        // Two are sent at a time, and one that refused a recipient goes on.
+        assert!(connections.len() <= most, "{connections:?}");
+        assert!(each == "0" || connections.values().all(|mails| *mails <= 3), "{connections:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_beyond_ascii_is_written_to_where_the_server_takes_it_and_refused_where_not() {
+    let authority = Authority::new();
+    let server = MailServer::start_more(&authority, 0, &["--utf8"]);
+    let app = site(&server.settings(&authority));
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    invite(&app, &root, org, "jürgen@bücher.example").await;
+    let mail = &server.mails_to("jürgen@bücher.example", 1).await[0];
+    assert_eq!((&mail["subject"], &mail["defects"]), (&json!("Invitation to acme"), &json!([])));
+    let plain = MailServer::start(&authority);
+    let app = site(&plain.settings(&authority));
+    let org = app.org("acme");
+    let root = app.person("root", "admin", None).await;
+    invite(&app, &root, org, "jürgen@bücher.example").await;
+    let refused = listed(&app, "jürgen@bücher.example", "failed").await;
+    let told = refused["last_error"].as_str().unwrap();
+    assert!(told.contains("SMTPUTF8") && told.contains("jürgen@bücher.example"), "{told}");
+    assert_eq!(refused["attempts"], 1, "another try would not help");
+}
+
+#[tokio::test]
 async fn tls_from_the_first_byte_works_too() {
     let authority = Authority::new();
     let certificate = authority.certificate("localhost");

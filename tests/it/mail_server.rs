@@ -74,18 +74,15 @@ impl MailServer {
 
     /// The same on a port that is known.
     pub fn start_at(authority: &Authority, port: u16) -> Self {
+        Self::start_more(authority, port, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_more(authority: &Authority, port: u16, more: &[&str]) -> Self {
         let certificate = authority.certificate("localhost");
         let port = port.to_string();
-        Self::start_with(&[
-            "--port",
-            &port,
-            "--cert",
-            certificate.to_str().unwrap(),
-            "--user",
-            USER,
-            "--password",
-            MAIL_PASSWORD,
-        ])
+        let arguments = ["--port", &port, "--cert", certificate.to_str().unwrap(), "--user", USER];
+        Self::start_with(&[&arguments, ["--password", MAIL_PASSWORD].as_slice(), more].concat())
     }
 
     pub fn start_with(arguments: &[&str]) -> Self {

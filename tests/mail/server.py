@@ -20,8 +20,16 @@ def tell(**what):
 
 
 class Handler:
-    def __init__(self):
-        self.tries = collections.Counter()
+    def __init__(self, each):
+        self.tries, self.mails, self.each = collections.Counter(), collections.Counter(), each
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        self.mails[session.peer] += 1
+        if self.each and self.mails[session.peer] > self.each:
+            return "452 4.5.3 Too many mails on this connection"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         local = address.split("@")[0]
@@ -39,6 +47,7 @@ class Handler:
         tell(
             sender=envelope.mail_from,
             recipients=envelope.rcpt_tos,
+            connection=session.peer[1],
             tls=session.ssl is not None,
             signed_in=bool(session.authenticated),
             headers=[[name, str(value)] for name, value in mail.items()],
@@ -55,6 +64,8 @@ async def main():
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--cert", help="offer TLS with this certificate chain and key, in one file")
     parser.add_argument("--implicit", action="store_true", help="TLS from the first byte instead of STARTTLS")
+    parser.add_argument("--utf8", action="store_true", help="take addresses beyond ASCII (SMTPUTF8)")
+    parser.add_argument("--each", type=int, help="take so many mails a connection, and no more")
     parser.add_argument("--user")
     parser.add_argument("--password")
     options = parser.parse_args()
@@ -71,8 +82,8 @@ async def main():
         )
         return AuthResult(success=known, handled=False)
 
-    handler = Handler()
-    settings = {"hostname": "mail.test"}
+    handler = Handler(options.each)
+    settings = {"hostname": "mail.test", "enable_SMTPUTF8": options.utf8}
     if options.user:
         settings |= {
             "authenticator": authenticate,
