@@ -1,6 +1,8 @@
 //! The whole meter against a model that is a list of what was used: any sequence of steps leaves the counters equal to the
-//! sums of that list, and something passes exactly when it fits under every hard limit that holds for it.
+//! sums of that list, something passes exactly when it fits under every hard limit that holds for it, and a threshold that
+//! is reached is told once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::civil::Date;
@@ -9,8 +11,9 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::super::period::Span;
 use super::super::rule::plain;
+use super::super::settle::{self, Settlement};
 use super::*;
-use crate::access::TeamId;
+use crate::access::{self, Caller, Grants, PermissionSet, TeamId};
 
 const HOUR: i64 = 3600 * 1_000_000;
 /// 2026-11-26 10:00 UTC.
@@ -19,7 +22,7 @@ const PEOPLE: [i64; 2] = [3, 4];
 /// Use is a person's or nobody's, a team's or no team's.
 const OWNERS: [(bool, Option<usize>); 5] =
     [(false, None), (false, Some(0)), (true, None), (true, Some(0)), (true, Some(1))];
-const RULES: usize = 6;
+const RULES: usize = 8;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -27,6 +30,7 @@ enum Step {
     Unmake { pick: usize },
     Reserve { owner: usize, amount: i64 },
     Settle { pick: usize, quarters: i64 },
+    Request { person: usize },
     Clock { hours: i64 },
     Limit { rule: usize, limit: Option<i64> },
     Mode { rule: usize, mode: Mode },
@@ -43,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<usize>().prop_map(|pick| Step::Unmake { pick }),
         10 => (0..OWNERS.len(), 1_i64..9).prop_map(|(owner, amount)| Step::Reserve { owner, amount }),
         8 => (any::<usize>(), 0_i64..5).prop_map(|(pick, quarters)| Step::Settle { pick, quarters }),
+        6 => (0..PEOPLE.len()).prop_map(|person| Step::Request { person }),
         4 => jump.prop_map(|hours| Step::Clock { hours }),
         3 => (0..RULES, limit()).prop_map(|(rule, limit)| Step::Limit { rule, limit }),
         2 => (0..RULES, prop::sample::select(Mode::ALL.to_vec())).prop_map(|(rule, mode)| Step::Mode { rule, mode }),
@@ -52,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is counted: tokens that were used, projects that are there.
+/// What is counted: tokens that were used, projects that are there, requests that were let through.
 struct Use {
     resource: Resource,
     owner: Owner,
@@ -72,6 +77,19 @@ struct Call {
     places: Vec<(i64, String)>,
     /// A rule it holds something of changed its kind of period since.
     outlived: bool,
+}
+
+/// A counter of a quota's: what it counts, and the threshold that was told last.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    used: i64,
+    warned: i64,
+}
+
+/// What the meter keeps at a moment: counters by quota and period, and how often each quota warned.
+struct Kept {
+    rows: BTreeMap<(i64, String), Row>,
+    told: BTreeMap<i64, usize>,
 }
 
 struct World {
@@ -100,8 +118,10 @@ impl World {
             tx.execute(sql, &params![team, org, true])?;
             project(tx, carrier, ORG, Some(TeamId(team)), None, Time(0))?;
             let mut rules = Vec::new();
-            for resource in [Resource::LlmTokens, Resource::Projects] {
-                for scope in [Scope::Organization, Scope::Person(UserId(PEOPLE[0])), Scope::Team(TeamId(team))] {
+            for resource in [Resource::LlmTokens, Resource::Projects, Resource::ApiCalls] {
+                let scopes = [Scope::Organization, Scope::Person(UserId(PEOPLE[0])), Scope::Team(TeamId(team))];
+                // A request is no team's.
+                for scope in scopes.into_iter().take(if resource == Resource::ApiCalls { 2 } else { 3 }) {
                     let rule = Rule { org: OrgId(org), resource, scope, ..plain(Some(12)) };
                     let rule = store::insert(tx, rule)?;
                     counters::seed(tx, &rule, BEGIN)?;
@@ -223,6 +243,32 @@ impl World {
         self.uses.push(Use { resource: Resource::LlmTokens, owner, day, amount, id: 0, made_at: self.now() });
     }
 
+    async fn request(&mut self, person: usize) -> bool {
+        let owner = Owner::org(self.org).person(Some(UserId(PEOPLE[person])));
+        let (fits, day) = (self.fits(&owner, Resource::ApiCalls, 1), self.zone.day(self.now()));
+        let here = Grants::of([(PermissionSet::ALL, access::Place::Org(self.org))]);
+        let caller = Caller { user: owner.person, grants: Arc::new(here), ..Caller::system() };
+        match self.quotas.count_call(&caller, None).await.1 {
+            Ok(()) => {
+                self.uses.push(Use { resource: Resource::ApiCalls, owner, day, amount: 1, id: 0, made_at: self.now() });
+                self.write_requests().await;
+                fits
+            }
+            Err(error) => error.code() == "quota_exceeded" && !fits,
+        }
+    }
+
+    /// As the meter does every two seconds, which no test waits for.
+    async fn write_requests(&self) {
+        let (meter, at) = (self.quotas.meter.clone(), self.now());
+        let batch = meter.calls().into_iter();
+        let one = |(purse, count)| Settlement { purse, used: count, records: count, usage: None, told: None, at };
+        let batch: Vec<Settlement> = batch.map(one).collect();
+        let process = meter.process.clone();
+        let written = self.db.write(move |tx| settle::settle(tx, &process, &batch.iter().collect::<Vec<_>>(), false));
+        written.await.unwrap();
+    }
+
     /// As the handlers change a quota; waits until what was held of it beyond calls under way is given back.
     async fn change(&mut self, index: usize, set: impl FnOnce(&mut Rule)) {
         let before = self.rules[index].clone();
@@ -274,6 +320,7 @@ impl World {
             Step::Unmake { pick } => self.unmake(pick).await,
             Step::Reserve { owner, amount } => return self.reserve(owner, amount).await,
             Step::Settle { pick, quarters } => self.settle(pick, quarters).await,
+            Step::Request { person } => return self.request(person).await,
             Step::Clock { hours } => drop(self.clock.fetch_add(hours * HOUR, Ordering::SeqCst)),
             Step::Limit { rule, limit } => self.change(rule, |rule| rule.limit_value = limit).await,
             Step::Mode { rule, mode } => self.change(rule, |rule| rule.mode = mode).await,
@@ -286,6 +333,57 @@ impl World {
             Step::EndOverride { rule } => self.change(rule, |rule| rule.over = None).await,
         }
         true
+    }
+
+    async fn kept(&self) -> Kept {
+        let (first, last) = (self.rules[0].id, self.rules[RULES - 1].id);
+        let read = self.db.read(move |tx| {
+            let sql = "select quota_id, period, used, warned from quota_counters where quota_id between $1 and $2";
+            let rows = tx.query_map(sql, &params![first, last], |row| {
+                Ok(((row.get(0)?, row.get(1)?), Row { used: row.get(2)?, warned: row.get(3)? }))
+            })?;
+            let sql = "select resource_id from audit_entries where resource_type = 'quota' \
+                       and description like '% of a quota are reached%'";
+            let told = tx.query_map(sql, &[], |row| row.get::<String>(0))?;
+            Ok((rows, told))
+        });
+        let (rows, said) = read.await.unwrap();
+        let mut told = BTreeMap::new();
+        for quota in said {
+            *told.entry(quota.parse().unwrap()).or_default() += 1;
+        }
+        Kept { rows: rows.into_iter().collect(), told }
+    }
+
+    /// What is wrong about the warnings of a step, as far as its effect shows: each threshold that was passed is told, and
+    /// told once as long as nothing was given back and no limit changed.
+    fn warned_amiss(&self, step: &Step, before: &Kept, after: &Kept) -> Option<String> {
+        let uses = matches!(step, Step::Make { .. } | Step::Settle { .. } | Step::Request { .. });
+        let keeps = uses || matches!(step, Step::Reserve { .. } | Step::Clock { .. });
+        for rule in &self.rules {
+            let mut grown = 0;
+            for (place, row) in after.rows.iter().filter(|((quota, _), _)| *quota == rule.id) {
+                let was = before.rows.get(place).copied();
+                let warned = was.map_or(0, |was| was.warned);
+                grown += usize::from(row.warned > warned);
+                let here = place.1 == rule.period.name(self.zone.day(self.now())) && rule.mode != Mode::Shadow;
+                let reached = i64::from(rule.reached(row.used, self.now()));
+                if uses && here && was.is_some_and(|was| row.used > was.used) && row.warned < reached {
+                    return Some(format!("{reached} % of {rule:?} were reached and {row:?} does not say so"));
+                }
+                if keeps && row.warned < warned {
+                    return Some(format!("{rule:?} forgot that {warned} % were told"));
+                }
+            }
+            let told = |kept: &Kept| kept.told.get(&rule.id).copied().unwrap_or(0);
+            if told(after) != told(before) + grown {
+                let (before, after) = (told(before), told(after));
+                return Some(format!(
+                    "{rule:?} warned {before} times, then {after}, and {grown} of its counters say so"
+                ));
+            }
+        }
+        None
     }
 
     /// Each rule's number by the model and by the meter, in its present period.
@@ -336,8 +434,13 @@ fn any_sequence_of_steps_counts_as_a_list_of_uses_does() {
         let tried = TestRunner::new(config).run(&prop::collection::vec(step(), 1..50), |steps| {
             runtime.block_on(async {
                 let mut world = World::new(&db, &quotas, &clock, &zone).await;
+                let mut before = world.kept().await;
                 for (at, step) in steps.iter().enumerate() {
                     prop_assert!(world.take(step).await, "step {at} was decided otherwise: {step:?}");
+                    let after = world.kept().await;
+                    let amiss = world.warned_amiss(step, &before, &after);
+                    prop_assert!(amiss.is_none(), "after step {at} {step:?}: {}", amiss.unwrap_or_default());
+                    before = after;
                     for (rule, (model, meter)) in world.numbers().await.into_iter().enumerate() {
                         prop_assert_eq!(model, meter, "rule {} after step {} {:?}", rule, at, step);
                     }
