@@ -14,7 +14,7 @@ import json
 from types import ModuleType
 from typing import Any, Callable
 
-from resoftai.llm.base import LLMConfig
+from resoftai import _parts
 from resoftai.plugins import base
 from resoftai.plugins.errors import PluginError, PluginLoadError, PluginValidationError
 from resoftai.plugins.hooks import Registration, marks
@@ -140,12 +140,12 @@ class Runner:
     def _method_of_part(self, plugin: base.Plugin, name: str) -> Callable[..., Any] | None:
         if isinstance(plugin, base.AgentPlugin):
             if self._part is None:
-                self._part = plugin.get_agent_class()()
+                self._part = _parts.agent(plugin)
             if name == "describe":
                 return lambda: _describe_agent(self._part, plugin.get_agent_role())
         elif isinstance(plugin, base.LLMProviderPlugin):
             if self._part is None:
-                self._part = plugin.get_provider_class()(_llm_config(plugin))
+                self._part = _parts.provider(plugin)
         return getattr(self._part, name, None)
 
 
@@ -198,15 +198,6 @@ def _describe_agent(agent: Any, role: Any) -> dict[str, Any]:
         "capabilities": plain("capabilities", []),
         "responsible_stages": plain("responsible_stages", []),
     }
-
-
-def _llm_config(plugin: base.Plugin) -> LLMConfig:
-    known = {f.name for f in dataclasses.fields(LLMConfig)} - {"extra"}
-    settings = plugin.config.config
-    return LLMConfig(
-        **{k: v for k, v in settings.items() if k in known},
-        extra={k: v for k, v in settings.items() if k not in known},
-    )
 
 
 def _name_of(callback: Callable[..., Any]) -> str:

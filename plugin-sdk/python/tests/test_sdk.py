@@ -142,6 +142,34 @@ class Life(unittest.TestCase):
         self.assertEqual((described["name"], described["capabilities"][0]["name"]), ("Poet", "rhyme"))
         self.assertEqual(plugin.call("process_request", request="moon"), "Rhyme.")
 
+    def test_classes_of_the_earlier_product_are_made_too(self):
+        body = """
+        def get_agent_role(self): return "poet"
+        def get_agent_class(self):
+            from resoftai.core.agent import Agent
+            class Poet(Agent):
+                system_prompt = "Rhyme."
+                name = "Poet"
+                def __init__(self, role, message_bus, mood="glad"):
+                    super().__init__(role=role, message_bus=message_bus, mood=mood)
+                async def process_request(self, request, context=None):
+                    return [self.role, self.message_bus, self.mood]
+            return Poet
+        """
+        plugin = make(self, body, base="AgentPlugin")
+        self.assertEqual(plugin.call("process_request", request="x"), ["poet", None, "glad"])
+        body = """
+        def get_provider_name(self): return "echo"
+        def get_provider_class(self):
+            from resoftai.llm.base import LLMProvider
+            class Echo(LLMProvider):
+                async def generate(self, prompt, system_prompt=None, **options):
+                    return [self.config.model, self.config.model_name, self.config.get("api_key"), self.config.get("beam", 3)]
+            return Echo
+        """
+        plugin = make(self, body, base="LLMProviderPlugin", settings={"model_name": "m", "api_key": "k"})
+        self.assertEqual(plugin.call("generate", prompt="hi"), ["m", "m", "k", 3])
+
     def test_a_provider_generates(self):
         body = """
         def get_provider_name(self): return "echo"

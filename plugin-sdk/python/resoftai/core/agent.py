@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
@@ -35,7 +36,15 @@ class AgentCapability:
 
 
 class Agent(ABC):
-    """A member of the team. The three properties say who it is; the two methods are its work."""
+    """A member of the team. The properties say who it is; the methods are its work."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        """Needs nothing. What a class passes on is kept: `role`, and the rest as attributes of that name."""
+        settings.setdefault("role", next((a for a in args if isinstance(a, str)), None))
+        self.logger = logging.getLogger(f"agent.{type(self).__name__}")
+        for name, value in settings.items():
+            if not hasattr(type(self), name):
+                setattr(self, name, value)
 
     @property
     @abstractmethod

@@ -21,6 +21,11 @@ class LLMConfig:
     extra: dict[str, Any] = field(default_factory=dict)
     """Settings that have no field of their own."""
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """A field or one of `extra`, as of a dictionary."""
+        value = getattr(self, key, None) if key in self.__dataclass_fields__ else self.extra.get(key)
+        return default if value is None else value
+
     @property
     def model_name(self) -> str:
         """`model`, by its other name."""
