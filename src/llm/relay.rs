@@ -1,7 +1,8 @@
 //! A streamed answer on its way from a model server to a client.
 //!
 //! Invariant: frames leave as they came and as soon as they are complete; a stream that breaks, stalls or lasts too long
-//! ends with an error frame in OpenAI's shape, and so does one whose reader counts no more; dropping it ends the call at the server and settles what was used.
+//! ends with an error frame in OpenAI's shape, and so does one whose reader counts no more; dropping it ends the call at the
+//! server and settles what was used.
 
 use std::future::Future;
 use std::pin::Pin;
