@@ -1,17 +1,7 @@
 // What somebody without a session may do for themselves: ask for a code by mail, make an account.
-import { expect, readable, signIn, test } from './site';
+import { expect, MAIL_SITE, readable, signInByForm, test } from './site';
 
-test.use({
-  model: false,
-  settings: {
-    // A mail server that is not there: mails wait.
-    SMTP_HOST: '127.0.0.1',
-    SMTP_PORT: '9',
-    SMTP_FROM: 'site@example.org',
-    RESOFTAI_SMTP_SECURITY: 'none',
-    RESOFTAI_ACCOUNTS_REGISTRATION: 'open',
-  },
-});
+test.use({ model: false, settings: MAIL_SITE });
 
 test('who forgot the password asks for a code, and the link in the mail brings it along', async ({ page }) => {
   await page.goto('/');
@@ -43,7 +33,7 @@ test('somebody makes an account and signs in with it', async ({ page }) => {
   await page.getByRole('button', { name: 'Create account' }).click();
   await expect(page.getByRole('status')).toContainText('Your account is made.');
   await readable(page);
-  await signIn(page, 'newcomer', 'seven lamps over the long pier');
+  await signInByForm(page, 'newcomer', 'seven lamps over the long pier');
 });
 
 test('one chooses which notices come as mails', async ({ signedIn: page }) => {
