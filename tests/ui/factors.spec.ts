@@ -110,6 +110,33 @@ test('who lost the app is told when an administrator lets them in', async ({ pag
   await expect(page.getByRole('link', { name: /were taken away by an administrator/ })).toBeVisible();
 });
 
+test('who needs a second factor is told on every page, until there is one', async ({ page, site }) => {
+  operate(site, ['org', 'create', '--name', 'Vault', '--slug', 'vault']);
+  createUser(site, 'guarded', PASSWORD, ['--role', 'developer', '--org', 'vault']);
+  await signIn(page, 'guarded', PASSWORD);
+  const banner = page.getByRole('status').filter({ hasText: 'second factor' });
+  await expect(banner).toHaveCount(0);
+  operate(site, ['org', 'settings', 'vault', '--set', 'require_second_factor=true']);
+  await page.goto('/organizations');
+  await expect(banner).toContainText('Vault asks for a second factor');
+  await readable(page);
+  await banner.getByRole('link', { name: 'Set one up' }).click();
+  await expect(page.getByRole('heading', { name: 'My account' })).toBeVisible();
+  await expect(banner).toBeVisible();
+  await page.getByRole('button', { name: 'Set up an authenticator app' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Your password').fill(PASSWORD);
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  const secret = await dialog.getByLabel('Secret').inputValue();
+  await dialog.getByLabel('Code', { exact: true }).fill(code(secret));
+  await dialog.getByRole('button', { name: 'Switch on' }).click();
+  await dialog.getByRole('button', { name: 'I have kept them' }).click();
+  await expect(banner).toHaveCount(0);
+  await page.getByRole('link', { name: 'Organisations' }).click();
+  await page.getByRole('link', { name: 'Vault' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'Vault' })).toBeVisible();
+});
+
 test('a passkey is made, and signs in alone', async ({ browser, site }) => {
   createUser(site, 'keyholder', PASSWORD, ['--role', 'developer', '--org', 'demo']);
   // Browsers make no passkeys for bare addresses.

@@ -58,6 +58,8 @@ test('who is in a team only is offered what they may do there, and nothing else'
   const team = await ask(page, 'POST', `/api${own}/teams`, { name: 'Brass', slug: 'brass' });
   const given = { username: 'soloist', role: 'team_admin', team_id: team.id };
   await ask(page, 'POST', `/api${own}/role-assignments`, given);
+  const quota = { resource_type: 'llm_tokens', period: 'monthly', scope: 'team', team_id: team.id };
+  await ask(page, 'POST', `/api${own}/quotas`, { ...quota, limit_value: 5000 });
   await page.context().clearCookies();
 
   await signIn(page, 'soloist', password);
@@ -69,9 +71,20 @@ test('who is in a team only is offered what they may do there, and nothing else'
   await parts.getByRole('link', { name: 'Teams' }).click();
   await expect(page.getByRole('button', { name: 'New team' })).toHaveCount(0);
   await page.getByRole('link', { name: 'Brass' }).click();
+  // The team's own limits and use are for its people, though those of the organisation are not.
+  await expect(page.getByRole('meter', { name: 'Model tokens a month' })).toHaveAttribute(
+    'aria-valuetext',
+    '0 of 5,000',
+  );
+  await expect(page.getByRole('heading', { name: 'Nothing used' })).toBeVisible();
+  await page.getByLabel('Tokens of a run').fill('2500');
+  await page.getByRole('button', { name: 'Save settings' }).click();
+  await expect(page.getByText('The team’s settings are saved.')).toBeVisible();
+  await page.reload();
+  await expect(page.getByLabel('Tokens of a run')).toHaveValue('2500');
   await page.getByRole('button', { name: 'Change' }).click();
   await page.getByLabel('What for').fill('Marches');
-  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
   await expect(page.getByText('Marches')).toBeVisible();
   await page.getByRole('button', { name: 'Invite', exact: true }).click();
   await page.getByLabel('Mail addresses').fill('tuba@example.org');

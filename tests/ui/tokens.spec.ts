@@ -84,6 +84,12 @@ test('a program has an account of its own', async ({ signedIn: page }) => {
   await page.getByRole('link', { name: 'nightly-build' }).click();
   await expect(page.getByText('This is a service account')).toBeVisible();
   await page.goBack();
+  await page.getByRole('button', { name: 'Switch off nightly-build' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Switch off' }).click();
+  await expect(row).toContainText('Switched off');
+  await page.getByRole('button', { name: 'Switch on nightly-build' }).click();
+  await expect(page.getByText('nightly-build is switched on. Make a token for it.')).toBeVisible();
+  await expect(row).not.toContainText('Switched off');
   await page.getByRole('button', { name: 'Delete nightly-build' }).click();
   await page.getByRole('button', { name: 'Delete service account' }).click();
   await expect(row).toHaveCount(0);

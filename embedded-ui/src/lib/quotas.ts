@@ -1,6 +1,6 @@
 // Words and numbers of quotas: what is limited, in which unit, how often it begins anew, and whose use it is.
 import type { Quota } from './api/types';
-import { bytes, number } from './format';
+import { bytes, dateTime, number } from './format';
 
 export const RESOURCES: Record<Quota['resource'], string> = {
   projects: 'Projects',
@@ -34,6 +34,18 @@ export const amount = (resource: Quota['resource'], value: number): string =>
 /** `Model tokens a month`, `Storage`. */
 export function quotaName({ resource, period }: Pick<Quota, 'resource' | 'period'>): string {
   return period === 'none' ? RESOURCES[resource] : `${RESOURCES[resource]} ${PERIODS[period]}`;
+}
+
+/** What a limit does and when it begins anew, in a line. */
+export function quotaFacts(quota: Quota): string {
+  const facts = [
+    `${MODES[quota.mode].name} limit`,
+    quota.renews_at && `begins anew ${dateTime(quota.renews_at)}`,
+    quota.requests_per_minute !== null && `${number(quota.requests_per_minute)} requests a minute`,
+    quota.tokens_per_minute !== null && `${number(quota.tokens_per_minute)} tokens a minute`,
+    quota.would_have_blocked > 0 && `would have refused ${amount(quota.resource, quota.would_have_blocked)}`,
+  ];
+  return `${facts.filter((fact) => typeof fact === 'string').join(', ')}.`;
 }
 
 /** Whether another limit counts now. */

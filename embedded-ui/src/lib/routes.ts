@@ -12,7 +12,7 @@ const ORGANIZATION_TABS = [
   'settings',
 ] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
-const SITE_TABS = ['organizations', 'people', 'roles', 'data'] as const;
+const SITE_TABS = ['organizations', 'people', 'roles', 'mail', 'data'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number] | 'retention';

@@ -9,6 +9,8 @@ export type Options = {
 };
 
 export const MOST_ITERATIONS = 10;
+/** Less cannot bring a run to its end. */
+export const LEAST_BUDGET = 2000;
 
 export function startOptions(): Options {
   return { model: '', skipUiDesign: false, maxIterations: 3, tokenBudget: null };

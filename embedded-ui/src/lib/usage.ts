@@ -34,9 +34,14 @@ export function askedIn(address: URLSearchParams): Asked {
 }
 
 /** Where the same is as CSV. */
-export function csvAddress(organization: number, asked: Asked, group: UsageGroup, userId?: number): string {
+export function csvAddress(
+  organization: number,
+  asked: Asked,
+  group: UsageGroup,
+  whose: { user_id: number | undefined; team_id: number | undefined },
+): string {
   const query = new URLSearchParams({ group_by: group });
-  for (const [name, value] of Object.entries({ ...asked, user_id: userId })) {
+  for (const [name, value] of Object.entries({ ...asked, ...whose })) {
     if (value !== undefined) query.set(name, String(value));
   }
   return `/api/organizations/${organization}/usage.csv?${query}`;
