@@ -3,7 +3,9 @@ import { expect, MAIL_SITE, readable, signInByForm, test } from './site';
 
 test.use({ model: false, settings: MAIL_SITE });
 
-test('who forgot the password asks for a code, and the link in the mail brings it along', async ({ page }) => {
+test('who forgot the password asks for a code, and the link in the mail brings it along', async ({
+  page,
+}) => {
   await page.goto('/');
   await page.getByRole('link', { name: 'I forgot my password' }).click();
   await page.getByLabel('E-mail address').fill('nobody@example.org');

@@ -41,7 +41,9 @@ test('an authenticator app is set up and asked for at the door', async ({ page, 
   const secret = await dialog.getByLabel('Secret').inputValue();
   const picture = dialog.getByRole('img', { name: 'QR code' });
   await expect(picture).toBeVisible();
-  expect(await picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(100);
+  await expect
+    .poll(() => picture.evaluate((image: HTMLImageElement) => image.naturalWidth))
+    .toBeGreaterThan(100);
   await readable(page);
   await dialog.getByLabel('Code', { exact: true }).fill('000000');
   await dialog.getByRole('button', { name: 'Switch on' }).click();
@@ -199,7 +201,7 @@ test('a passkey is made, and signs in alone', async ({ browser, site }) => {
   await dialog.getByRole('button', { name: 'Delete passkey' }).click();
   await expect(page.getByText('Key ring was deleted.')).toBeVisible();
   await page.getByRole('button', { name: 'Sign out' }).click();
-  await expect(page.getByRole('alert').or(passkey)).toBeVisible();
+  // The browser may have offered it by itself already, and the page have said so.
   await passkey.click();
   await expect(page.getByText('The passkey was refused')).toBeVisible();
   await context.close();

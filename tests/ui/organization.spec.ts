@@ -43,7 +43,7 @@ test('a logo is set, shown and removed; what is no picture is refused', async ({
   await file.setInputFiles({ name: 'logo.png', mimeType: 'image/png', buffer: PIXEL });
   const logo = page.getByRole('img', { name: /The logo of/ }).first();
   await expect(logo).toBeVisible();
-  expect(await logo.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(1);
+  await expect.poll(() => logo.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(1);
   await page.getByRole('button', { name: 'Remove', exact: true }).click();
   await expect(page.getByRole('img', { name: /The logo of/ })).toHaveCount(0);
 });

@@ -34,7 +34,11 @@ export const MAIL_SITE: Settings = {
   RESOFTAI_ACCOUNTS_REGISTRATION: 'open',
 };
 
-async function start(dir: string, model: boolean, settings: Settings): Promise<{ process: ChildProcess; site: Site }> {
+async function start(
+  dir: string,
+  model: boolean,
+  settings: Settings,
+): Promise<{ process: ChildProcess; site: Site }> {
   const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
   const work = model ? ['--model', MODEL, '--plugin', PLUGIN] : [];
   const process = spawn(BINARY, [...args, ...work], {

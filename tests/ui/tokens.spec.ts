@@ -1,6 +1,8 @@
 // Tokens held to what they are for, and accounts of programs.
 import { ask, expect, readable, test } from './site';
 
+test.use({ model: false });
+
 test('a token is held to what is picked, and says so', async ({ signedIn: page }) => {
   await page.goto('/account/tokens');
   await page.getByRole('button', { name: 'New token' }).click();
