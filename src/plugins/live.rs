@@ -155,10 +155,8 @@ impl Live {
         let mut slot = self.turn().await?;
         // Out of the slot while it works: a caller that leaves takes the half-done instance with it.
         let warm = self.warm(&mut slot, runtime).await.inspect_err(|failed| self.count(failed))?;
-        let turn = runtime.turn().await.map_err(|error| blameless(error.message()))?;
         let started = Instant::now();
         let outcome = self.ask(&mut slot, warm, ask, payload, about).await;
-        drop(turn);
         self.counts.called();
         let outcome = match outcome {
             Ok(answer) => read(&answer).map_err(|reason| judge(&mut slot, &Failure::BadReply { reason })),
@@ -254,11 +252,10 @@ impl Live {
             let last = &slot.last;
             return Err(blameless(format!("It is left in peace for another {seconds:.1} s after it failed. {last}")));
         }
-        let sandbox = runtime.get().await.map_err(|error| blameless(error.message()))?;
-        let _turn = runtime.turn().await.map_err(|error| blameless(error.message()))?;
+        let program = runtime.get().await.map_err(|error| blameless(error.message()))?;
         self.host.begin_call(&About::default());
         let host: Arc<PluginHost> = self.host.clone();
-        match sandbox.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {
+        match program.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {
             Ok((_, loaded)) if loaded.config_schema.as_ref().is_some_and(|schema| schema.len() > MAX_SCHEMA) => {
                 let reason = format!("its configuration's schema has more than {MAX_SCHEMA} bytes");
                 Err(judge(slot, &Failure::BadReply { reason }))

@@ -5,13 +5,13 @@
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
-use resoftai_sandbox::Sandbox;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use resoftai_sandbox::{Program, Sandbox};
+use tokio::sync::OnceCell;
 
 use crate::base::error::{Error, Result};
 
-/// Calls into plugins at the same time, at most; fewer where there are fewer processors.
-const MAX_TURNS: usize = 4;
+/// Plugins that compute for long at the same time, at most; fewer where there are fewer processors.
+const MAX_SEATS: usize = 4;
 
 /// What a build without the part says.
 pub const NO_RUNTIME: &str = "This build of resoftai carries no plugin runtime, so plugins cannot run. Use a release build, or \
@@ -20,38 +20,31 @@ pub const NO_RUNTIME: &str = "This build of resoftai carries no plugin runtime, 
 pub struct Runtime {
     /// Compressed; empty when this build carries none.
     bytes: &'static [u8],
-    sandbox: OnceCell<Sandbox>,
+    python: OnceCell<Program>,
     /// Why the last try to map it failed.
     failure: Mutex<Option<String>>,
-    turns: Semaphore,
+    /// Threads that long calls share.
+    seats: usize,
 }
 
 impl Runtime {
     pub fn new(bytes: &'static [u8]) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let turns = Semaphore::new((processors - 1).clamp(1, MAX_TURNS));
-        Self { bytes, sandbox: OnceCell::new(), failure: Mutex::new(None), turns }
+        let seats = (processors - 1).clamp(1, MAX_SEATS);
+        Self { bytes, python: OnceCell::new(), failure: Mutex::new(None), seats }
     }
 
-    /// Waits for a turn. Whoever runs a plugin's code holds one, so that plugins never keep all threads from the others.
-    ///
-    /// # Errors
-    /// Never while the server runs.
-    pub async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        self.turns.acquire().await.map_err(Error::internal)
-    }
-
-    /// The sandbox. The first call takes about 0.2 s; a call after a failed one tries again.
+    /// What Python plugins are instances of. The first call takes about 0.2 s; a call after a failed one tries again.
     ///
     /// # Errors
     /// `no_plugin_runtime` and `plugin_runtime_failed`.
-    pub async fn get(&self) -> Result<Sandbox> {
+    pub async fn get(&self) -> Result<Program> {
         if self.bytes.is_empty() {
             return Err(Error::unavailable("no_plugin_runtime", NO_RUNTIME));
         }
-        let bytes = self.bytes;
-        let mapped = self.sandbox.get_or_try_init(|| async move {
-            let mapping = tokio::task::spawn_blocking(move || Sandbox::from_compressed(bytes));
+        let (bytes, seats) = (self.bytes, self.seats);
+        let mapped = self.python.get_or_try_init(|| async move {
+            let mapping = tokio::task::spawn_blocking(move || Sandbox::new(seats)?.map(bytes));
             mapping
                 .await
                 .map_err(Error::internal)?
@@ -67,7 +60,7 @@ impl Runtime {
         if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return (false, failure);
         }
-        let words = match (self.bytes.is_empty(), self.sandbox.initialized()) {
+        let words = match (self.bytes.is_empty(), self.python.initialized()) {
             (true, _) => "this build carries none: plugins are off",
             (false, true) => "in use",
             (false, false) => "not needed yet",

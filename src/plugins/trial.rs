@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use resoftai_sandbox::{Failure, Host, HttpRequest, HttpResponse, Level, Limits, Plugin as Instance, Sandbox};
+use resoftai_sandbox::{Failure, Host, HttpRequest, HttpResponse, Level, Limits, Plugin as Instance, Program, Sandbox};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ struct Ran {
 
 /// A plugin's tests, ready to be run.
 pub struct Trial {
-    sandbox: Sandbox,
+    program: Program,
     host: Arc<TrialHost>,
     manifest: String,
     limits: Limits,
@@ -86,10 +86,11 @@ impl Trial {
         if runtime.is_empty() {
             return Err(Error::unavailable("no_plugin_runtime", NO_RUNTIME));
         }
-        let sandbox = Sandbox::from_compressed(runtime)
+        let program = Sandbox::new(1)
+            .and_then(|sandbox| sandbox.map(runtime))
             .map_err(|cause| Error::unavailable("plugin_runtime_failed", cause.to_string()))?;
         let host = Arc::new(TrialHost { files, lines: Mutex::default() });
-        Ok(Self { sandbox, host, manifest, limits: Limits::default(), instance: None })
+        Ok(Self { program, host, manifest, limits: Limits::default(), instance: None })
     }
 
     /// The names of all tests; files that cannot be imported are failed tests already.
@@ -136,7 +137,7 @@ impl Trial {
     async fn call(&mut self, method: &str, args: &Value) -> Result<String, Failure> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.sandbox.load(self.host.clone(), &self.manifest, "{}", self.limits).await?.0,
+            None => self.program.load(self.host.clone(), &self.manifest, "{}", self.limits).await?.0,
         };
         let answer = instance.call_method(method, &args.to_string()).await;
         if !answer.as_ref().is_err_and(Failure::instance_is_dead) {
@@ -190,6 +191,26 @@ impl Host for TrialHost {
     }
 
     async fn kv_set(&self, _key: &str, _value: Option<&str>) -> Result<(), String> {
+        Err(NOT_HERE.to_owned())
+    }
+
+    async fn kv_list(&self, _prefix: &str) -> Result<Vec<String>, String> {
+        Err(NOT_HERE.to_owned())
+    }
+
+    async fn files_list(&self, _pattern: &str) -> Result<Vec<String>, String> {
+        Err(NOT_HERE.to_owned())
+    }
+
+    async fn files_read(&self, _path: &str) -> Result<Vec<u8>, String> {
+        Err(NOT_HERE.to_owned())
+    }
+
+    async fn files_write(&self, _path: &str, _content: Vec<u8>) -> Result<(), String> {
+        Err(NOT_HERE.to_owned())
+    }
+
+    async fn files_delete(&self, _path: &str) -> Result<(), String> {
         Err(NOT_HERE.to_owned())
     }
 

@@ -41,12 +41,30 @@ class WitHost:
     def kv_set(self, key, value):
         _ask(wit.kv_set, key, value)
 
+    def kv_list(self, prefix):
+        return list(_ask(wit.kv_list, prefix))
+
+    def files_list(self, pattern):
+        return list(_ask(wit.files_list, pattern))
+
+    def files_read(self, path):
+        return bytes(_ask(wit.files_read, path))
+
+    def files_write(self, path, content):
+        _ask(wit.files_write, path, content)
+
+    def files_delete(self, path):
+        _ask(wit.files_delete, path)
+
     def http_request(self, method, url, headers, body, timeout_ms):
         reply = _ask(wit.http_request, wit.Request(method, url, headers, body, timeout_ms))
         return reply.status, list(reply.headers), bytes(reply.body)
 
     def llm_complete(self, request):
         return _ask(wit.llm_complete, request)
+
+    def emit(self, piece):
+        _ask(wit.emit, piece)
 
 
 def _ask(function, *arguments):
@@ -125,8 +143,8 @@ class WitWorld:
     def call_hook(self, hook, payload):
         return _guarded(_runner.call_hook, hook, payload)
 
-    def call_method(self, name, args):
-        return _guarded(_runner.call_method, name, args)
+    def call_method(self, name, args, streamed):
+        return _guarded(_runner.call_method, name, args, streamed)
 
     def unload(self):
         return _guarded(_runner.unload)

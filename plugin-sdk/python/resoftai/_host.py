@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from typing import Callable, Protocol
 
@@ -32,6 +33,21 @@ class Host(Protocol):
     def kv_set(self, key: str, value: str | None) -> None:
         """Keeps JSON text under `key`; None forgets it."""
 
+    def kv_list(self, prefix: str) -> list[str]:
+        """Keys that begin with `prefix`, sorted."""
+
+    def files_list(self, pattern: str) -> list[str]:
+        """Paths of the project's files that fit `pattern`, sorted."""
+
+    def files_read(self, path: str) -> bytes:
+        """One file of the project."""
+
+    def files_write(self, path: str, content: bytes) -> None:
+        """Writes one file of the project."""
+
+    def files_delete(self, path: str) -> None:
+        """Deletes one file of the project."""
+
     def http_request(
         self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
     ) -> HttpReply:
@@ -40,20 +56,29 @@ class Host(Protocol):
     def llm_complete(self, request: str) -> str:
         """One answer of the site's model, JSON to JSON."""
 
+    def emit(self, piece: str) -> None:
+        """Passes on one piece of the answer to a streamed call."""
+
 
 class LocalHost:
     """Stands in for the platform under plain CPython.
 
-    `http` and `llm` are functions a test may set; without them these two refuse.
+    `http` and `llm` are functions a test may set; without them these two refuse. `files` are those of the project, by
+    path; `pieces` collects what a streamed call passed on.
     """
 
     echo: Callable[[str, str], None] | None = None
     """Told every line of log besides; the sandbox's test runner sets it."""
 
     def __init__(
-        self, http: Callable[..., HttpReply] | None = None, llm: Callable[[dict], dict] | None = None
+        self,
+        http: Callable[..., HttpReply] | None = None,
+        llm: Callable[[dict], dict] | None = None,
+        files: dict[str, bytes] | None = None,
     ) -> None:
         self.kv: dict[str, str] = {}
+        self.files: dict[str, bytes] = dict(files or {})
+        self.pieces: list[str] = []
         self.lines: list[tuple[str, str]] = []
         self._http = http
         self._llm = llm
@@ -75,6 +100,25 @@ class LocalHost:
         else:
             self.kv[key] = value
 
+    def kv_list(self, prefix: str) -> list[str]:
+        return sorted(key for key in self.kv if key.startswith(prefix))
+
+    def files_list(self, pattern: str) -> list[str]:
+        fits = _pattern(pattern)
+        return sorted(path for path in self.files if fits.fullmatch(path))
+
+    def files_read(self, path: str) -> bytes:
+        if path not in self.files:
+            raise HostError(f"The project has no file {path}.")
+        return self.files[path]
+
+    def files_write(self, path: str, content: bytes) -> None:
+        self.files[path] = content
+
+    def files_delete(self, path: str) -> None:
+        self.files_read(path)
+        del self.files[path]
+
     def http_request(
         self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
     ) -> HttpReply:
@@ -86,6 +130,16 @@ class LocalHost:
         if self._llm is None:
             raise HostError("There is no model outside the platform: give resoftai.testing.LocalHost an llm function.")
         return json.dumps(self._llm(json.loads(request)))
+
+    def emit(self, piece: str) -> None:
+        self.pieces.append(piece)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """`?` and `*` stay within one folder's name, `**` is any number of folders."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", text)
+    meaning = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(meaning.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
 _current: Host = LocalHost()

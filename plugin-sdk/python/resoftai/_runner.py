@@ -7,14 +7,15 @@ platform. It knows nothing of WebAssembly.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import inspect
 import json
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any, AsyncGenerator, Callable, Generator
 
-from resoftai import _parts
+from resoftai import _host, _parts
 from resoftai.plugins import base
 from resoftai.plugins.errors import PluginError, PluginLoadError, PluginValidationError
 from resoftai.plugins.hooks import Registration, marks
@@ -88,8 +89,11 @@ class Runner:
             raise PluginValidationError(f"{who} returned None: a filter must return the new value.")
         return _to_json(value, who)
 
-    def call_method(self, name: str, args: str) -> str:
-        """Calls a public method of the plugin, or of the agent or provider that it brings."""
+    def call_method(self, name: str, args: str, streamed: bool = False) -> str:
+        """Calls a public method of the plugin, or of the agent or provider that it brings.
+
+        A method that yields makes text; its answer is all of it, and when `streamed` each piece is passed on at once.
+        """
         plugin = self._alive()
         method = None
         if not name.startswith("_") and name not in _LIFE:
@@ -100,7 +104,10 @@ class Runner:
             raise PluginError(f"The plugin {plugin.metadata.slug} has no method {name}.")
         given = json.loads(args)
         result = method(*given) if isinstance(given, list) else method(**_accepted(method, given))
-        return _to_json(self._finish(result), f"{name}()")
+        answer = self._finish(result)
+        if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+            answer = self._gather(answer, _Pieces(f"{name}()", _host.current().emit if streamed else None))
+        return _to_json(answer, f"{name}()")
 
     def unload(self) -> None:
         """Deactivates and unloads; both are tried, the first failure is raised."""
@@ -137,6 +144,11 @@ class Runner:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(_wait(result))
 
+    def _gather(self, generator: Any, pieces: _Pieces) -> str:
+        if inspect.isgenerator(generator):
+            return pieces.all_of(generator)
+        return self._finish(pieces.all_of_async(generator))
+
     def _method_of_part(self, plugin: base.Plugin, name: str) -> Callable[..., Any] | None:
         if isinstance(plugin, base.AgentPlugin):
             if self._part is None:
@@ -151,6 +163,34 @@ class Runner:
 
 async def _wait(awaitable: Any) -> Any:
     return await awaitable
+
+
+class _Pieces:
+    """Gathers what a method yields, passing each piece on when `emit` is given."""
+
+    def __init__(self, who: str, emit: Callable[[str], None] | None) -> None:
+        self._who = who
+        self._emit = emit
+        self._taken: list[str] = []
+
+    def take(self, piece: Any) -> None:
+        if not isinstance(piece, str):
+            raise PluginValidationError(f"{self._who} yielded {type(piece).__name__}: it must yield text.")
+        if self._emit is not None:
+            self._emit(piece)
+        self._taken.append(piece)
+
+    def all_of(self, generator: Generator[Any, None, None]) -> str:
+        with contextlib.closing(generator):
+            for piece in generator:
+                self.take(piece)
+        return "".join(self._taken)
+
+    async def all_of_async(self, generator: AsyncGenerator[Any, None]) -> str:
+        async with contextlib.aclosing(generator):
+            async for piece in generator:
+                self.take(piece)
+        return "".join(self._taken)
 
 
 def _kind(plugin: base.Plugin) -> tuple[str, str | None]:

@@ -25,3 +25,8 @@ def set(key: str, value: Any) -> None:
 def delete(key: str) -> None:
     """Forgets `key`; nothing happens when it was not there."""
     _host.current().kv_set(key, None)
+
+
+def keys(prefix: str = "") -> list[str]:
+    """The keys that begin with `prefix`, sorted. Raises `HostError` for more than 10,000 of them."""
+    return _host.current().kv_list(prefix)

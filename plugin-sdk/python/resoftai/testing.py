@@ -114,6 +114,12 @@ class LoadedPlugin:
         """Calls a method as the platform does."""
         return json.loads(self._call(self._runner.call_method, method, json.dumps(arguments)))
 
+    def stream(self, method: str, **arguments: Any) -> list[str]:
+        """Calls a method as the platform does when somebody reads along; the pieces it passed on."""
+        self.host.pieces.clear()
+        self._call(self._runner.call_method, method, json.dumps(arguments), True)
+        return list(self.host.pieces)
+
     def unload(self) -> None:
         """Deactivates and unloads."""
         self._call(self._runner.unload)

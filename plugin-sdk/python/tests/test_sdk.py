@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from resoftai import _host, http, kv, llm
+from resoftai import _host, files, http, kv, llm
 from resoftai.plugins import base, hooks
 from resoftai.plugins.errors import PluginError, PluginLoadError, PluginValidationError
 from resoftai.testing import LoadedPlugin, LocalHost
@@ -184,6 +184,28 @@ class Life(unittest.TestCase):
         answer = plugin.call("generate", prompt="hi", system_prompt=None)
         self.assertEqual((answer["content"], answer["model"]), ("hi", "m"))
 
+    def test_what_a_method_yields_is_passed_on_and_returned_whole(self):
+        body = """
+        async def counted(self):
+            for n in range(3):
+                yield f"{n} "
+        def plain(self):
+            yield from ("a", "b")
+        async def handed_on(self):
+            return self.counted()
+        def wrong(self):
+            yield 1
+        """
+        plugin = make(self, body)
+        for method, pieces in [("counted", ["0 ", "1 ", "2 "]), ("plain", ["a", "b"]), ("handed_on", ["0 ", "1 ", "2 "])]:
+            with self.subTest(method):
+                self.assertEqual(plugin.call(method), "".join(pieces))
+                self.assertEqual(plugin.host.pieces, [])
+                self.assertEqual(plugin.stream(method), pieces)
+                plugin.host.pieces.clear()
+        with self.assertRaisesRegex(PluginValidationError, "yielded int"):
+            plugin.stream("wrong")
+
 
 class Reaching(unittest.TestCase):
     def setUp(self):
@@ -198,6 +220,31 @@ class Reaching(unittest.TestCase):
         self.assertEqual(kv.get("a"), {"b": [1, None]})
         kv.delete("a")
         self.assertEqual(kv.get("a", "gone"), "gone")
+
+    def test_kv_lists_its_keys(self):
+        for key in ["b/2", "a", "b/1"]:
+            kv.set(key, 0)
+        self.assertEqual((kv.keys("b/"), kv.keys()), (["b/1", "b/2"], ["a", "b/1", "b/2"]))
+
+    def test_files_of_the_project_are_found_by_pattern(self):
+        for path in ["main.py", "src/a.py", "src/deep/b.py", "src/c.txt"]:
+            files.write(path, path)
+        expected = {
+            "*.py": ["main.py"],
+            "src/*.py": ["src/a.py"],
+            "src/**/*.py": ["src/a.py", "src/deep/b.py"],
+            "src/?.txt": ["src/c.txt"],
+            "**": ["main.py", "src/a.py", "src/c.txt", "src/deep/b.py"],
+            "[a-z]*": [],
+        }
+        for pattern, paths in expected.items():
+            with self.subTest(pattern):
+                self.assertEqual(files.list(pattern), paths)
+        files.delete("src/a.py")
+        self.assertEqual((files.read("main.py"), files.read_text("src/c.txt")), (b"main.py", "src/c.txt"))
+        for gone in [files.read, files.delete]:
+            with self.assertRaisesRegex(PluginError, "no file src/a.py"):
+                gone("src/a.py")
 
     def test_context_data_is_kept(self):
         context = base.PluginContext("p")

@@ -21,6 +21,8 @@ const MAX_LINE: usize = 2_000;
 const KV_SHARE: u64 = 1 << 20;
 /// The most it may ask for.
 const MAX_KV_SHARE: u64 = 16 << 20;
+const NO_FILES: &str =
+    "Denied: this server grants plugins no files of projects. Work on what the hook's payload holds.";
 
 /// What a call into a plugin is about.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +121,26 @@ impl Host for PluginHost {
             Err(Error::new(Kind::TooLarge, "plugin_data_full", sentence))
         });
         change.await.map_err(|error| error.to_string())
+    }
+
+    async fn kv_list(&self, _prefix: &str) -> Result<Vec<String>, String> {
+        Err("Denied: this server does not list a plugin's keys. Keep a list of them under a key of its own.".to_owned())
+    }
+
+    async fn files_list(&self, _pattern: &str) -> Result<Vec<String>, String> {
+        Err(NO_FILES.to_owned())
+    }
+
+    async fn files_read(&self, _path: &str) -> Result<Vec<u8>, String> {
+        Err(NO_FILES.to_owned())
+    }
+
+    async fn files_write(&self, _path: &str, _content: Vec<u8>) -> Result<(), String> {
+        Err(NO_FILES.to_owned())
+    }
+
+    async fn files_delete(&self, _path: &str) -> Result<(), String> {
+        Err(NO_FILES.to_owned())
     }
 
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String> {

@@ -5,9 +5,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc::Sender;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::seat::Seat;
 
 pub(crate) mod bindings {
     //! Made from the contract in `plugin-sdk/wit`.
@@ -23,6 +26,10 @@ use bindings::resoftai::plugin::host as wit;
 
 const MAX_LOG_BYTES: usize = 16 << 10;
 const MAX_KEY_BYTES: usize = 512;
+/// A path of a project's file, or a pattern for some.
+const MAX_PATH_BYTES: usize = 1024;
+/// Names in one list.
+const MAX_NAMES: usize = 10_000;
 /// One value, request, reply or file of a package.
 const MAX_BODY_BYTES: usize = 16 << 20;
 const MAX_HEADERS: usize = 100;
@@ -31,6 +38,9 @@ const MAX_HANDLES: usize = 1024;
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
 /// Function references; CPython's own are about ten thousand.
 const MAX_TABLE_ELEMENTS: usize = 200_000;
+/// Core instances, tables and memories of one component each. Every memory reserves gigabytes of address space; CPython
+/// has a memory and a dozen instances.
+const MAX_PARTS: usize = 100;
 
 /// How urgent a line of a plugin's log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +92,16 @@ pub trait Host: Send + Sync + 'static {
     async fn kv_get(&self, key: &str) -> Result<Option<String>, String>;
     /// Keeps JSON under a key of this plugin; `None` forgets it.
     async fn kv_set(&self, key: &str, value: Option<&str>) -> Result<(), String>;
+    /// Keys of this plugin that begin with `prefix`, sorted.
+    async fn kv_list(&self, prefix: &str) -> Result<Vec<String>, String>;
+    /// Paths of the files of the project that the call is about, sorted; `*`, `?` and `**` as in the contract.
+    async fn files_list(&self, pattern: &str) -> Result<Vec<String>, String>;
+    /// One file of that project. The path is the guest's: not yet checked or permitted.
+    async fn files_read(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// Writes one file of that project, at most 16 MiB. The path is the guest's.
+    async fn files_write(&self, path: &str, content: Vec<u8>) -> Result<(), String>;
+    /// Deletes one file of that project. The path is the guest's.
+    async fn files_delete(&self, path: &str) -> Result<(), String>;
     /// Makes a request if the plugin may.
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String>;
     /// Asks the site's model if the plugin may; JSON to JSON as in the SDK's `resoftai.llm`.
@@ -97,9 +117,20 @@ pub(crate) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
     host: Arc<dyn Host>,
+    /// Who reads the answer of the current call as it grows; None in a call that is not streamed.
+    pub(crate) reader: Option<Reader>,
     pub(crate) memory: Memory,
-    /// Steps of computing time left in the current call.
-    pub(crate) ticks_left: u64,
+    pub(crate) seat: Seat,
+    /// Steps of computing time that the current call may take, and has taken.
+    pub(crate) ticks: u64,
+    pub(crate) ticks_used: u64,
+}
+
+/// The far end of a streamed answer.
+pub(crate) struct Reader {
+    pub(crate) pieces: Sender<String>,
+    /// Bytes that still fit into the answer.
+    pub(crate) room: usize,
 }
 
 /// Counts linear memory over all memories of the instance.
@@ -111,7 +142,7 @@ pub(crate) struct Memory {
 }
 
 impl State {
-    pub(crate) fn new(host: Arc<dyn Host>, memory_bytes: u64) -> Self {
+    pub(crate) fn new(host: Arc<dyn Host>, seat: Seat, memory_bytes: u64) -> Self {
         let wasi = WasiCtx::builder()
             .allow_tcp(false)
             .allow_udp(false)
@@ -120,7 +151,8 @@ impl State {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { wasi, table, host, memory: Memory { limit: memory_bytes, used: 0, refused: false }, ticks_left: 0 }
+        let memory = Memory { limit: memory_bytes, used: 0, refused: false };
+        Self { wasi, table, host, reader: None, memory, seat, ticks: 0, ticks_used: 0 }
     }
 }
 
@@ -139,6 +171,18 @@ impl ResourceLimiter for Memory {
         }
         self.used = wanted;
         Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -170,6 +214,34 @@ impl wit::Host for State {
         self.host.kv_set(&key, value.as_deref()).await
     }
 
+    async fn kv_list(&mut self, prefix: String) -> Result<Vec<String>, String> {
+        bounded("A key's beginning", prefix.len(), MAX_KEY_BYTES)?;
+        few("keys", self.host.kv_list(&prefix).await?)
+    }
+
+    async fn files_list(&mut self, pattern: String) -> Result<Vec<String>, String> {
+        bounded("A pattern", pattern.len(), MAX_PATH_BYTES)?;
+        few("files", self.host.files_list(&pattern).await?)
+    }
+
+    async fn files_read(&mut self, path: String) -> Result<Vec<u8>, String> {
+        bounded("A path", path.len(), MAX_PATH_BYTES)?;
+        let content = self.host.files_read(&path).await?;
+        bounded("A file", content.len(), MAX_BODY_BYTES)?;
+        Ok(content)
+    }
+
+    async fn files_write(&mut self, path: String, content: Vec<u8>) -> Result<(), String> {
+        bounded("A path", path.len(), MAX_PATH_BYTES)?;
+        bounded("A file", content.len(), MAX_BODY_BYTES)?;
+        self.host.files_write(&path, content).await
+    }
+
+    async fn files_delete(&mut self, path: String) -> Result<(), String> {
+        bounded("A path", path.len(), MAX_PATH_BYTES)?;
+        self.host.files_delete(&path).await
+    }
+
     async fn http_request(&mut self, request: wit::Request) -> Result<wit::Response, String> {
         bounded("A request's body", request.body.len(), MAX_BODY_BYTES)?;
         if request.headers.len() > MAX_HEADERS {
@@ -189,6 +261,16 @@ impl wit::Host for State {
         self.host.llm_complete(&request).await
     }
 
+    async fn emit(&mut self, piece: String) -> Result<(), String> {
+        let Some(reader) = &mut self.reader else {
+            return Err("Nobody reads this answer piece by piece: return it as a whole.".to_owned());
+        };
+        bounded("The rest of a streamed answer", piece.len(), reader.room)?;
+        reader.room -= piece.len();
+        let gone = "Nobody waits for this answer any more: stop here.";
+        reader.pieces.send(piece).await.map_err(|_| gone.to_owned())
+    }
+
     async fn package_list(&mut self) -> Vec<String> {
         self.host.package_list()
     }
@@ -198,6 +280,13 @@ impl wit::Host for State {
         bounded("A file of a package", content.len(), MAX_BODY_BYTES)?;
         Ok(content)
     }
+}
+
+fn few(what: &str, names: Vec<String>) -> Result<Vec<String>, String> {
+    if names.len() <= MAX_NAMES {
+        return Ok(names);
+    }
+    Err(format!("{} {what} are more than the {MAX_NAMES} of one answer. Ask for fewer.", names.len()))
 }
 
 fn bounded(what: &str, bytes: usize, limit: usize) -> Result<(), String> {

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
+use tokio::sync::mpsc::Sender;
 use tokio::time::{error::Elapsed, timeout};
 use wasmtime::{Store, Trap, UpdateDeadline};
 
-use crate::Sandbox;
-use crate::engine::Shared;
+use crate::engine::{Program, Shared};
 use crate::failure::{Failure, reason};
 use crate::host::bindings::{self, resoftai::plugin::types as wit};
-use crate::host::{Host, State};
+use crate::host::{Host, Reader, State};
+use crate::seat::Seat;
 use crate::ticker::{Running, TICK};
 
 /// The largest JSON document that goes into or comes out of a plugin, in bytes.
 pub const MAX_JSON_BYTES: usize = 16 << 20;
 /// All bytes that one crossing of the border may copy out of the guest.
 const MAX_CROSSING_BYTES: usize = 32 << 20;
+/// Steps of computing time after which a call takes turns with others like it.
+const SHORT_TICKS: u64 = 2;
 const MAX_HOOKS: usize = 256;
 const MAX_NAME_BYTES: usize = 200;
 
@@ -80,6 +83,7 @@ pub struct Plugin {
     shared: Arc<Shared>,
     store: Store<State>,
     exports: bindings::Plugin,
+    seat: Seat,
     limits: Limits,
     /// True from the start of a call to its orderly end, and for ever after a disorderly one.
     dead: bool,
@@ -87,7 +91,7 @@ pub struct Plugin {
 
 type Outcome<T> = Result<wasmtime::Result<Result<T, wit::Raised>>, Elapsed>;
 
-impl Sandbox {
+impl Program {
     /// Makes an instance, loads the plugin's code through `host` and activates it. Takes about 10 ms.
     ///
     /// `manifest` is the text of `plugin.json`, `config` a JSON object of the plugin's settings.
@@ -102,25 +106,32 @@ impl Sandbox {
         limits: Limits,
     ) -> Result<(Plugin, Loaded), Failure> {
         let shared = Arc::clone(&self.shared);
-        let mut store = Store::new(&shared.engine, State::new(host, limits.memory_bytes));
+        let seat = Seat::new(&shared.seats);
+        let mut store = Store::new(&shared.engine, State::new(host, seat.clone(), limits.memory_bytes));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(MAX_CROSSING_BYTES);
         store.epoch_deadline_callback(|mut context| {
             let state = context.data_mut();
-            state.ticks_left = state.ticks_left.saturating_sub(1);
-            Ok(if state.ticks_left == 0 { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+            state.ticks_used += 1;
+            Ok(match state.ticks_used {
+                used if used >= state.ticks => UpdateDeadline::Interrupt,
+                used if used > SHORT_TICKS => UpdateDeadline::YieldCustom(1, Box::pin(state.seat.take())),
+                _ => UpdateDeadline::Yield(1),
+            })
         });
         // Start-up code of the component runs while it is instantiated: it is a call like any other.
         let running = begin(&shared, &mut store, limits);
-        let exports = match timeout(limits.wall, shared.pre.instantiate_async(&mut store)).await {
+        let instantiated = timeout(limits.wall, seat.keep(self.pre.instantiate_async(&mut store))).await;
+        let exports = match instantiated {
             Ok(Ok(exports)) => exports,
             Ok(Err(error)) => return Err(judge(&error, &store, limits)),
             Err(_) => return Err(Failure::TimedOut { limit: limits.wall }),
         };
         drop(running);
-        let mut plugin = Plugin { shared, store, exports, limits, dead: false };
+        let mut plugin = Plugin { shared, store, exports, seat, limits, dead: false };
         let running = plugin.begin(&[manifest, config])?;
-        let outcome = timeout(limits.wall, plugin.exports.call_load(&mut plugin.store, manifest, config)).await;
+        let call = plugin.exports.call_load(&mut plugin.store, manifest, config);
+        let outcome = timeout(limits.wall, plugin.seat.keep(call)).await;
         let loaded = checked(plugin.end(outcome, running)?)?;
         Ok((plugin, loaded))
     }
@@ -134,7 +145,7 @@ impl Plugin {
     pub async fn call_hook(&mut self, hook: &Hook, payload: &str) -> Result<String, Failure> {
         let running = self.begin(&[payload])?;
         let call = self.exports.call_call_hook(&mut self.store, hook.index, payload);
-        let outcome = timeout(self.limits.wall, call).await;
+        let outcome = timeout(self.limits.wall, self.seat.keep(call)).await;
         self.end(outcome, running).and_then(json)
     }
 
@@ -146,8 +157,31 @@ impl Plugin {
     /// As [`Plugin::call_hook`].
     pub async fn call_method(&mut self, name: &str, args: &str) -> Result<String, Failure> {
         let running = self.begin(&[name, args])?;
-        let call = self.exports.call_call_method(&mut self.store, name, args);
-        let outcome = timeout(self.limits.wall, call).await;
+        let call = self.exports.call_call_method(&mut self.store, name, args, false);
+        let outcome = timeout(self.limits.wall, self.seat.keep(call)).await;
+        self.end(outcome, running).and_then(json)
+    }
+
+    /// Calls a method as [`Plugin::call_method`] does and passes on what it makes piece by piece: text, at most
+    /// [`MAX_JSON_BYTES`] in all. Returns the whole answer as JSON; a method that makes no pieces gives only that.
+    ///
+    /// The plugin waits while `pieces` is full, and that counts towards its wall limit. When the receiver is gone, its
+    /// next piece is refused.
+    ///
+    /// # Errors
+    /// As [`Plugin::call_hook`]; what came before stays valid.
+    pub async fn call_method_streaming(
+        &mut self,
+        name: &str,
+        args: &str,
+        pieces: Sender<String>,
+    ) -> Result<String, Failure> {
+        let running = self.begin(&[name, args])?;
+        self.store.data_mut().reader = Some(Reader { pieces, room: MAX_JSON_BYTES });
+        let call = self.exports.call_call_method(&mut self.store, name, args, true);
+        let outcome = timeout(self.limits.wall, self.seat.keep(call)).await;
+        // Dropped with the call: who reads sees the end of the stream.
+        self.store.data_mut().reader = None;
         self.end(outcome, running).and_then(json)
     }
 
@@ -157,7 +191,8 @@ impl Plugin {
     /// As [`Plugin::call_hook`]; the instance is gone all the same.
     pub async fn unload(mut self) -> Result<(), Failure> {
         let running = self.begin(&[])?;
-        let outcome = timeout(self.limits.wall, self.exports.call_unload(&mut self.store)).await;
+        let call = self.exports.call_unload(&mut self.store);
+        let outcome = timeout(self.limits.wall, self.seat.keep(call)).await;
         self.end(outcome, running)
     }
 
@@ -193,7 +228,8 @@ impl Plugin {
 fn begin(shared: &Shared, store: &mut Store<State>, limits: Limits) -> Running {
     let ticks = limits.cpu.as_millis().div_ceil(TICK.as_millis());
     let state = store.data_mut();
-    state.ticks_left = u64::try_from(ticks).unwrap_or(u64::MAX).max(1);
+    state.ticks_used = 0;
+    state.ticks = u64::try_from(ticks).unwrap_or(u64::MAX).max(1);
     state.memory.refused = false;
     store.set_epoch_deadline(1);
     shared.ticker.call()

@@ -8,9 +8,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use resoftai_sandbox::{Failure, Hook, Host, HttpRequest, HttpResponse, Kind, Level, Limits, Loaded, Plugin, Sandbox};
+use resoftai_sandbox::{
+    Failure, Hook, Host, HttpRequest, HttpResponse, Kind, Level, Limits, Loaded, Plugin, Program, Sandbox,
+};
 
-static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
+static PYTHON: LazyLock<Program> = LazyLock::new(|| {
     let folder = std::env::var_os("RESOFTAI_PARTS").map_or_else(|| root().join("target/parts"), PathBuf::from);
     let file = folder.join("python-runtime.cwasm.zst");
     let bytes = fs::read(&file).unwrap_or_else(|error| {
@@ -20,7 +22,7 @@ static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
             folder.display()
         )
     });
-    Sandbox::from_compressed(&bytes).unwrap()
+    Sandbox::new(1).unwrap().map(&bytes).unwrap()
 });
 
 fn root() -> PathBuf {
@@ -32,6 +34,7 @@ fn root() -> PathBuf {
 struct Folder {
     files: BTreeMap<String, Vec<u8>>,
     kept: Mutex<BTreeMap<String, String>>,
+    project: Mutex<BTreeMap<String, Vec<u8>>>,
     lines: Mutex<Vec<(Level, String)>>,
 }
 
@@ -50,6 +53,26 @@ impl Host for Folder {
             None => kept.remove(key),
         };
         Ok(())
+    }
+    async fn kv_list(&self, prefix: &str) -> Result<Vec<String>, String> {
+        Ok(self.kept.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    }
+    async fn files_list(&self, pattern: &str) -> Result<Vec<String>, String> {
+        match pattern {
+            "**" => Ok(self.project.lock().unwrap().keys().cloned().collect()),
+            "many" => Ok(vec![String::new(); 10_001]),
+            _ => Err(format!("{pattern} was not granted.")),
+        }
+    }
+    async fn files_read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.project.lock().unwrap().get(path).cloned().ok_or_else(|| format!("There is no {path}."))
+    }
+    async fn files_write(&self, path: &str, content: Vec<u8>) -> Result<(), String> {
+        self.project.lock().unwrap().insert(path.to_owned(), content);
+        Ok(())
+    }
+    async fn files_delete(&self, path: &str) -> Result<(), String> {
+        self.project.lock().unwrap().remove(path).map(drop).ok_or_else(|| format!("There is no {path}."))
     }
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String> {
         if request.url.starts_with("https://granted.test/") {
@@ -98,7 +121,7 @@ fn inline(run: &str, more: &[(&str, &str)]) -> Arc<Folder> {
 
 async fn load(host: &Arc<Folder>, config: &str, limits: Limits) -> Result<(Plugin, Loaded), Failure> {
     let manifest = String::from_utf8(host.files["plugin.json"].clone()).unwrap();
-    SANDBOX.load(Arc::<Folder>::clone(host), &manifest, config, limits).await
+    PYTHON.load(Arc::<Folder>::clone(host), &manifest, config, limits).await
 }
 
 async fn instance(host: &Arc<Folder>, limits: Limits) -> (Plugin, Hook) {
@@ -289,6 +312,88 @@ async fn the_host_is_reached_through_the_sdk() {
     let lines = host.lines.lock().unwrap();
     let logged = [(Level::Info, "printed".into()), (Level::Warning, "logged".into())];
     assert!(logged.iter().all(|line| lines.contains(line)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn files_of_the_project_and_keys_are_listed() {
+    let code = "from resoftai import files, kv\nfrom resoftai.plugins import PluginError\n\
+        def refused(f, *args):\n    try: f(*args)\n    except PluginError as e: return str(e)\n\
+        def run(plugin, value):\n    \
+        files.write('b.txt', 'B')\n    files.write('gone', b'')\n    files.delete('gone')\n    kv.set('x/1', 1)\n    kv.set('y', 1)\n    \
+        return [files.list(), files.read_text('b.txt'), kv.keys('x/'), refused(files.read, 'gone'), \
+        refused(files.list, '*'), refused(files.list, 'many'), refused(files.read, 'p' * 2000)]";
+    let expected = serde_json::json!([
+        ["a.txt", "b.txt"],
+        "B",
+        ["x/1"],
+        "There is no gone.",
+        "* was not granted.",
+        "10001 files are more than the 10000 of one answer. Ask for fewer.",
+        "A path may have 1024 bytes; this one has 2000."
+    ]);
+    let host = inline(code, &[]);
+    host.project.lock().unwrap().insert("a.txt".into(), b"A".to_vec());
+    assert_eq!(run(&host, "{}").await.unwrap(), expected);
+}
+
+/// A plugin with the methods `count` (yields n pieces) and `direct` (passes a piece on by itself).
+fn streaming() -> Arc<Folder> {
+    let host = inline(
+        "from resoftai import _host\ndef run(plugin, value): return _host.current().emit('out of turn')\n\
+         class Streams:\n    async def count(self, n, of='x'):\n        for i in range(n): yield f'{i}{of}'\n",
+        &[],
+    );
+    let main = String::from_utf8(host.files["main.py"].clone())
+        .unwrap()
+        .replace("class P(Plugin)", "class P(Streams, Plugin)");
+    Arc::new(Folder {
+        files: [host.files.clone(), [("main.py".into(), main.into())].into()].into_iter().flatten().collect(),
+        ..Folder::default()
+    })
+}
+
+#[tokio::test]
+async fn an_answer_is_read_as_it_grows() {
+    let (mut plugin, hook) = instance(&streaming(), Limits::default()).await;
+    let (pieces, mut read) = tokio::sync::mpsc::channel(1);
+    let reading = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while let Some(piece) = read.recv().await {
+            seen.push(piece);
+        }
+        seen
+    });
+    let whole = plugin.call_method_streaming("count", r#"{"n": 5}"#, pieces).await.unwrap();
+    assert_eq!((reading.await.unwrap().len(), whole.as_str()), (5, r#""0x1x2x3x4x""#));
+
+    assert_eq!(plugin.call_method("count", "[2]").await.unwrap(), r#""0x1x""#, "the same without a reader");
+    let refused = plugin.call_hook(&hook, "{}").await.unwrap_err();
+    assert!(refused.to_string().contains("Nobody reads this answer piece by piece"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_reader_and_its_limits() {
+    let limits = Limits { wall: Duration::from_millis(500), ..Limits::default() };
+    let (mut plugin, _) = instance(&streaming(), limits).await;
+    let (pieces, read) = tokio::sync::mpsc::channel(1);
+    drop(read);
+    let left = plugin.call_method_streaming("count", "[5]", pieces).await.unwrap_err();
+    assert!(left.to_string().contains("Nobody waits for this answer") && !left.instance_is_dead(), "{left:?}");
+
+    let (pieces, mut read) = tokio::sync::mpsc::channel(100);
+    let flood = serde_json::json!({ "n": 100, "of": "x".repeat(1 << 20) }).to_string();
+    let flood = plugin.call_method_streaming("count", &flood, pieces).await.unwrap_err();
+    assert!(flood.to_string().contains("The rest of a streamed answer may have"), "{flood:?}");
+    let mut taken = 0;
+    while let Some(piece) = read.recv().await {
+        taken += piece.len();
+    }
+    assert!(taken > 15 << 20 && taken <= resoftai_sandbox::MAX_JSON_BYTES, "{taken}");
+
+    // Nobody reads and nobody leaves: waiting counts.
+    let (pieces, _read) = tokio::sync::mpsc::channel(1);
+    let stuck = plugin.call_method_streaming("count", "[5]", pieces).await.unwrap_err();
+    assert_eq!(stuck, Failure::TimedOut { limit: limits.wall });
 }
 
 #[tokio::test]
