@@ -85,7 +85,7 @@ pub async fn run(command: &MailCommand, context: &Context) -> Result<()> {
         }
         MailCommand::Drop { id } => {
             context.client.delete(&format!("/api/mails/{id}")).await?;
-            context.out.done(&deleted(&id.to_string()), &format!("Mail {id} is dropped."))
+            context.out.done(&deleted(id.to_string()), &format!("Mail {id} is dropped."))
         }
     }
 }

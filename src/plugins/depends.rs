@@ -104,7 +104,7 @@ pub fn circle(slug: &str, active: &Graph) -> Option<String> {
                 return Some([path.join(" -> "), slug.to_owned()].join(" -> "));
             }
             if seen.insert(need.slug.clone()) {
-                paths.push([path.as_slice(), &[need.slug.clone()]].concat());
+                paths.push([path.as_slice(), std::slice::from_ref(&need.slug)].concat());
             }
         }
     }
