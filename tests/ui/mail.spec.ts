@@ -45,7 +45,7 @@ test('a test mail tells at which step it failed', async ({ page, site }) => {
   const dialog = page.getByRole('dialog');
   await expect(dialog.getByLabel('To')).toHaveValue('prober@example.org');
   await dialog.getByRole('button', { name: 'Send', exact: true }).click();
-  await expect(dialog.getByRole('list', { name: 'Steps' })).toContainText('Connected');
+  await expect(dialog.getByRole('list', { name: 'Steps' })).toContainText('Not connected');
   await expect(dialog.getByRole('status')).toContainText('did not take the mail');
   await readable(page);
 });
