@@ -58,7 +58,7 @@ pub const FIELDS: [Field; 21] = [
         false,
         "JSON Schema of the configuration; `get_config_schema()` does as well. Mark secrets `\"writeOnly\": true`.",
     ),
-    ("capabilities", false, "What it asks for beyond computing: see [capabilities](capabilities.md)."),
+    ("capabilities", false, "What it asks for beyond computing: `kv` is the bytes of data that it wants to keep."),
     ("permissions", false, "The earlier product's way to ask: `files.read`, `files.write`."),
     ("$schema", false, "For editors."),
 ];

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use resoftai::base::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::app::{App, Reply};
@@ -356,7 +357,7 @@ async fn a_team_sees_its_own_quotas_and_what_its_projects_used_and_no_others() {
 
     let project = json!({"name": "Paper", "organization_id": site.org, "team_id": teams[0]});
     let project = site.app.call("POST", "/api/projects", Some(&site.root), Some(project)).await.body["id"].clone();
-    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let day = Clock::system().now().to_string()[..10].to_owned();
     site.app.sql(&format!(
         "INSERT INTO usage_daily (organization_id, resource, day, user_id, project_id, model, amount, records) VALUES \
          ({org}, 'llm_tokens', '{day}', {dev}, {project}, 'm', 70, 2), ({org}, 'llm_tokens', '{day}', {dev}, 0, 'm', 5, 1)",
