@@ -222,20 +222,18 @@ async fn a_code_ends_with_its_time_and_with_another_password() {
 async fn a_locked_name_stays_so_over_a_restart_and_is_forgiven_from_above() {
     let mut app = App::start();
     app.org("acme");
-    app.person("boss", "org_admin", Some("acme")).await;
+    let boss = app.person("boss", "org_admin", Some("acme")).await;
     app.person("ada", "developer", Some("acme")).await;
     for name in ["ada", "nobody"] {
         for _ in 0..6 {
             assert_eq!(sign_in(&app, name, "wrong but quite long").await.status, 401);
         }
     }
+    let path = format!("/api/users/{}", id_of(&app, "ada"));
     app.crash_and_restart();
+    let account = app.call("GET", &path, Some(&boss), None).await.body;
     let (known, unknown) = (sign_in(&app, "ADA", PASSWORD).await, sign_in(&app, "nobody", PASSWORD).await);
     assert_eq!((refusal(&known).1, refusal(&unknown).1), ("login_throttled", "login_throttled"), "{}", known.body);
-
-    let boss = token(&app, "boss", PASSWORD).await;
-    let path = format!("/api/users/{}", id_of(&app, "ada"));
-    let account = app.call("GET", &path, Some(&boss), None).await.body;
     assert_eq!((&account["username"], &account["failed_sign_ins"]), (&json!("ada"), &json!(6)));
     assert!(account["locked_until"].is_string(), "{account}");
     assert_eq!(app.call("POST", &format!("{path}/unlock"), Some(&boss), None).await.status, 204);
