@@ -12,7 +12,7 @@ use super::events::{Level, RunEvent};
 use super::step::Payload;
 use super::{Record, RunError, RunStatus, Runs, Stage, StageStatus, store};
 use crate::access::actions::RunExecute;
-use crate::access::{Caller, OrgId};
+use crate::access::{Caller, OrgId, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Kind, Result};
 use crate::db::Tx;
@@ -88,6 +88,10 @@ impl Runs {
         if error.code() == "job_taken" {
             return self.forget(lost).await;
         }
+        // Whoever started it was switched off just now: it ends as all of theirs do, whichever of the two comes first.
+        if error.code() == "account_inactive" {
+            return self.leave(lost).await;
+        }
         if is_final(&error) {
             return self.fail(lost, &error).await;
         }
@@ -104,6 +108,15 @@ impl Runs {
             return Ok(());
         }
         self.inner.rooms.db.write(move |tx| lost.count(tx).map(drop)).await
+    }
+
+    async fn leave(&self, lost: Lost) -> Result<()> {
+        let runs = self.clone();
+        let work = move |tx: &mut Tx<'_>| match lost.count(tx)?.and_then(|record| record.started_by) {
+            Some(person) => runs.cancel_of(tx, UserId(person)).map(drop),
+            None => Ok(()),
+        };
+        self.inner.rooms.db.write(work).await
     }
 
     async fn try_again(&self, lost: Lost, error: &Error) -> Result<()> {
