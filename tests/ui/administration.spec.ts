@@ -46,10 +46,10 @@ test('an organisation is made, suspended, let in again, deleted and restored', a
 });
 
 test('roles over the site and the inventory have a place', async ({ page, site }) => {
-  createUser(site, 'warden', PASSWORD, ['--role', 'super_admin']);
-  await signIn(page, 'warden', PASSWORD);
+  createUser(site, 'castellan', PASSWORD, ['--role', 'super_admin']);
+  await signIn(page, 'castellan', PASSWORD);
   await page.goto('/site/roles');
-  await expect(page.getByRole('row').filter({ hasText: 'warden' })).toContainText('Super admin');
+  await expect(page.getByRole('row').filter({ hasText: 'castellan' })).toContainText('Super admin');
   await readable(page);
   await page.getByRole('navigation', { name: 'Site' }).getByRole('link', { name: 'Personal data' }).click();
   await expect(page.getByRole('heading', { name: 'users', exact: true })).toBeVisible();
