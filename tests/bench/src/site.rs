@@ -53,8 +53,12 @@ impl Site {
         site
     }
 
+    /// The database of the stopped site, whole in one file: what a server left in its write-ahead log is brought in.
     pub fn database(&self) -> PathBuf {
-        self.dir.path().join("resoftai.db")
+        let path = self.dir.path().join("resoftai.db");
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        path
     }
 
     pub fn start(&self) -> Server {
