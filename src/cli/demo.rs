@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client::{Client, Door};
 use super::failure::{Exit, Failure, Result};
@@ -108,9 +108,8 @@ async fn install(operator: &Client, folder: &Path) -> Result<()> {
     let there = operator.get("/api/plugins").await?;
     let installed = there["items"].as_array().is_some_and(|all| all.iter().any(|plugin| plugin["slug"] == PLUGIN));
     if !installed {
-        let query = "config=%7B%22severity_threshold%22%3A%22high%22%7D";
-        let archive = plugin_folder::to_upload(folder)?;
-        operator.upload(&format!("/api/plugins/upload?{query}"), plugin_folder::MEDIA_TYPE, archive).await?;
+        let config = Map::from_iter([("severity_threshold".to_owned(), json!("high"))]);
+        plugin_folder::upload(operator, folder, &config, false).await?;
     }
     Ok(())
 }

@@ -1,14 +1,13 @@
 //! Replies that become files.
 
-use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use indicatif::ProgressBar;
 
 use crate::cli::client::Reply;
 use crate::cli::failure::Result;
+use crate::cli::write;
 
 /// Writes the reply under a temporary name beside `output`, then renames: a broken download leaves nothing.
 /// Of `mode` the umask takes away what it must.
@@ -18,11 +17,9 @@ pub async fn save(reply: &mut Reply, output: &Path, mode: u32) -> Result<u64> {
 
 /// [`save`] with a bar that moves as it goes.
 pub async fn save_showing(reply: &mut Reply, output: &Path, mode: u32, bar: &ProgressBar) -> Result<u64> {
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
-    let written = copy(reply, &mut bar.wrap_write(&mut file)).await?;
-    file.as_file().sync_all()?;
-    file.persist(output).map_err(|cause| cause.error)?;
+    let mut draft = write::begin(output, mode)?;
+    let written = copy(reply, &mut bar.wrap_write(&mut draft)).await?;
+    write::keep(draft, output)?;
     Ok(written)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Invariant: the token lies in a file of mode 0600 and is sent to no server but the one that gave it.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::client::{Client, Door};
 use crate::cli::connect::{Fingerprint, Trust};
 use crate::cli::failure::{Exit, Failure, Result};
-use crate::cli::{Context, Global, input, output::Output, output::cell};
+use crate::cli::{Context, Global, input, output::Output, output::cell, write};
 
 /// How long a sign-in of this program lasts, in days.
 const DAYS: u32 = 30;
@@ -245,18 +245,14 @@ fn save(path: &Path, saved: &Saved) -> Result<()> {
         _ => Path::new("."),
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // Made with mode 0600, and in place only when it is whole.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    file.write_all(json!(saved).to_string().as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|cause| cause.error)?;
-    Ok(())
+    Ok(write::put(path, json!(saved).to_string().as_bytes(), 0o600)?)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn global(folder: &Path) -> Global {

@@ -52,6 +52,7 @@ mod sse;
 mod team;
 mod token;
 mod user;
+mod write;
 
 use std::io::Write;
 use std::path::PathBuf;

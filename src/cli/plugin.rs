@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use crate::cli::client::{Page, escape, query_string};
+use crate::cli::client::{Page, escape};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
 use crate::cli::{Context, deleted, input, plugin_author, plugin_dev, plugin_folder, suggest};
@@ -163,16 +163,7 @@ fn signers(plugin: &Value) -> Vec<String> {
 async fn install(plugin: &str, config: &[(String, Value)], replace: bool, context: &Context) -> Result<()> {
     let config = input::object(config)?;
     let reply = match here(plugin) {
-        Some(path) => {
-            let archive = plugin_folder::to_upload(path)?;
-            let config = (!config.is_empty()).then(|| Value::Object(config).to_string());
-            let query = query_string(&[("config", config), ("replace", replace.then(|| "true".to_owned()))]);
-            context
-                .client
-                .upload(&format!("{PATH}/upload{query}"), plugin_folder::MEDIA_TYPE, archive)
-                .await
-                .map_err(there_already)
-        }
+        Some(path) => plugin_folder::upload(&context.client, path, &config, replace).await.map_err(there_already),
         None => {
             let mut body = json!({"slug": plugin});
             if !config.is_empty() {

@@ -1,8 +1,6 @@
 //! `resoftai plugin` for authors: what works on a folder on this machine, without a server.
 
-use std::fs::Permissions;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -11,7 +9,7 @@ use serde_json::json;
 use crate::base::crypto::sha256_hex;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, size};
-use crate::cli::{plugin_folder, plugin_new, plugin_sign, plugin_test};
+use crate::cli::{plugin_folder, plugin_new, plugin_sign, plugin_test, write};
 use crate::plugins::pack::ENDING;
 
 /// Commands that need no server.
@@ -80,15 +78,12 @@ fn pack(folder: &Path, output: Option<&Path>, wheels: &[PathBuf], out: Output) -
     out.done(&shown, &format!("Packed {}: {} files, {bytes}{carried}.", target.display(), packed.files))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file that others may read as far as the umask allows.
 pub fn put(target: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |cause: &dyn std::fmt::Display| Failure::usage(format!("Cannot write {}: {cause}.", target.display()));
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(|cause| failed(&cause))?;
-    file.write_all(bytes).map_err(|cause| failed(&cause))?;
-    file.persist(target).map_err(|cause| failed(&cause.error))?;
-    Ok(())
+    write::put(target, bytes, 0o666).map_err(|cause| unwritten(target, &cause))
+}
+
+/// A file that could not be written.
+pub fn unwritten(target: &Path, cause: &io::Error) -> Failure {
+    Failure::usage(format!("Cannot write {}: {cause}.", target.display()))
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::cli::client::query_string;
 use crate::cli::failure::Result;
 use crate::cli::output::cell;
 use crate::cli::{Context, input, plugin_folder};
@@ -52,8 +51,12 @@ pub async fn run(args: &DevArgs, context: &Context) -> Result<()> {
             () = tokio::time::sleep(EVERY) => {}
         }
         let now = stamps(&args.folder);
+        if now == before {
+            continue;
+        }
         // An editor may be in the middle of it: the change is taken when it rests.
-        if now == before || settle(&args.folder, &now).await != now {
+        tokio::time::sleep(EVERY / 3).await;
+        if stamps(&args.folder) != now {
             continue;
         }
         before = now;
@@ -61,18 +64,8 @@ pub async fn run(args: &DevArgs, context: &Context) -> Result<()> {
     }
 }
 
-async fn settle(folder: &Path, now: &Stamps) -> Stamps {
-    tokio::time::sleep(EVERY / 3).await;
-    let later = stamps(folder);
-    if later == *now { now.clone() } else { later }
-}
-
 async fn bring(folder: &Path, config: &Map<String, Value>, context: &Context) -> Result<()> {
-    let archive = plugin_folder::to_upload(folder)?;
-    let config = (!config.is_empty()).then(|| Value::Object(config.clone()).to_string());
-    let query = query_string(&[("config", config), ("replace", Some("true".to_owned()))]);
-    let plugin =
-        context.client.upload(&format!("/api/plugins/upload{query}"), plugin_folder::MEDIA_TYPE, archive).await?;
+    let plugin = plugin_folder::upload(&context.client, folder, config, true).await?;
     let (slug, version, status) = (cell(&plugin, "slug"), cell(&plugin, "version"), cell(&plugin, "status"));
     context.out.done(&plugin, &format!("The server has {slug} {version}; it is {status}."))
 }

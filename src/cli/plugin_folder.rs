@@ -7,12 +7,13 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
+use crate::cli::client::{Client, query_string};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::plugins::pack::{self, ENDING, Packed};
 use crate::plugins::package::{Files, MAX_TOTAL};
 
-/// What an upload of a packed plugin is called.
-pub const MEDIA_TYPE: &str = "application/zip";
 /// The most a file of archives may hold, in bytes; the server takes no more.
 pub const MOST_BYTES: u64 = (MAX_TOTAL + (1 << 20)) as u64;
 /// Archives that may be sent as they are.
@@ -23,15 +24,19 @@ pub fn is_here(plugin: &str) -> bool {
     plugin.contains('/') || plugin == "." || plugin == ".." || ARCHIVES.iter().any(|ending| plugin.ends_with(ending))
 }
 
-/// What to upload for a folder or an archive.
+/// Sends a folder, which is packed, or an archive to the server; the plugin as it answers. `replace`: in the place of one that
+/// is there.
 ///
 /// # Errors
-/// Wrong usage when it is no plugin; `plugin_too_large`.
-pub fn to_upload(path: &Path) -> Result<Vec<u8>> {
+/// Wrong usage when it is no plugin; `plugin_too_large`; the server's own.
+pub async fn upload(client: &Client, path: &Path, config: &Map<String, Value>, replace: bool) -> Result<Value> {
     if !path.exists() {
         return Err(Failure::usage(format!("There is no file or folder {}.", path.display())));
     }
-    if path.is_file() { read(path, MOST_BYTES) } else { Ok(pack(path, &[])?.bytes) }
+    let archive = if path.is_file() { read(path, MOST_BYTES)? } else { pack(path, &[])?.bytes };
+    let config = (!config.is_empty()).then(|| Value::Object(config.clone()).to_string());
+    let query = query_string(&[("config", config), ("replace", replace.then(|| "true".to_owned()))]);
+    client.upload(&format!("/api/plugins/upload{query}"), "application/zip", archive).await
 }
 
 /// Packs `folder`, with these wheels beside those in its `wheels/`.

@@ -2,9 +2,7 @@
 //!
 //! Invariant: a private key is written once, readable by its owner only, and never shown.
 
-use std::fs::{self, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,8 +12,9 @@ use crate::base::crypto::Key;
 use crate::base::note::{self, Verifier};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::Output;
-use crate::cli::plugin_author::put;
+use crate::cli::plugin_author::{put, unwritten};
 use crate::cli::plugin_folder::{self, MOST_BYTES};
+use crate::cli::write;
 use crate::plugins::sign::{self, Trust};
 use crate::plugins::{Package, unpack};
 
@@ -64,7 +63,8 @@ pub fn keygen(args: &KeygenArgs, out: Output) -> Result<()> {
     }
     let seed = Key::random()?;
     let verifier = note::Signer::new(&seed)?.verifier(&args.name).to_string();
-    private(&args.output, &format!("{}\n", note::private_key(&args.name, &seed)?))?;
+    let private = format!("{}\n", note::private_key(&args.name, &seed)?);
+    write::put_new(&args.output, private.as_bytes(), 0o600).map_err(|cause| unwritten(&args.output, &cause))?;
     put(&public, format!("{verifier}\n").as_bytes())?;
     let shown = json!({"name": args.name, "key": args.output, "public_key": verifier, "public_key_file": public});
     let (key, public) = (args.output.display(), public.display());
@@ -72,16 +72,6 @@ pub fn keygen(args: &KeygenArgs, out: Output) -> Result<()> {
         &shown,
         &format!("Made {key}; keep it safe. The public key, for {public} and plugins.trusted_keys:\n{verifier}"),
     )
-}
-
-fn private(path: &Path, text: &str) -> Result<()> {
-    let failed = |cause: std::io::Error| Failure::usage(format!("Cannot write {}: {cause}.", path.display()));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).tempfile_in(folder).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist_noclobber(path).map_err(|cause| failed(cause.error))?;
-    Ok(())
 }
 
 pub fn sign(args: &SignArgs, out: Output) -> Result<()> {

@@ -2,8 +2,8 @@
 //!
 //! Invariants: nothing is dropped unless the organisation set a number of days, and nothing younger than [`LEAST`] days; an
 //! entry goes only when its hash has its place in the log, which stays; what is dropped is named by a row of `audit_drops`
-//! and by an entry, both in the transaction that drops it; a clock that jumps ahead takes a day's entries an hour at most, an hour
-//! by the clock and of the server's running, whoever sets the clock and however often the server is started.
+//! and by an entry, both in the transaction that drops it; a clock that jumps ahead takes a day's entries an hour at
+//! most, an hour by the clock and of the server's running, whoever sets the clock and however often the server is started.
 
 mod routes;
 mod store;

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Builds the compiler of plugins: build.sh OUT_DIR writes OUT_DIR/plugin-compiler.zst. The server carries it and runs it for
-# plugins in other languages than Python; the Python runtime is made with it too.
+# Builds the compiler of components: build.sh OUT_DIR writes OUT_DIR/plugin-compiler.zst. The Python runtime is made with it.
 #
 # Needs cargo, strip and zstd (installed with apt-get when missing and root). It takes seven minutes of a processor, so
 # nothing is done while its inputs are unchanged: its source, what configures the engine, and the engine's version. What
@@ -39,7 +38,7 @@ if [ -s "$cache/plugin-compiler-$wanted.zst" ]; then
     exit 0
 fi
 
-# Fast to build, and fast enough for what it does once a plugin; the release profile would take ten times as long to build.
+# Fast to build, and fast enough for what it does once a build; the release profile would take ten times as long to build.
 cd "$root"
 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     cargo build --quiet --release --locked -p resoftai-sandbox --features compile --bin plugin-compiler \

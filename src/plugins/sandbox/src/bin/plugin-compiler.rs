@@ -1,8 +1,7 @@
 //! Turns the component on stdin into compressed machine code on stdout: `plugin-compiler LEVEL`, a level of zstd.
 //!
-//! The build runs it for the Python runtime; the server carries it and runs it for plugins in other languages, as a process
-//! of its own with limits from outside, because what it reads is foreign. Invariant: it opens no file, and what it writes
-//! to stdout is whole when it ends with 0; otherwise stderr has one sentence.
+//! The build runs it for the Python runtime. Invariant: it opens no file, and what it writes to stdout is whole when it ends
+//! with 0; otherwise stderr has one sentence.
 
 use std::env;
 use std::io::{Read, Write, stdin, stdout};
