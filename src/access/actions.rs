@@ -131,3 +131,8 @@ pub struct UserErase;
 impl Action for UserErase {
     const PERMISSION: Permission = Permission::UserErase;
 }
+
+pub struct PluginEnable;
+impl Action for PluginEnable {
+    const PERMISSION: Permission = Permission::PluginEnable;
+}

@@ -96,6 +96,9 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
+/// Begins the name of a plugin that acts.
+const PLUGIN: &str = "plugin ";
+
 /// Who is calling: an actor, what they hold, and where from.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -121,6 +124,21 @@ impl Caller {
             grants: Arc::new(Grants::all()),
             origin: Origin::default(),
         }
+    }
+
+    /// A plugin at work in an organisation, with these rights there and nowhere else.
+    pub fn plugin(slug: &str, org: OrgId, rights: PermissionSet) -> Self {
+        let name = format!("{PLUGIN}{slug}");
+        Self {
+            actor: Actor { kind: ActorKind::System, id: None, name },
+            grants: Arc::new(Grants::of([(rights, Place::Org(org))])),
+            ..Self::system()
+        }
+    }
+
+    /// Whether [`Caller::plugin`] made it.
+    pub fn is_plugin(&self) -> bool {
+        self.actor.kind == ActorKind::System && self.actor.name.starts_with(PLUGIN)
     }
 
     /// A permit for `A`, or why not.

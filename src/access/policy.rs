@@ -38,10 +38,11 @@ pub enum Permission {
     AuditExport,
     AuditManage,
     UserErase,
+    PluginEnable,
 }
 
 /// Every permission with its code and what it lets one do, in the order of the enum.
-pub const CATALOGUE: [(Permission, &str, &str); 26] = [
+pub const CATALOGUE: [(Permission, &str, &str); 27] = [
     (Permission::ProjectCreate, "project.create", "Make projects."),
     (Permission::ProjectRead, "project.read", "See projects with their files, findings and runs."),
     (Permission::ProjectUpdate, "project.update", "Change projects and their files."),
@@ -72,6 +73,11 @@ pub const CATALOGUE: [(Permission, &str, &str); 26] = [
     (Permission::AuditExport, "audit.export", "Export the audit trail, and the evidence that auditors ask for."),
     (Permission::AuditManage, "audit.manage", "Decide how long the audit trail is kept and where it is sent."),
     (Permission::UserErase, "user.erase", "Erase a person for good."),
+    (
+        Permission::PluginEnable,
+        "plugin.enable",
+        "Let plugins work in the organisation, grant what they ask for and configure them there.",
+    ),
 ];
 
 impl Permission {
@@ -185,6 +191,7 @@ const ORG_ADMIN: PermissionSet = TEAM_ADMIN.union(PermissionSet::of(&[
     P::OrganizationDelete,
     P::RoleManage,
     P::UserManage,
+    P::PluginEnable,
 ]));
 const SUPER_ADMIN: PermissionSet = PermissionSet((1 << CATALOGUE.len()) - 1);
 

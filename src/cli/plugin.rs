@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::client::{Page, escape};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
-use crate::cli::{Context, deleted, input, plugin_author, plugin_dev, plugin_folder, suggest};
+use crate::cli::{Context, deleted, input, plugin_author, plugin_dev, plugin_folder, plugin_logs, plugin_org, suggest};
 
 const PATH: &str = "/api/plugins";
 
@@ -18,10 +18,13 @@ pub enum PluginCommand {
     Author(plugin_author::AuthorCommand),
     /// List the plugins.
     List,
-    /// Show a plugin, its hooks and its configuration.
+    /// Show a plugin, its hooks, what it asks for and its configuration.
     Info {
         /// Its name in commands.
         slug: String,
+        /// As this organisation has it.
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
     },
     /// Install a plugin, from a file or folder on this machine or from the server's plugins folder.
     Install {
@@ -34,18 +37,40 @@ pub enum PluginCommand {
         /// Put it in the place of a plugin that is there.
         #[arg(long)]
         replace: bool,
+        /// Let it work in every organisation that says nothing about it, as a new one does that asks for nothing.
+        #[arg(long, conflicts_with = "only_where_enabled")]
+        everywhere: bool,
+        /// Let it work only in organisations that enable it, as a new one does that asks for something.
+        #[arg(long)]
+        only_where_enabled: bool,
     },
     /// Bring the plugin in a folder to a server, once or at every change, in the place of the version before.
     Dev(plugin_dev::DevArgs),
-    /// Let a plugin work.
+    /// Let a plugin work: on the site, or in an organisation with what it is granted there.
     Enable {
         /// Its name in commands.
         slug: String,
+        #[command(flatten)]
+        place: plugin_org::Place,
     },
     /// Keep a plugin from working.
     Disable {
         /// Its name in commands.
         slug: String,
+        /// In this organisation only.
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
+    },
+    /// Take away what a plugin was granted in an organisation; it counts at once.
+    Revoke {
+        /// Its name in commands.
+        slug: String,
+        /// The organisation.
+        #[arg(long, value_name = "SLUG")]
+        org: String,
+        /// What is taken away: http, kv, files, llm, memory_mib or time_ms; none: everything.
+        #[arg(value_name = "CAPABILITY")]
+        capabilities: Vec<String>,
     },
     /// Take a plugin out.
     Uninstall {
@@ -55,6 +80,13 @@ pub enum PluginCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Show what a plugin wrote into its log, what was denied it and how it failed.
+    Logs {
+        /// Its name in commands.
+        slug: String,
+        #[command(flatten)]
+        which: plugin_logs::Which,
+    },
     /// Show a plugin's configuration, or change some of it.
     Config {
         /// Its name in commands.
@@ -62,6 +94,9 @@ pub enum PluginCommand {
         /// What to change; the rest stays as it is.
         #[arg(value_name = "KEY=VALUE", value_parser = input::pair)]
         set: Vec<(String, Value)>,
+        /// In this organisation, whose settings count before the site's.
+        #[arg(long, value_name = "SLUG")]
+        org: Option<String>,
     },
 }
 
@@ -71,17 +106,28 @@ pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
         // Was done before a server was looked for.
         PluginCommand::Author(_) => Ok(()),
         PluginCommand::List => list(context).await,
-        PluginCommand::Info { slug } => info(slug, context).await,
-        PluginCommand::Install { plugin, config, replace } => install(plugin, config, *replace, context).await,
+        PluginCommand::Info { slug, org } => info(slug, org.as_deref(), context).await,
+        PluginCommand::Install { plugin, config, replace, everywhere, only_where_enabled } => {
+            let everywhere = (*everywhere || *only_where_enabled).then_some(*everywhere);
+            install(plugin, config, *replace, everywhere, context).await
+        }
         PluginCommand::Dev(args) => plugin_dev::run(args, context).await,
-        PluginCommand::Enable { slug } => switch(slug, "enable", context).await,
-        PluginCommand::Disable { slug } => switch(slug, "disable", context).await,
+        PluginCommand::Enable { slug, place } => match &place.org {
+            None => switch(slug, "enable", context).await,
+            Some(org) => plugin_org::enable(slug, org, place, context).await,
+        },
+        PluginCommand::Disable { slug, org } => match org {
+            None => switch(slug, "disable", context).await,
+            Some(org) => plugin_org::disable(slug, org, context).await,
+        },
+        PluginCommand::Revoke { slug, org, capabilities } => plugin_org::revoke(slug, org, capabilities, context).await,
         PluginCommand::Uninstall { slug, yes } => {
             input::confirm(&format!("Uninstall {slug} with its configuration and its data?"), *yes)?;
             named(slug, client.delete(&one(slug)).await, context).await?;
             out.done(&deleted(slug), &format!("Uninstalled {slug}."))
         }
-        PluginCommand::Config { slug, set } => configure(slug, set, context).await,
+        PluginCommand::Logs { slug, which } => plugin_logs::show(slug, which, context).await,
+        PluginCommand::Config { slug, set, org } => configure(slug, org.as_deref(), set, context).await,
     }
 }
 
@@ -90,7 +136,7 @@ fn one(slug: &str) -> String {
 }
 
 /// A plugin that is not there: with the nearest that is.
-async fn named(slug: &str, reply: Result<Value>, context: &Context) -> Result<Value> {
+pub(super) async fn named(slug: &str, reply: Result<Value>, context: &Context) -> Result<Value> {
     match reply {
         Err(failure) if failure.exit() == Exit::NotFound => {
             let all = context.client.get(PATH).await.unwrap_or_default();
@@ -123,8 +169,8 @@ async fn list(context: &Context) -> Result<()> {
     context.out.list(&Page { items, next_cursor: None }, &columns, nothing)
 }
 
-async fn info(slug: &str, context: &Context) -> Result<()> {
-    const FIELDS: [Column; 11] = [
+async fn info(slug: &str, org: Option<&str>, context: &Context) -> Result<()> {
+    const FIELDS: [Column; 13] = [
         ("slug", "slug"),
         ("name", "name"),
         ("version", "version"),
@@ -133,17 +179,27 @@ async fn info(slug: &str, context: &Context) -> Result<()> {
         ("category", "category"),
         ("author", "author"),
         ("description", "description"),
+        ("everywhere", "everywhere"),
         ("installed", "installed_at"),
         ("signed by", "signers"),
         ("config", "config"),
+        ("the site's", "inherited"),
     ];
-    let mut plugin = named(slug, context.client.get(&one(slug)).await, context).await?;
+    let path = match org {
+        None => one(slug),
+        Some(org) => plugin_org::one(slug, org, context).await?,
+    };
+    let mut plugin = named(slug, context.client.get(&path).await, context).await?;
     if !context.out.is_json() {
         plugin["signers"] = signers(&plugin).into();
     }
     context.out.item(&plugin, &FIELDS)?;
+    if context.out.is_json() {
+        return Ok(());
+    }
+    plugin_org::capabilities(&plugin, org.is_some(), context)?;
     let hooks = plugin["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if context.out.is_json() || hooks.is_empty() {
+    if hooks.is_empty() {
         return Ok(());
     }
     context.out.line("")?;
@@ -160,14 +216,25 @@ fn signers(plugin: &Value) -> Vec<String> {
     signed.iter().map(words).collect()
 }
 
-async fn install(plugin: &str, config: &[(String, Value)], replace: bool, context: &Context) -> Result<()> {
+async fn install(
+    plugin: &str,
+    config: &[(String, Value)],
+    replace: bool,
+    everywhere: Option<bool>,
+    context: &Context,
+) -> Result<()> {
     let config = input::object(config)?;
     let reply = match here(plugin) {
-        Some(path) => plugin_folder::upload(&context.client, path, &config, replace).await.map_err(there_already),
+        Some(path) => {
+            plugin_folder::upload(&context.client, path, &config, replace, everywhere).await.map_err(there_already)
+        }
         None => {
             let mut body = json!({"slug": plugin});
             if !config.is_empty() {
                 body["config"] = Value::Object(config);
+            }
+            if let Some(everywhere) = everywhere {
+                body["everywhere"] = everywhere.into();
             }
             context.client.post(&format!("{PATH}/install"), &body).await.map_err(|failure| meant_here(plugin, failure))
         }
@@ -178,7 +245,12 @@ async fn install(plugin: &str, config: &[(String, Value)], replace: bool, contex
         [] => String::new(),
         all => format!(" and signed by {}", all.join(", ")),
     };
-    context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}{signed}."))
+    context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}{signed}."))?;
+    if installed["everywhere"] == false && !context.out.is_json() {
+        plugin_org::capabilities(&installed, false, context)?;
+        context.out.note(&format!("It works where it is enabled: resoftai plugin enable {slug} --org ORGANISATION"))?;
+    }
+    Ok(())
 }
 
 /// The file or folder that is meant, when one is.
@@ -204,12 +276,19 @@ async fn switch(slug: &str, verb: &str, context: &Context) -> Result<()> {
     context.out.done(&plugin, &format!("{slug} is {}.", cell(&plugin, "status")))
 }
 
-async fn configure(slug: &str, set: &[(String, Value)], context: &Context) -> Result<()> {
-    let mut plugin = named(slug, context.client.get(&one(slug)).await, context).await?;
+async fn configure(slug: &str, org: Option<&str>, set: &[(String, Value)], context: &Context) -> Result<()> {
+    let path = match org {
+        None => one(slug),
+        Some(org) => plugin_org::one(slug, org, context).await?,
+    };
+    let mut plugin = named(slug, context.client.get(&path).await, context).await?;
     if !set.is_empty() {
         let mut config: Map<String, Value> = plugin["config"].as_object().cloned().unwrap_or_default();
         config.extend(input::object(set)?);
-        plugin = context.client.put(&format!("{}/config", one(slug)), &Value::Object(config)).await?;
+        plugin = match org {
+            None => context.client.put(&format!("{path}/config"), &Value::Object(config)).await?,
+            Some(_) => context.client.put(&path, &json!({"config": config})).await?,
+        };
     }
     let config = &plugin["config"];
     if context.out.is_json() {

@@ -29,13 +29,23 @@ pub fn is_here(plugin: &str) -> bool {
 ///
 /// # Errors
 /// Wrong usage when it is no plugin; `plugin_too_large`; the server's own.
-pub async fn upload(client: &Client, path: &Path, config: &Map<String, Value>, replace: bool) -> Result<Value> {
+pub async fn upload(
+    client: &Client,
+    path: &Path,
+    config: &Map<String, Value>,
+    replace: bool,
+    everywhere: Option<bool>,
+) -> Result<Value> {
     if !path.exists() {
         return Err(Failure::usage(format!("There is no file or folder {}.", path.display())));
     }
     let archive = if path.is_file() { read(path, MOST_BYTES)? } else { pack(path, &[])?.bytes };
     let config = (!config.is_empty()).then(|| Value::Object(config.clone()).to_string());
-    let query = query_string(&[("config", config), ("replace", replace.then(|| "true".to_owned()))]);
+    let query = query_string(&[
+        ("config", config),
+        ("replace", replace.then(|| "true".to_owned())),
+        ("everywhere", everywhere.map(|everywhere| everywhere.to_string())),
+    ]);
     client.upload(&format!("/api/plugins/upload{query}"), "application/zip", archive).await
 }
 

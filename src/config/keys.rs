@@ -148,6 +148,20 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.deletion_days.to_string(),
     },
     Setting {
+        name: "plugins.max_memory_mib",
+        alias: None,
+        help: "The most memory that a plugin's instance can be granted, in MiB, 128 to 4096; absent: 512",
+        set: |config, value| number(value, 128..=4096).map(|mib| config.plugins.max_memory_mib = mib),
+        show: |config| config.plugins.max_memory_mib.to_string(),
+    },
+    Setting {
+        name: "plugins.max_time_ms",
+        alias: None,
+        help: "The most computing time that a plugin can be granted for one call, in milliseconds, 2000 to 600000; absent: 30000",
+        set: |config, value| number(value, 2000..=600_000).map(|ms| config.plugins.max_time_ms = ms),
+        show: |config| config.plugins.max_time_ms.to_string(),
+    },
+    Setting {
         name: "accounts.token_max_days",
         alias: None,
         help: "Days that a personal token lasts at most, 1 to 3650, those made before included; absent: they may last for ever",

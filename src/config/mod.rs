@@ -125,13 +125,23 @@ pub struct LlmConfig {
     pub timeout: Option<u64>,
 }
 
-/// Which plugins are taken.
-#[derive(Debug, Clone, Default)]
+/// Which plugins are taken, and what they may use.
+#[derive(Debug, Clone)]
 pub struct PluginsConfig {
     /// Public keys whose signatures on plugins count.
     pub trusted_keys: Vec<Verifier>,
     /// Take only plugins that one of them signed.
     pub require_signature: bool,
+    /// The most memory an instance can be granted.
+    pub max_memory_mib: u32,
+    /// The most computing time that can be granted for one call.
+    pub max_time_ms: u32,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self { trusted_keys: Vec::new(), require_signature: false, max_memory_mib: 512, max_time_ms: 30_000 }
+    }
 }
 
 /// A value that is never printed.

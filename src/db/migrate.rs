@@ -76,6 +76,8 @@ pub const BUILTIN: &[Migration] = &[
         include_str!("../../migrations/0155_audit_waiting.sqlite.sql"),
         include_str!("../../migrations/0155_audit_waiting.postgres.sql"),
     ),
+    Migration::new(156, "plugin_settings", include_str!("../../migrations/0156_plugin_settings.sql")),
+    Migration::new(157, "plugin_logs", include_str!("../../migrations/0157_plugin_logs.sql")),
 ];
 
 /// One step of the schema.

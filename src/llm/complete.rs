@@ -40,8 +40,8 @@ impl Llm {
     ) -> Result<Completion> {
         may_use(caller, org)?;
         let route = self.route(org, Some(model)).await?;
-        let purpose =
-            || Purpose { caller: Arc::new(caller.clone()), org, project, model: route.id.clone(), source: "run" };
+        let source = if caller.is_plugin() { "plugin" } else { "run" };
+        let purpose = || Purpose { caller: Arc::new(caller.clone()), org, project, model: route.id.clone(), source };
         let structured = request.schema.is_some() && route.provider.structured();
         match self.ask(&route, purpose(), &request, structured, deltas.as_ref()).await {
             Err(error) if structured && error.code() == "upstream_refused" => {

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::target::{Place, Target};
-use super::{Client, Inner};
+use super::{Client, Fence, Inner};
 use crate::base::error::{Error, Kind, Result};
 
 /// A connected byte stream of any kind.
@@ -28,16 +28,16 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// Connects to `target`; when `fenced`, only to an address in the network.
+/// Connects to `target`, only at an address that `fence` lets through.
 ///
 /// # Errors
 /// `egress_refused`, `unknown_host`, `unreachable` and `tls_failed`, naming the server.
-pub(super) async fn dial(client: &Client, target: &Target, fenced: bool) -> Result<Stream> {
+pub(super) async fn dial(client: &Client, target: &Target, fence: Fence) -> Result<Stream> {
     if let Place::Tcp { host, port, .. } = &target.place {
         client.check(host, *port)?;
     }
     let limit = client.inner.connect_timeout;
-    match tokio::time::timeout(limit, connect(&client.inner, target, fenced)).await {
+    match tokio::time::timeout(limit, connect(&client.inner, target, fence)).await {
         Ok(connected) => connected,
         Err(_) => Err(too_slow(target, limit)),
     }
@@ -53,9 +53,9 @@ fn unreachable(target: impl fmt::Display, why: &str) -> Error {
     Error::upstream("unreachable", sentence)
 }
 
-async fn connect(inner: &Inner, target: &Target, fenced: bool) -> Result<Stream> {
+async fn connect(inner: &Inner, target: &Target, fence: Fence) -> Result<Stream> {
     let (host, port, tls) = match &target.place {
-        Place::Unix(_) if fenced => return Err(fenced_off(target, "a Unix socket")),
+        Place::Unix(_) if fence != Fence::Nothing => return Err(fenced_off(target, "a Unix socket", fence)),
         Place::Unix(path) => {
             let stream = UnixStream::connect(path).await;
             return stream.map(Stream::Unix).map_err(|cause| unreachable(target, &words(&cause)).caused_by(cause));
@@ -63,11 +63,11 @@ async fn connect(inner: &Inner, target: &Target, fenced: bool) -> Result<Stream>
         Place::Tcp { host, port, tls } => (host, *port, *tls),
     };
     let mut addresses = inner.dns.resolve(host).await?;
-    if fenced {
+    if fence != Fence::Nothing {
         let first = addresses.first().copied();
-        addresses.retain(|address| !is_local(*address));
+        addresses.retain(|address| !is_local(*address) && !(fence == Fence::Site && is_private(*address)));
         if let Some(first) = first.filter(|_| addresses.is_empty()) {
-            return Err(fenced_off(target, &first.to_string()));
+            return Err(fenced_off(target, &first.to_string(), fence));
         }
     }
     let tcp = connect_any(target, &addresses, port).await?;
@@ -143,7 +143,35 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-fn fenced_off(target: &Target, what: &str) -> Error {
+/// Whether `address` belongs to no public network: private use (RFC 1918, RFC 4193), shared (RFC 6598), or an IPv4 address
+/// of these in an IPv6 one.
+pub fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_broadcast()
+                || v4.is_multicast()
+                || (first == 100 && (64..128).contains(&second))
+                || first == 0
+        }
+        IpAddr::V6(v6) => {
+            let translated = || {
+                let [.., high, low] = v6.segments();
+                let embedded = std::net::Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+                v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0]
+                    && (is_private(embedded.into()) || is_local(embedded.into()))
+            };
+            v6.is_unique_local() || v6.is_multicast() || translated()
+        }
+    }
+}
+
+fn fenced_off(target: &Target, what: &str, fence: Fence) -> Error {
+    if fence == Fence::Site {
+        let sentence = format!("The server at {target} is reached at {what}, an address of this site's own network.");
+        return Error::new(Kind::Forbidden, "egress_refused", sentence);
+    }
     let sentence = format!(
         "The server at {target} is reached at {what}, which only this machine reaches and where other services trust whoever calls, so it is not called for an organisation. Give its address in the network, or ask an administrator of the site to offer it."
     );

@@ -17,13 +17,23 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use dial::is_local;
+pub use dial::{is_local, is_private};
 pub use dns::Dns;
 pub use target::{Place, Target};
 pub use tls::client_config;
 pub use wire::{Endpoint, Reply, ReplyBody};
 
 use crate::base::error::{Error, Kind, Result};
+
+/// Which addresses a server is not dialled at, whatever its name resolves to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fence {
+    Nothing,
+    /// Those that only this machine reaches.
+    Machine,
+    /// Those, and the private ones (RFC 1918, RFC 4193, RFC 6598) of the site.
+    Site,
+}
 
 /// How the client connects.
 #[derive(Debug, Clone)]
@@ -80,12 +90,20 @@ impl Client {
         self.inner.allowed.read().unwrap_or_else(PoisonError::into_inner).contains(&(host.to_ascii_lowercase(), port))
     }
 
+    /// Another client with the same trust and name servers, that may dial nobody yet.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        let Inner { dns, tls, connect_timeout, .. } = &*self.inner;
+        let (dns, tls, connect_timeout) = (dns.clone(), tls.clone(), *connect_timeout);
+        Self { inner: Arc::new(Inner { allowed: RwLock::default(), dns, tls, connect_timeout }) }
+    }
+
     /// A server at `target`, with a pool of kept connections of its own.
     ///
     /// # Errors
     /// When the host cannot be written into a header.
     pub fn endpoint(&self, target: Target) -> Result<Endpoint> {
-        Endpoint::new(self.clone(), target, false)
+        Endpoint::new(self.clone(), target, Fence::Nothing)
     }
 
     /// The same for a server that is dialled in the network only, never on this machine itself.
@@ -93,7 +111,15 @@ impl Client {
     /// # Errors
     /// When the host cannot be written into a header.
     pub fn fenced_endpoint(&self, target: Target) -> Result<Endpoint> {
-        Endpoint::new(self.clone(), target, true)
+        Endpoint::new(self.clone(), target, Fence::Machine)
+    }
+
+    /// The same for a server that is dialled outside of the site's own networks only.
+    ///
+    /// # Errors
+    /// When the host cannot be written into a header.
+    pub fn outside_endpoint(&self, target: Target) -> Result<Endpoint> {
+        Endpoint::new(self.clone(), target, Fence::Site)
     }
 
     fn check(&self, host: &str, port: u16) -> Result<()> {

@@ -22,9 +22,9 @@ use hyper::http::HeaderValue;
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 
-use super::Client;
 use super::dial::{Stream, dial};
 use super::target::Target;
+use super::{Client, Fence};
 use crate::base::error::{Error, Result};
 
 /// Idle connections kept per server.
@@ -44,8 +44,8 @@ pub struct Endpoint {
 struct Pool {
     client: Client,
     target: Target,
-    /// It is dialled in the network only, never on this machine itself.
-    fenced: bool,
+    /// Where it is never dialled.
+    fence: Fence,
     host: HeaderValue,
     idle: Mutex<VecDeque<(Instant, Wire)>>,
 }
@@ -72,11 +72,11 @@ impl Wire {
 }
 
 impl Endpoint {
-    pub(super) fn new(client: Client, target: Target, fenced: bool) -> Result<Self> {
+    pub(super) fn new(client: Client, target: Target, fence: Fence) -> Result<Self> {
         let host = HeaderValue::try_from(target.authority()).map_err(|cause| {
             Error::invalid("invalid_url", format!("The host of {target} has characters no host has.")).caused_by(cause)
         })?;
-        Ok(Self { pool: Arc::new(Pool { client, target, fenced, host, idle: Mutex::default() }) })
+        Ok(Self { pool: Arc::new(Pool { client, target, fence, host, idle: Mutex::default() }) })
     }
 
     pub fn target(&self) -> &Target {
@@ -104,7 +104,7 @@ impl Endpoint {
                 Err(_) => {}
             }
         }
-        let stream = dial(&self.pool.client, &self.pool.target, self.pool.fenced).await?;
+        let stream = dial(&self.pool.client, &self.pool.target, self.pool.fence).await?;
         let (sender, connection) =
             Builder::new().handshake(TokioIo::new(stream)).await.map_err(|cause| self.cut(cause))?;
         let wire = Wire { sender, connection, closed: false };

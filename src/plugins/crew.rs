@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::activations::{self, Activation, Activations};
+use super::capabilities::{Decision, Powers};
 use super::live::{Ask, Failed, Learned, Live};
+use super::settings::{self, Settings};
 use super::shelf::Entry;
 use super::{Plugins, host};
 use crate::access::OrgId;
@@ -159,6 +161,7 @@ impl Plugins {
                 workers.remove(&key);
             }
             drop(workers);
+            worker.live.regrant(self.granted_now(&worker, &activations));
             self.inner.tasks.spawn(async move { worker.live.end().await });
         }
     }
@@ -168,7 +171,8 @@ impl Plugins {
     /// # Errors
     /// When the database fails.
     pub(super) async fn read_activations(&self) -> Result<()> {
-        let activations = self.inner.db.read(activations::store::all).await?;
+        let vault = self.inner.vault.clone();
+        let activations = self.inner.db.read(move |tx| activations::store::all(tx, &vault)).await?;
         *self.inner.crew.activations.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(activations);
         self.crew_changed();
         Ok(())
@@ -208,6 +212,16 @@ impl Plugins {
             && worker.revision == activation.map(|activation| activation.revision)
     }
 
+    /// What a worker that goes may still do: nothing that its successor may not.
+    fn granted_now(&self, worker: &Worker, activations: &Activations) -> Powers {
+        let activation = worker.org.and_then(|org| activations.get(worker.entry.id, org));
+        let entry = self.inner.shelf.get(&worker.entry.slug);
+        let package = entry.as_ref().filter(|entry| works(entry, worker.org, activation.map(Arc::as_ref)));
+        let asked = package.and_then(|entry| entry.package.as_ref().ok()).map(|package| &package.manifest.capabilities);
+        let decision = activation.map(|activation| activation.decision.clone()).unwrap_or_default();
+        asked.map(|asked| asked.under(&decision)).unwrap_or_default()
+    }
+
     fn worker(&self, entry: &Arc<Entry>, org: Option<OrgId>, activations: &Activations) -> Option<Arc<Worker>> {
         let package = entry.package.as_ref().ok()?;
         let activation = org.and_then(|org| activations.get(entry.id, org)).map(Arc::as_ref);
@@ -218,7 +232,10 @@ impl Plugins {
         if let Some(known) = workers.get(&(entry.id, org)).filter(|known| self.is_current(known, activations)) {
             return Some(known.clone());
         }
-        let live = self.live(package, org, &entry.config, entry.counts.clone());
+        let none = (Decision::default(), Settings::new());
+        let (decision, own) = activation.map_or(none, |own| (own.decision.clone(), own.config.clone()));
+        let config = settings::merged(&entry.config, &own);
+        let live = self.live(package, org, &decision, &config, entry.counts.clone());
         let revision = activation.map(|activation| activation.revision);
         let worker = Worker { entry: entry.clone(), org, revision, live, used: Mutex::new(Instant::now()) };
         let worker = Arc::new(worker);

@@ -15,6 +15,7 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
+use super::capabilities::Decision;
 use super::crew::Worker;
 use super::live::Learned;
 use super::manifest;
@@ -23,8 +24,8 @@ use super::settings::{self, Settings};
 use super::shelf::{Entry, view};
 use super::store::{self, Installed, Kept};
 use super::{Plugin, PluginStatus, Plugins, activations, archive, host};
-use crate::access::Permit;
 use crate::access::actions::{PluginInstall, PluginManage};
+use crate::access::{OrgId, Permit};
 use crate::base::crypto;
 use crate::base::error::{Error, Result};
 
@@ -44,6 +45,22 @@ pub fn clear(folder: &Path) {
     }
 }
 
+/// What who installs a plugin says about it.
+#[derive(Debug, Default)]
+pub struct Wish {
+    /// None: what it had, else nothing.
+    pub config: Option<Settings>,
+    /// Whether it works in organisations that say nothing about it. None: as it was, or, for a new one, when it asks for
+    /// nothing that has to be granted.
+    pub everywhere: Option<bool>,
+}
+
+/// What it comes to.
+struct Plan {
+    config: Settings,
+    everywhere: bool,
+}
+
 /// A change that was tried and may be made.
 struct Proven {
     package: Arc<Package>,
@@ -56,12 +73,7 @@ impl Plugins {
     /// # Errors
     /// `plugin_folder_missing`, `invalid_plugin`, `plugin_not_signed`, `plugin_dependency`, `invalid_config`,
     /// `plugin_load_failed`.
-    pub async fn install(
-        &self,
-        permit: Permit<PluginInstall>,
-        slug: String,
-        config: Option<Settings>,
-    ) -> Result<Plugin> {
+    pub async fn install(&self, permit: Permit<PluginInstall>, slug: String, wish: Wish) -> Result<Plugin> {
         permit.require_site()?;
         if !manifest::is_slug(&slug) {
             let sentence = format!("{slug:?} is no plugin's slug. A slug has 1 to 64 of a-z, 0-9 and -.");
@@ -71,9 +83,9 @@ impl Plugins {
         self.to_the_end(async move {
             let _alone = plugins.inner.changes.lock().await;
             let package = plugins.read_folder(&slug).await?;
-            let config = plugins.config_or_kept(&slug, config).await?;
-            let proven = plugins.prove(package, &config).await?;
-            plugins.take_over(permit, proven, config).await
+            let plan = plugins.plan_of(&package, wish).await?;
+            let proven = plugins.prove(package, &plan).await?;
+            plugins.take_over(permit, proven, plan).await
         })
         .await
     }
@@ -86,7 +98,7 @@ impl Plugins {
         &self,
         permit: Permit<PluginInstall>,
         archive: Bytes,
-        config: Option<Settings>,
+        wish: Wish,
         replace: bool,
     ) -> Result<Plugin> {
         permit.require_site()?;
@@ -102,10 +114,10 @@ impl Plugins {
                 );
                 return Err(Error::conflict("plugin_exists", sentence).field("replace"));
             }
-            let config = plugins.config_or_kept(&slug, config).await?;
-            let proven = plugins.prove(Arc::new(package), &config).await?;
+            let plan = plugins.plan_of(&package, wish).await?;
+            let proven = plugins.prove(Arc::new(package), &plan).await?;
             let aside = plugins.put_in_place(proven.package.clone()).await?;
-            let done = plugins.take_over(permit, proven, config).await;
+            let done = plugins.take_over(permit, proven, plan).await;
             let failed = done.is_err();
             let mended = blocking(move || aside.settle(&target, failed)).await;
             done.and_then(|plugin| mended.map(|()| plugin))
@@ -123,9 +135,13 @@ impl Plugins {
         self.to_the_end(async move {
             let _alone = plugins.inner.changes.lock().await;
             let entry = plugins.shelved(&slug)?;
-            let proven = plugins.prove(usable(&entry)?, &config).await?;
-            let (learned, now) = (proven.learned.clone(), plugins.inner.clock.now());
-            let write = move |tx: &mut crate::db::Tx<'_>| store::configure(tx, &permit, now, &slug, &config, &learned);
+            let plan = Plan { config: entry.unmasked(config), everywhere: entry.everywhere };
+            let proven = plugins.prove(usable(&entry)?, &plan).await?;
+            let (learned, now, vault) =
+                (proven.learned.clone(), plugins.inner.clock.now(), plugins.inner.vault.clone());
+            let write = move |tx: &mut crate::db::Tx<'_>| {
+                store::configure(tx, &permit, now, &vault, &slug, (&plan.config, &learned))
+            };
             let kept = plugins.inner.db.write(write).await?;
             Ok(plugins.replace(kept, Ok(proven.package)))
         })
@@ -143,12 +159,13 @@ impl Plugins {
             let _alone = plugins.inner.changes.lock().await;
             plugins.shelved(&slug)?;
             let package = plugins.read_folder(&slug).await?;
-            let config = plugins.config_or_kept(&slug, None).await?;
-            let proven = plugins.prove(package, &config).await?;
-            let (learned, now) = (proven.learned.clone(), plugins.inner.clock.now());
+            let plan = plugins.plan_of(&package, Wish::default()).await?;
+            let proven = plugins.prove(package, &plan).await?;
+            let (learned, now, vault) =
+                (proven.learned.clone(), plugins.inner.clock.now(), plugins.inner.vault.clone());
             let state = (PluginStatus::Active, None);
             let write = move |tx: &mut crate::db::Tx<'_>| {
-                let kept = store::set_status(tx, &permit, now, &slug, state, Some(&learned))?;
+                let kept = store::set_status(tx, &permit, now, &vault, &slug, state, Some(&learned))?;
                 activations::store::forgive(tx, now, kept.id)?;
                 Ok(kept)
             };
@@ -170,8 +187,10 @@ impl Plugins {
             let entry = plugins.shelved(&slug)?;
             plugins.check_unneeded(&slug)?;
             plugins.write_count(&entry).await;
-            let (now, state) = (plugins.inner.clock.now(), (PluginStatus::Disabled, None));
-            let write = move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &slug, state, None);
+            let (now, state, vault) =
+                (plugins.inner.clock.now(), (PluginStatus::Disabled, None), plugins.inner.vault.clone());
+            let write =
+                move |tx: &mut crate::db::Tx<'_>| store::set_status(tx, &permit, now, &vault, &slug, state, None);
             let kept = plugins.inner.db.write(write).await?;
             Ok(plugins.replace(kept, entry.package.clone()))
         })
@@ -191,8 +210,8 @@ impl Plugins {
             plugins.check_unneeded(&slug)?;
             // Out of the way first: what is forgotten must not be found again at the next start.
             let aside = plugins.put_aside(&slug).await?;
-            let (now, name) = (plugins.inner.clock.now(), slug.clone());
-            let forgotten = plugins.inner.db.write(move |tx| store::uninstall(tx, &permit, now, &name)).await;
+            let (now, name, vault) = (plugins.inner.clock.now(), slug.clone(), plugins.inner.vault.clone());
+            let forgotten = plugins.inner.db.write(move |tx| store::uninstall(tx, &permit, now, &vault, &name)).await;
             let (failed, target) = (forgotten.is_err(), plugins.inner.dir.join(&slug));
             blocking(move || aside.settle(&target, failed)).await?;
             forgotten?;
@@ -200,7 +219,7 @@ impl Plugins {
             plugins.read_activations().await?;
             // A damaged folder's name need not be a slug, and then no plugin of that name ever ran.
             if manifest::is_slug(&slug) {
-                host::forget(&plugins.inner.kv, &slug).await?;
+                host::forget(&plugins.inner.doors.kv, &slug).await?;
             }
             Ok(())
         })
@@ -226,7 +245,9 @@ impl Plugins {
                 return plugins.read_activations().await;
             }
             let permit = Arc::new(crate::access::Caller::system()).permit()?;
-            let write = move |tx: &mut crate::db::Tx<'_>| store::set_site_error(tx, &permit, now, &slug, &sentence);
+            let vault = plugins.inner.vault.clone();
+            let write =
+                move |tx: &mut crate::db::Tx<'_>| store::set_site_error(tx, &permit, now, &vault, &slug, &sentence);
             let kept = plugins.inner.db.write(write).await?;
             plugins.replace(kept, entry.package.clone());
             Ok(())
@@ -236,7 +257,29 @@ impl Plugins {
         }
     }
 
-    fn shelved(&self, slug: &str) -> Result<Arc<Entry>> {
+    /// Says whether a plugin works in organisations that said nothing about it.
+    ///
+    /// # Errors
+    /// `not_found`; `plugin_asks` when organisations have to grant it something first.
+    pub async fn set_everywhere(&self, permit: Permit<PluginManage>, slug: String, everywhere: bool) -> Result<Plugin> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            let entry = plugins.shelved(&slug)?;
+            if everywhere {
+                may_be_everywhere(&*usable(&entry)?)?;
+            }
+            let (now, vault) = (plugins.inner.clock.now(), plugins.inner.vault.clone());
+            let write =
+                move |tx: &mut crate::db::Tx<'_>| store::set_everywhere(tx, &permit, now, &vault, &slug, everywhere);
+            let kept = plugins.inner.db.write(write).await?;
+            Ok(plugins.replace(kept, entry.package.clone()))
+        })
+        .await
+    }
+
+    pub(super) fn shelved(&self, slug: &str) -> Result<Arc<Entry>> {
         self.inner.shelf.get(slug).ok_or_else(|| Error::not_found("plugin"))
     }
 
@@ -246,38 +289,71 @@ impl Plugins {
         blocking(move || Package::read(&folder).and_then(|package| trust.admit(package))).await.map(Arc::new)
     }
 
-    async fn config_or_kept(&self, slug: &str, config: Option<Settings>) -> Result<Settings> {
-        if let Some(config) = config {
-            return Ok(config);
+    async fn plan_of(&self, package: &Package, wish: Wish) -> Result<Plan> {
+        let (slug, vault) = (package.manifest.slug.clone(), self.inner.vault.clone());
+        let kept = match self.inner.db.read(move |tx| store::by_slug(tx, &vault, &slug)).await {
+            Ok(kept) => Some(kept),
+            Err(error) if error.code() == "not_found" => None,
+            Err(error) => return Err(error),
+        };
+        if wish.everywhere == Some(true) {
+            may_be_everywhere(package)?;
         }
-        let slug = slug.to_owned();
-        match self.inner.db.read(move |tx| store::by_slug(tx, &slug)).await {
-            Ok(kept) => Ok(kept.config),
-            Err(error) if error.code() == "not_found" => Ok(Settings::new()),
-            Err(error) => Err(error),
+        let entry = self.inner.shelf.get(&package.manifest.slug);
+        let said = wish.config.map(|config| entry.map_or(config.clone(), |entry| entry.unmasked(config)));
+        let known = kept.as_ref().map(|kept| kept.everywhere);
+        let everywhere = wish.everywhere.or(known).unwrap_or(!package.manifest.capabilities.ask_for_a_grant());
+        Ok(Plan { config: said.or(kept.map(|kept| kept.config)).unwrap_or_default(), everywhere })
+    }
+
+    /// Checks the configuration and loads the plugin with it, beside whatever runs. What organisations are to complete may
+    /// be incomplete, and what cannot be loaded without the rest is taken as its manifest has it.
+    async fn prove(&self, package: Arc<Package>, plan: &Plan) -> Result<Proven> {
+        self.check_needs(&package)?;
+        let schema = package.manifest.config_schema.as_ref();
+        let fits = settings::check(&plan.config, schema);
+        let partly = !plan.everywhere && fits.is_err();
+        if partly { settings::check_part(&plan.config, schema) } else { fits }?;
+        match self.prove_in(&package, None, &plan.config).await {
+            Err(error) if partly && error.code() == "plugin_load_failed" => {
+                tracing::info!(plugin = package.manifest.slug, "without an organisation's settings: {error}");
+                let learned = Learned { config_schema: schema.cloned(), ..Learned::default() };
+                Ok(Proven { package, learned: Arc::new(learned) })
+            }
+            learned => Ok(Proven { learned: learned?, package }),
         }
     }
 
-    /// Checks the configuration and loads the plugin with it, beside whatever runs.
-    async fn prove(&self, package: Arc<Package>, config: &Settings) -> Result<Proven> {
-        self.check_needs(&package)?;
-        settings::check(config, package.manifest.config_schema.as_ref())?;
-        let live = self.live(&package, None, config, Arc::default());
+    /// Loads the plugin for one organisation, or none, beside whatever runs.
+    pub(super) async fn prove_in(
+        &self,
+        package: &Arc<Package>,
+        place: Option<(OrgId, Decision)>,
+        config: &Settings,
+    ) -> Result<Arc<Learned>> {
+        let (org, decision) = place.map_or((None, Decision::default()), |(org, decision)| (Some(org), decision));
+        let live = self.live(package, org, &decision, config, Arc::default());
         let learned = live.prove(&self.inner.runtime).await;
         live.end().await;
         let learned = learned?;
         settings::check(config, learned.config_schema.as_ref())?;
-        Ok(Proven { package, learned })
+        Ok(learned)
     }
 
-    async fn take_over(&self, permit: Permit<PluginInstall>, proven: Proven, config: Settings) -> Result<Plugin> {
+    async fn take_over(&self, permit: Permit<PluginInstall>, proven: Proven, plan: Plan) -> Result<Plugin> {
         let manifest = &proven.package.manifest;
-        let (slug, version) = (manifest.slug.clone(), manifest.version.to_string());
-        let installed = Installed { slug, version, config, learned: Some(Learned::clone(&proven.learned)) };
-        let now = self.inner.clock.now();
+        let installed = Installed {
+            slug: manifest.slug.clone(),
+            version: manifest.version.to_string(),
+            config: plan.config,
+            everywhere: plan.everywhere,
+            learned: Some(Learned::clone(&proven.learned)),
+        };
+        let (now, vault, asked) = (self.inner.clock.now(), self.inner.vault.clone(), manifest.capabilities.clone());
         let write = move |tx: &mut crate::db::Tx<'_>| {
-            let kept = store::install(tx, &permit, now, &installed)?;
+            let kept = store::install(tx, &permit, now, &vault, &installed)?;
             activations::store::forgive(tx, now, kept.id)?;
+            activations::store::tell_what_is_asked(tx, now, (kept.id, &kept.slug), &asked)?;
             Ok(kept)
         };
         let kept = self.inner.db.write(write).await?;
@@ -328,7 +404,10 @@ impl Plugins {
     }
 
     /// Runs a change to its end, also when the caller leaves in the middle.
-    async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    pub(super) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         let (done, outcome) = oneshot::channel();
         self.inner.tasks.spawn(async move { drop(done.send(work.await)) });
         outcome.await.unwrap_or_else(|_| Err(Error::internal("a change of the plugins ended without an outcome")))
@@ -375,7 +454,18 @@ fn aside_name() -> Result<String> {
     Ok(format!("{LEFTOVER}{}", crypto::hex(&crypto::random_bytes::<8>()?)))
 }
 
-fn usable(entry: &Entry) -> Result<Arc<Package>> {
+fn may_be_everywhere(package: &Package) -> Result<()> {
+    if !package.manifest.capabilities.ask_for_a_grant() {
+        return Ok(());
+    }
+    let sentence = format!(
+        "{} asks for capabilities, which each organisation grants by itself, so it cannot work everywhere at once. Leave everywhere out.",
+        package.manifest.slug
+    );
+    Err(Error::conflict("plugin_asks", sentence).field("everywhere"))
+}
+
+pub(super) fn usable(entry: &Entry) -> Result<Arc<Package>> {
     entry.package.clone().map_err(manifest::wrong)
 }
 

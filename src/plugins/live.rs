@@ -6,13 +6,14 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use resoftai_sandbox::{Failure, Hook, Kind, Limits, Plugin as Instance};
+use resoftai_sandbox::{Failure, Hook, Kind, Level, Limits, Plugin as Instance};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
+use super::capabilities::Powers;
 use super::counts::Counts;
 use super::finding::clean;
 use super::host::{About, PluginHost};
@@ -42,7 +43,7 @@ pub struct HookView {
 }
 
 /// What a plugin said about itself when it was loaded last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
     /// The kind of plugin, such as `code_quality`.
     pub api: String,
@@ -212,8 +213,14 @@ impl Live {
 
     fn count(&self, failed: &Failed) {
         if failed.in_a_row.is_some() {
+            self.host.note(Level::Error, failed.sentence.clone());
             self.counts.failed(&failed.sentence);
         }
+    }
+
+    /// Has another grant count from the next call of the host on, also within the present call.
+    pub fn regrant(&self, powers: Powers) {
+        self.host.regrant(powers);
     }
 
     /// Lets go of the instance in order, if there is one, after the call it is at.
@@ -262,6 +269,7 @@ impl Live {
             }
             Ok((instance, loaded)) => {
                 let config_schema = loaded.config_schema.and_then(|schema| serde_json::from_str(&schema).ok());
+                let config_schema = config_schema.or_else(|| self.package.manifest.config_schema.clone());
                 let hooks = loaded.hooks.iter().map(view).collect();
                 let learned = Arc::new(Learned { api: loaded.api, config_schema, hooks });
                 *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned.clone());

@@ -7,6 +7,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::capabilities::{self, Capabilities};
 use super::depends::Dependency;
 use crate::base::error::{Error, Result};
 
@@ -23,7 +24,7 @@ const CATEGORIES: [&str; 9] =
 /// A field of the contract: its name, whether it must be there, what it holds. docs/plugins/manifest.md is made of these.
 pub type Field = (&'static str, bool, &'static str);
 /// Anything else is kept, for the plugin, and warned about.
-pub const FIELDS: [Field; 21] = [
+pub const FIELDS: [Field; 23] = [
     ("name", true, "The name people see; at most 200 bytes."),
     (
         "slug",
@@ -56,10 +57,12 @@ pub const FIELDS: [Field; 21] = [
     (
         "config_schema",
         false,
-        "JSON Schema of the configuration; `get_config_schema()` does as well. Mark secrets `\"writeOnly\": true`.",
+        "JSON Schema of the configuration; `get_config_schema()` does as well. Mark secrets `\"writeOnly\": true`, `\"secret\": true` or `\"format\": \"password\"`.",
     ),
-    ("capabilities", false, "What it asks for beyond computing: `kv` is the bytes of data that it wants to keep."),
+    ("capabilities", false, "What it asks for beyond computing: see [capabilities](capabilities.md)."),
     ("permissions", false, "The earlier product's way to ask: `files.read`, `files.write`."),
+    ("http_hosts", false, "The earlier product's way to ask for `capabilities.http`: a list of hosts."),
+    ("kv", false, "The earlier product's way to ask for `capabilities.kv`: bytes."),
     ("$schema", false, "For editors."),
 ];
 
@@ -84,19 +87,13 @@ pub struct Manifest {
     pub dependencies: Vec<String>,
     /// JSON Schema of the configuration.
     pub config_schema: Option<Value>,
-    #[serde(default)]
+    /// What it asks for beyond computing.
+    #[serde(skip)]
     pub capabilities: Capabilities,
 }
 
 fn utility() -> String {
     "utility".to_owned()
-}
-
-/// What the plugin asks for beyond computing.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Capabilities {
-    /// Bytes of keys and values it wants to keep.
-    pub kv: Option<u64>,
 }
 
 impl Manifest {
@@ -113,11 +110,14 @@ impl Manifest {
         if !unknown.is_empty() {
             tracing::warn!(?unknown, slug = ?fields.get("slug"), "a plugin.json has fields that mean nothing here");
         }
-        let manifest: Self = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|cause| {
+        let capabilities = capabilities::read(&fields)?;
+        let mut manifest: Self = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|cause| {
             let (path, why) = (cause.path().to_string(), cause.inner());
             let at = if path == "." { String::new() } else { format!(", field {path}") };
             wrong(format!("{FILE}{at}: {why}. Correct it; docs/plugins/manifest.md names every field.")).field(path)
         })?;
+        // There is no door to a project's files yet: who asks for them is told so when the plugin calls.
+        manifest.capabilities = Capabilities { files: None, ..capabilities };
         manifest.check()?;
         Ok(manifest)
     }

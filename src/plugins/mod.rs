@@ -11,6 +11,7 @@
 mod activations;
 mod analyze;
 mod archive;
+mod capabilities;
 mod counts;
 mod crew;
 mod depends;
@@ -19,6 +20,7 @@ mod host;
 mod install;
 mod lifecycle;
 mod live;
+mod logs;
 mod manifest;
 pub mod pack;
 pub mod package;
@@ -39,6 +41,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,13 +55,19 @@ pub use package::Package;
 pub use resoftai_sandbox::Limits;
 
 use crate::base::clock::{Clock, Time};
+use crate::base::crypto::Key;
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::db::Db;
 use crate::kv::Kv;
+use crate::llm::Llm;
+use crate::net::Client;
+use capabilities::{Capabilities, CapabilityView};
 use crew::Crew;
+use host::Doors;
 use live::HookView;
 use runtime::Runtime;
+use settings::Vault;
 use shelf::Shelf;
 use sign::{SignedBy, Trust};
 
@@ -123,12 +132,16 @@ pub struct Plugin {
     pub status: PluginStatus,
     /// Why it failed; the last failure while it is active; null when there was none.
     pub error: Option<String>,
-    /// What the administrator set; empty for who may not manage plugins, for it may hold secrets.
+    /// What the administrator set for the whole site, secrets as `(set)`; empty for who may not manage plugins.
     #[schema(value_type = Object)]
     pub config: settings::Settings,
     /// JSON Schema of `config`.
     pub config_schema: Option<Value>,
     pub hooks: Vec<HookView>,
+    /// Whether it works in organisations that said nothing about it.
+    pub everywhere: bool,
+    /// What it asks for; what was granted is each organisation's, so `granted` says what every plugin has.
+    pub capabilities: Vec<CapabilityView>,
     pub calls: i64,
     pub failures: i64,
     pub installed_at: Time,
@@ -142,10 +155,16 @@ pub struct Options {
     pub dir: PathBuf,
     /// The compiled Python runtime, compressed; empty when this build carries none.
     pub runtime: &'static [u8],
-    /// Of one instance and one call.
+    /// Of one instance and one call, of plugins that were granted no others.
     pub limits: Limits,
     /// Whose signatures count.
     pub trust: Trust,
+    /// The most that can be granted of both.
+    pub most: Limits,
+    /// Seals configurations.
+    pub key: Key,
+    /// How plugins reach the network; its own list of hosts stays empty.
+    pub client: Client,
 }
 
 /// The room of plugins.
@@ -158,9 +177,11 @@ struct Inner {
     dir: PathBuf,
     limits: Limits,
     trust: Trust,
+    most: Limits,
+    vault: Vault,
     runtime: Runtime,
     db: Db,
-    kv: Kv,
+    doors: Doors,
     clock: Clock,
     tasks: Tasks,
     shelf: Shelf,
@@ -176,14 +197,16 @@ impl Plugins {
     /// # Errors
     /// When the folder cannot be made or the database fails.
     pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks) -> Result<Self> {
-        let Options { dir, runtime, limits, trust } = options;
+        let Options { dir, runtime, limits, most, key, client, trust } = options;
         let inner = Inner {
             dir,
             limits,
+            most,
             trust,
+            vault: Vault::new(key),
             runtime: Runtime::new(runtime),
             db,
-            kv,
+            doors: Doors { kv, client, clock: clock.clone(), diary: Arc::default(), llm: Arc::default() },
             clock,
             tasks,
             shelf: Shelf::default(),
@@ -195,8 +218,28 @@ impl Plugins {
         Ok(plugins)
     }
 
+    /// Lets plugins that were granted it ask models.
+    pub fn ask_models_of(&self, llm: Llm) {
+        drop(self.inner.doors.llm.set(llm));
+    }
+
     /// Whether plugins can run as far as is known, and a few words about it; for readiness.
     pub fn state(&self) -> (bool, String) {
         self.inner.runtime.state()
+    }
+}
+
+impl Inner {
+    /// What a plugin that was granted this may use.
+    fn limits_of(&self, granted: &Capabilities) -> Limits {
+        let Limits { memory_bytes, cpu, wall } = self.limits;
+        let memory = granted.memory_mib.map_or(memory_bytes, |mib| (mib << 20).max(memory_bytes));
+        let computing = granted.time_ms.map_or(cpu, |ms| Duration::from_millis(ms).max(cpu));
+        Limits {
+            memory_bytes: memory.min(self.most.memory_bytes.max(memory_bytes)),
+            cpu: computing.min(self.most.cpu.max(cpu)),
+            // What it waits for beside computing stays the same.
+            wall: (wall + computing.saturating_sub(cpu)).min(self.most.wall.max(wall)),
+        }
     }
 }

@@ -7,10 +7,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::install::Wish;
 use super::package::MAX_TOTAL;
 use super::settings::Settings;
 use super::shelf::view;
-use super::{Plugin, Plugins, store};
+use super::{Plugin, Plugins, activations, logs, store};
 use crate::access::actions::{PluginInstall, PluginManage, PluginRead};
 use crate::access::{Permission, Permit};
 use crate::base::error::{Error, Result};
@@ -31,6 +32,9 @@ impl Plugins {
             .routes(routes!(configure))
             .routes(routes!(enable))
             .routes(routes!(disable))
+            .routes(routes!(everywhere))
+            .merge(activations::routes::routes())
+            .merge(logs::routes::routes())
             .with_state(self)
     }
 }
@@ -44,7 +48,8 @@ fn may_see_config(permit: &Permit<PluginRead>) -> bool {
     responses((status = 200, body = List<Plugin>), (status = "default", response = Problem)))]
 async fn list(State(plugins): State<Plugins>, permit: Permit<PluginRead>) -> Result<Json<List<Plugin>>> {
     let with_config = may_see_config(&permit);
-    let kept = plugins.inner.db.read(store::list).await?;
+    let vault = plugins.inner.vault.clone();
+    let kept = plugins.inner.db.read(move |tx| store::list(tx, &vault)).await?;
     let items = kept.into_iter().map(|kept| {
         let entry = plugins.inner.shelf.get(&kept.slug);
         view(kept, entry.as_deref(), with_config)
@@ -60,7 +65,8 @@ async fn get(
     permit: Permit<PluginRead>,
     Path(slug): Path<String>,
 ) -> Result<Json<Plugin>> {
-    let kept = plugins.inner.db.read(move |tx| store::by_slug(tx, &slug)).await?;
+    let vault = plugins.inner.vault.clone();
+    let kept = plugins.inner.db.read(move |tx| store::by_slug(tx, &vault, &slug)).await?;
     let entry = plugins.inner.shelf.get(&kept.slug);
     Ok(Json(view(kept, entry.as_deref(), may_see_config(&permit))))
 }
@@ -75,6 +81,9 @@ struct InstallRequest {
     /// Absent: what it had, else the plugin's defaults.
     #[schema(value_type = Option<Object>)]
     config: Option<Settings>,
+    /// Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
+    /// nothing that has to be granted.
+    everywhere: Option<bool>,
 }
 
 /// Install a plugin from the server's plugins folder, or install it anew after its files changed.
@@ -93,7 +102,7 @@ async fn install(
             return Err(Error::invalid("plugin_unnamed", sentence).field("slug"));
         }
     };
-    plugins.install(permit, slug, body.config).await.map(Created)
+    plugins.install(permit, slug, Wish { config: body.config, everywhere: body.everywhere }).await.map(Created)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -102,6 +111,8 @@ async fn install(
 struct UploadQuery {
     /// A JSON object; absent: what it had, else the plugin's defaults.
     config: Option<String>,
+    /// Whether it works in organisations that say nothing about it; absent: as for `install`.
+    everywhere: Option<bool>,
     /// Put it in the place of one with the same slug.
     #[serde(default)]
     replace: bool,
@@ -120,7 +131,8 @@ async fn upload(
     permit.require_site()?;
     let config = query.config.as_deref().map(object).transpose()?;
     let archive = read_body(request, MAX_UPLOAD).await?;
-    plugins.upload(permit, archive, config, query.replace).await.map(Created)
+    let wish = Wish { config, everywhere: query.everywhere };
+    plugins.upload(permit, archive, wish, query.replace).await.map(Created)
 }
 
 fn object(text: &str) -> Result<Settings> {
@@ -161,6 +173,24 @@ async fn disable(
     Path(slug): Path<String>,
 ) -> Result<Json<Plugin>> {
     plugins.disable(permit, slug).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Everywhere {
+    everywhere: bool,
+}
+
+/// Say whether a plugin works in organisations that said nothing about it.
+#[utoipa::path(put, path = "/api/plugins/{slug}/everywhere", tag = "plugins", params(("slug" = String, Path)),
+    request_body = Everywhere, responses((status = 200, body = Plugin), (status = "default", response = Problem)))]
+async fn everywhere(
+    State(plugins): State<Plugins>,
+    permit: Permit<PluginManage>,
+    Path(slug): Path<String>,
+    Json(body): Json<Everywhere>,
+) -> Result<Json<Plugin>> {
+    plugins.set_everywhere(permit, slug, body.everywhere).await.map(Json)
 }
 
 /// Take a plugin out, with its folder, configuration and data.

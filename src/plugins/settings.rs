@@ -1,19 +1,35 @@
 //! A plugin's configuration against its schema, a JSON Schema.
 //!
-//! Invariant: what the plugin is handed fits its schema; a refusal names the field. Secrets (`writeOnly`, or of the
-//! format `password`) never reach the audit trail.
+//! Invariant: what the plugin is handed fits its schema; a refusal names the field. Settings are sealed at rest, and
+//! secrets (`writeOnly`, `secret`, or of the format `password`) are in no answer and in no entry of the audit trail.
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::{Map, Value};
 
 use super::manifest::{FILE, wrong};
+use crate::base::crypto::Key;
 use crate::base::error::{Error, Result};
 
 /// The most a configuration may hold, in bytes of JSON.
 const MAX_BYTES: usize = 64 << 10;
 
+/// Stands for a secret that is there.
+const SET: &str = "(set)";
+
 pub type Settings = Map<String, Value>;
+
+/// Checks settings that others may complete: what is missing is no fault, what is there must fit.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_part(settings: &Settings, schema: Option<&Value>) -> Result<()> {
+    let mut schema = schema.cloned();
+    if let Some(Value::Object(rules)) = &mut schema {
+        rules.remove("required");
+    }
+    check(settings, schema.as_ref())
+}
 
 /// # Errors
 /// `invalid_config`, naming the field; `invalid_plugin` when the schema itself is none.
@@ -72,16 +88,74 @@ fn with_defaults(settings: &Settings, schema: &Value) -> Settings {
     whole
 }
 
+fn is_secret(rule: &Value) -> bool {
+    rule["writeOnly"] == Value::Bool(true) || rule["format"] == "password" || rule["secret"] == Value::Bool(true)
+}
+
 /// For eyes that may not see secrets.
 pub fn masked(settings: &Settings, schema: Option<&Value>) -> Settings {
     let mut shown = settings.clone();
     for (name, rule) in schema.into_iter().flat_map(properties) {
-        let secret = rule["writeOnly"] == Value::Bool(true) || rule["format"] == "password";
-        if let Some(value) = shown.get_mut(name).filter(|_| secret) {
-            *value = Value::from("(set)");
+        match shown.get_mut(name) {
+            Some(value) if is_secret(rule) => *value = Value::from(SET),
+            Some(Value::Object(inner)) => *inner = masked(inner, Some(rule)),
+            _ => {}
         }
     }
     shown
+}
+
+/// What came back from eyes that saw [`masked`]: a secret that is still masked is the one there was.
+pub fn unmasked(mut settings: Settings, before: &Settings, schema: Option<&Value>) -> Settings {
+    for (name, rule) in schema.into_iter().flat_map(properties) {
+        let known = before.get(name);
+        match settings.get_mut(name) {
+            Some(value) if is_secret(rule) && *value == SET => match known {
+                Some(known) => *value = known.clone(),
+                None => drop(settings.remove(name)),
+            },
+            Some(Value::Object(inner)) => {
+                let none = Settings::new();
+                let known = known.and_then(Value::as_object).unwrap_or(&none);
+                *inner = unmasked(std::mem::take(inner), known, Some(rule));
+            }
+            _ => {}
+        }
+    }
+    settings
+}
+
+/// The site's with the organisation's over them, field by field.
+pub fn merged(site: &Settings, organization: &Settings) -> Settings {
+    let mut whole = site.clone();
+    whole.extend(organization.clone());
+    whole
+}
+
+/// What seals settings at rest.
+#[derive(Clone)]
+pub struct Vault(Key);
+
+impl Vault {
+    pub fn new(key: Key) -> Self {
+        Self(key)
+    }
+
+    /// Seals for `place`: the table and whose they are.
+    ///
+    /// # Errors
+    /// When there are no random bytes.
+    pub fn seal(&self, place: &str, settings: &Settings) -> Result<Vec<u8>> {
+        self.0.seal(place, &serde_json::to_vec(settings).map_err(Error::internal)?)
+    }
+
+    /// What [`Vault::seal`] made for the same place.
+    ///
+    /// # Errors
+    /// `unsealed` when another site sealed it.
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Settings> {
+        serde_json::from_slice(&self.0.open(place, sealed)?).map_err(Error::internal)
+    }
 }
 
 #[cfg(test)]
@@ -111,10 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked() {
-        let schema = json!({"properties": {"token": {"writeOnly": true}, "pin": {"format": "password"}, "a": {}}});
-        let settings = json!({"token": "t0p", "pin": "1234", "a": "b"});
-        let shown = masked(settings.as_object().unwrap(), Some(&schema));
-        assert_eq!(Value::Object(shown), json!({"token": "(set)", "pin": "(set)", "a": "b"}));
+    fn secrets_are_masked_and_stay_when_the_mask_comes_back() {
+        let schema = json!({"properties": {"token": {"writeOnly": true}, "pin": {"format": "password"}, "a": {},
+            "deep": {"properties": {"key": {"secret": true}, "b": {}}}}});
+        let settings = json!({"token": "t0p", "pin": "1234", "a": "b", "deep": {"key": "k", "b": 1}});
+        let settings = settings.as_object().unwrap();
+        let mut shown = masked(settings, Some(&schema));
+        let wanted = json!({"token": "(set)", "pin": "(set)", "a": "b", "deep": {"key": "(set)", "b": 1}});
+        assert_eq!(Value::Object(shown.clone()), wanted);
+        assert_eq!(unmasked(shown.clone(), settings, Some(&schema)), *settings);
+        shown["pin"] = json!("9");
+        assert_eq!(unmasked(shown, settings, Some(&schema))["pin"], "9");
+        let nothing = unmasked(masked(settings, Some(&schema)), &Settings::new(), Some(&schema));
+        assert_eq!(Value::Object(nothing), json!({"a": "b", "deep": {"b": 1}}), "what was never set is not made up");
     }
 }

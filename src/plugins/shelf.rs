@@ -9,6 +9,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::capabilities::{Capabilities, Decision};
 use super::counts::Counts;
 use super::depends;
 use super::host::PluginHost;
@@ -16,7 +19,7 @@ use super::lifecycle::node;
 use super::live::{Learned, Live};
 use super::manifest;
 use super::package::Package;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::sign::Trust;
 use super::store::{self, Installed, Kept};
 use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, install};
@@ -72,6 +75,17 @@ impl Entry {
         *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned);
     }
 
+    /// JSON Schema of its configuration.
+    pub fn schema(&self) -> Option<Value> {
+        let manifest = || self.package.as_ref().ok().and_then(|package| package.manifest.config_schema.clone());
+        self.learned().and_then(|learned| learned.config_schema.clone()).or_else(manifest)
+    }
+
+    /// A configuration for the site in which secrets that came back masked are what they were.
+    pub fn unmasked(&self, config: Settings) -> Settings {
+        settings::unmasked(config, &self.config, self.schema().as_ref())
+    }
+
     pub fn has_trouble(&self, sentence: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
     }
@@ -122,7 +136,9 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
     let text =
         |of: fn(&manifest::Manifest) -> &String| manifest.map(|manifest| of(manifest).clone()).unwrap_or_default();
     let learned = entry.and_then(Entry::learned);
-    let learned_schema = learned.as_ref().and_then(|learned| learned.config_schema.clone());
+    let config_schema = entry.and_then(Entry::schema);
+    let shown = || settings::masked(&kept.config, config_schema.as_ref());
+    let config = if with_config { shown() } else { Settings::new() };
     Plugin {
         id: kept.id,
         name: manifest.map_or_else(|| kept.slug.clone(), |manifest| manifest.name.clone()),
@@ -132,8 +148,10 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
         author: text(|manifest| &manifest.author),
         status,
         error,
-        config: if with_config { kept.config } else { Settings::new() },
-        config_schema: learned_schema.or_else(|| manifest.and_then(|manifest| manifest.config_schema.clone())),
+        config,
+        config_schema,
+        everywhere: kept.everywhere,
+        capabilities: manifest.map(|manifest| manifest.capabilities.view(&Capabilities::default())).unwrap_or_default(),
         hooks: learned.map(|learned| learned.hooks.clone()).unwrap_or_default(),
         calls: kept.calls.saturating_add(pending.calls),
         failures: kept.failures.saturating_add(pending.failures),
@@ -154,20 +172,22 @@ impl Plugins {
         let dir = self.inner.dir.clone();
         let trust = self.inner.trust.clone();
         let found = tokio::task::spawn_blocking(move || look(&dir, &trust)).await.map_err(Error::internal)??;
+        let vault = self.inner.vault.clone();
         let new: Vec<Installed> = found.iter().map(|(slug, package)| introduced(slug, package)).collect();
         let permit = Arc::new(Caller::system()).permit()?;
         let now = self.inner.clock.now();
         let kept = self.inner.db.write(move |tx| {
-            let known = store::list(tx)?;
+            store::seal_all(tx, &vault)?;
+            let known = store::list(tx, &vault)?;
             for installed in new.iter().filter(|new| known.iter().all(|kept| kept.slug != new.slug)) {
-                match tx.savepoint(|tx| store::install(tx, &permit, now, installed)) {
+                match tx.savepoint(|tx| store::install(tx, &permit, now, &vault, installed)) {
                     Err(error) if error.code() == "too_many_plugins" => {
                         tracing::error!(slug = installed.slug, "{error}");
                     }
                     other => drop(other?),
                 }
             }
-            store::list(tx)
+            store::list(tx, &vault)
         });
         let kept = kept.await?;
         let whole = kept.iter().filter(|kept| kept.status == PluginStatus::Active);
@@ -200,18 +220,21 @@ impl Plugins {
         &self,
         package: &Arc<Package>,
         org: Option<OrgId>,
+        decision: &Decision,
         settings: &Settings,
         counts: Arc<Counts>,
     ) -> Live {
-        let host = PluginHost::new(package.clone(), org, self.inner.kv.clone());
-        Live::new(host, package.clone(), settings, self.inner.limits, counts)
+        let powers = package.manifest.capabilities.under(decision);
+        let limits = self.inner.limits_of(&powers.capabilities);
+        let host = PluginHost::new(package.clone(), org, self.inner.doors.clone(), powers);
+        Live::new(host, package.clone(), settings, limits, counts)
     }
 
     /// Loads what is active once, so that what it registers is known and faults show early.
     async fn load_all(&self) {
         for entry in depends::order(&self.active()).iter().filter_map(|slug| self.inner.shelf.get(slug)) {
             let Ok(package) = entry.package.as_ref() else { continue };
-            let live = self.live(package, None, &entry.config, Arc::default());
+            let live = self.live(package, None, &Decision::default(), &entry.config, Arc::default());
             let proven = live.prove(&self.inner.runtime).await;
             live.end().await;
             match proven {
@@ -220,6 +243,10 @@ impl Plugins {
                     let id = entry.id;
                     let kept = self.inner.db.write(move |tx| store::learn(tx, id, &learned)).await;
                     entry.has_trouble(kept.err().map(|error| error.to_string()));
+                }
+                // What organisations complete may not load without them.
+                Err(error) if !entry.everywhere && error.code() == "plugin_load_failed" => {
+                    tracing::info!(plugin = entry.slug, "without an organisation's settings: {error}");
                 }
                 Err(error) => {
                     tracing::error!(plugin = entry.slug, "{error}");
@@ -235,6 +262,7 @@ impl Plugins {
             for entry in self.inner.shelf.all() {
                 self.write_count(&entry).await;
             }
+            self.write_lines().await;
             if stopping {
                 return;
             }
@@ -257,7 +285,8 @@ impl Plugins {
 fn introduced(slug: &str, package: &Result<Arc<Package>, String>) -> Installed {
     let version =
         package.as_ref().map_or_else(|_| "(damaged)".to_owned(), |package| package.manifest.version.to_string());
-    Installed { slug: slug.to_owned(), version, config: Settings::new(), learned: None }
+    let everywhere = package.as_ref().map_or(true, |package| !package.manifest.capabilities.ask_for_a_grant());
+    Installed { slug: slug.to_owned(), version, config: Settings::new(), everywhere, learned: None }
 }
 
 /// Every folder, by name, with the plugin in it or what is wrong. Blocks.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::counts::Counted;
 use super::live::Learned;
-use super::settings::{Settings, masked};
+use super::settings::{Settings, Vault, masked};
 use super::{MAX_PLUGINS, PluginStatus};
 use crate::access::actions::{PluginInstall, PluginManage};
 use crate::access::{Action, Permit};
@@ -16,7 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, params};
 
 const COLUMNS: &str = "id, slug, config, status, error, learned, calls, failures, installed_at, \
-    everywhere, site_error";
+    everywhere, site_error, config_sealed";
 
 /// A plugin as it is kept.
 #[derive(Debug, Clone)]
@@ -44,21 +44,22 @@ pub struct Installed {
     pub slug: String,
     pub version: String,
     pub config: Settings,
+    pub everywhere: bool,
     /// None for what was found at start and not yet loaded.
     pub learned: Option<Learned>,
 }
 
 /// Every plugin, by slug.
-pub fn list(tx: &mut Tx<'_>) -> Result<Vec<Kept>> {
+pub fn list(tx: &mut Tx<'_>, vault: &Vault) -> Result<Vec<Kept>> {
     let sql = format!("SELECT {COLUMNS} FROM plugins ORDER BY slug LIMIT $1");
-    Ok(tx.query_map(&sql, &params![i64::try_from(MAX_PLUGINS).unwrap_or(i64::MAX)], read)?)
+    Ok(tx.query_map(&sql, &params![i64::try_from(MAX_PLUGINS).unwrap_or(i64::MAX)], |row| read(row, vault))?)
 }
 
 /// # Errors
 /// `not_found`.
-pub fn by_slug(tx: &mut Tx<'_>, slug: &str) -> Result<Kept> {
+pub fn by_slug(tx: &mut Tx<'_>, vault: &Vault, slug: &str) -> Result<Kept> {
     let sql = format!("SELECT {COLUMNS} FROM plugins WHERE slug = $1");
-    tx.query_row(&sql, &params![slug], read)?.ok_or_else(|| Error::not_found("plugin"))
+    tx.query_row(&sql, &params![slug], |row| read(row, vault))?.ok_or_else(|| Error::not_found("plugin"))
 }
 
 /// The slug behind an id.
@@ -74,14 +75,21 @@ pub fn slug_of(tx: &mut Tx<'_>, id: i64) -> Result<String> {
 ///
 /// # Errors
 /// `too_many_plugins`.
-pub fn install(tx: &mut Tx<'_>, permit: &Permit<PluginInstall>, now: Time, new: &Installed) -> Result<Kept> {
+pub fn install(
+    tx: &mut Tx<'_>,
+    permit: &Permit<PluginInstall>,
+    now: Time,
+    vault: &Vault,
+    new: &Installed,
+) -> Result<Kept> {
     permit.require_site()?;
     let there = tx.query_row("SELECT id FROM plugins WHERE slug = $1", &params![&new.slug], |row| row.get::<i64>(0))?;
-    let (config, learned) = (json_of(&new.config)?, new.learned.as_ref().map(json_of).transpose()?);
+    let learned = new.learned.as_ref().map(json_of).transpose()?;
     match there {
         Some(id) => tx.execute(
-            "UPDATE plugins SET config = $2, status = 'active', error = NULL, site_error = NULL, learned = $3 WHERE id = $1",
-            &params![id, config, learned],
+            "UPDATE plugins SET config = '{}', config_sealed = $2, status = 'active', error = NULL, site_error = NULL, \
+             learned = $3, everywhere = $4 WHERE id = $1",
+            &params![id, vault.seal(&place(id), &new.config)?, learned, new.everywhere],
         )?,
         None => {
             let count: Option<i64> = tx.query_row("SELECT count(*) FROM plugins", &[], |row| row.get(0))?;
@@ -91,18 +99,32 @@ pub fn install(tx: &mut Tx<'_>, permit: &Permit<PluginInstall>, now: Time, new: 
             }
             let id = tx.next_id()?;
             tx.execute(
-                "INSERT INTO plugins (id, slug, config, status, error, learned, calls, failures, installed_at) \
-                 VALUES ($1, $2, $3, 'active', NULL, $4, 0, 0, $5)",
-                &params![id, &new.slug, config, learned, now],
+                "INSERT INTO plugins (id, slug, config, config_sealed, status, error, learned, calls, failures, \
+                 installed_at, everywhere) VALUES ($1, $2, '{}', $3, 'active', NULL, $4, 0, 0, $5, $6)",
+                &params![id, &new.slug, vault.seal(&place(id), &new.config)?, learned, now, new.everywhere],
             )?
         }
     };
-    let kept = by_slug(tx, &new.slug)?;
+    let kept = by_slug(tx, vault, &new.slug)?;
     let (action, verb) =
         if there.is_some() { (AuditAction::Update, "Installed anew") } else { (AuditAction::Create, "Installed") };
     let event = Event::new(action, "plugin", format!("{verb} plugin {} {}", new.slug, new.version));
     audit::record(tx, now, permit.caller(), &event.id(kept.id).after(&shown(&kept)))?;
     Ok(kept)
+}
+
+/// Seals what an earlier version kept in the clear.
+///
+/// # Errors
+/// When the database fails.
+pub fn seal_all(tx: &mut Tx<'_>, vault: &Vault) -> Result<()> {
+    let sql = "SELECT id, config FROM plugins WHERE config_sealed IS NULL";
+    let plain = tx.query_map(sql, &[], |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)))?;
+    for (id, text) in plain {
+        let sealed = vault.seal(&place(id), &parse("config", &text)?)?;
+        tx.execute("UPDATE plugins SET config = '{}', config_sealed = $2 WHERE id = $1", &params![id, sealed])?;
+    }
+    Ok(())
 }
 
 /// Takes another configuration.
@@ -113,14 +135,31 @@ pub fn configure(
     tx: &mut Tx<'_>,
     permit: &Permit<PluginManage>,
     now: Time,
+    vault: &Vault,
     slug: &str,
-    config: &Settings,
-    learned: &Learned,
+    (config, learned): (&Settings, &Learned),
 ) -> Result<Kept> {
-    let before = by_slug(tx, slug)?;
-    let values = params![before.id, json_of(config)?, json_of(learned)?];
-    tx.execute("UPDATE plugins SET config = $2, learned = $3 WHERE id = $1", &values)?;
-    told(tx, permit, now, &before, "Configured")
+    let before = by_slug(tx, vault, slug)?;
+    let values = params![before.id, vault.seal(&place(before.id), config)?, json_of(learned)?];
+    tx.execute("UPDATE plugins SET config = '{}', config_sealed = $2, learned = $3 WHERE id = $1", &values)?;
+    told(tx, permit, now, vault, &before, "Configured")
+}
+
+/// Says whether a plugin works in organisations that said nothing about it.
+///
+/// # Errors
+/// `not_found`.
+pub fn set_everywhere(
+    tx: &mut Tx<'_>,
+    permit: &Permit<PluginManage>,
+    now: Time,
+    vault: &Vault,
+    slug: &str,
+    everywhere: bool,
+) -> Result<Kept> {
+    let before = by_slug(tx, vault, slug)?;
+    tx.execute("UPDATE plugins SET everywhere = $2 WHERE id = $1", &params![before.id, everywhere])?;
+    told(tx, permit, now, vault, &before, if everywhere { "Turned on everywhere" } else { "Left to organisations" })
 }
 
 /// Turns a plugin on or off, by an administrator's will or after too many failures. What it learned stays unless known
@@ -132,11 +171,12 @@ pub fn set_status(
     tx: &mut Tx<'_>,
     permit: &Permit<PluginManage>,
     now: Time,
+    vault: &Vault,
     slug: &str,
     (status, error): (PluginStatus, Option<&str>),
     learned: Option<&Learned>,
 ) -> Result<Kept> {
-    let before = by_slug(tx, slug)?;
+    let before = by_slug(tx, vault, slug)?;
     let learned = learned.or(before.learned.as_ref()).map(json_of).transpose()?;
     tx.execute(
         "UPDATE plugins SET status = $2, error = $3, site_error = NULL, learned = $4 WHERE id = $1",
@@ -147,7 +187,7 @@ pub fn set_status(
         PluginStatus::Disabled => "Disabled",
         PluginStatus::Failed => "Turned off, after too many failures,",
     };
-    told(tx, permit, now, &before, verb)
+    told(tx, permit, now, vault, &before, verb)
 }
 
 /// Keeps a plugin from being asked about what belongs to no organisation, after too many failures at that.
@@ -158,20 +198,21 @@ pub fn set_site_error(
     tx: &mut Tx<'_>,
     permit: &Permit<PluginManage>,
     now: Time,
+    vault: &Vault,
     slug: &str,
     error: &str,
 ) -> Result<Kept> {
-    let before = by_slug(tx, slug)?;
+    let before = by_slug(tx, vault, slug)?;
     tx.execute("UPDATE plugins SET site_error = $2 WHERE id = $1", &params![before.id, error])?;
-    told(tx, permit, now, &before, "Turned off, after too many failures outside of organisations,")
+    told(tx, permit, now, vault, &before, "Turned off, after too many failures outside of organisations,")
 }
 
 /// Forgets a plugin.
 ///
 /// # Errors
 /// `not_found`.
-pub fn uninstall(tx: &mut Tx<'_>, permit: &Permit<PluginManage>, now: Time, slug: &str) -> Result<()> {
-    let before = by_slug(tx, slug)?;
+pub fn uninstall(tx: &mut Tx<'_>, permit: &Permit<PluginManage>, now: Time, vault: &Vault, slug: &str) -> Result<()> {
+    let before = by_slug(tx, vault, slug)?;
     permit.require_site()?;
     tx.execute("DELETE FROM plugins WHERE id = $1", &params![before.id])?;
     let event = Event::new(AuditAction::Delete, "plugin", format!("Uninstalled plugin {slug}")).id(before.id);
@@ -200,9 +241,16 @@ pub fn learn(tx: &mut Tx<'_>, id: i64, learned: &Learned) -> Result<()> {
     Ok(())
 }
 
-fn told<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, before: &Kept, verb: &str) -> Result<Kept> {
+fn told<A: Action>(
+    tx: &mut Tx<'_>,
+    permit: &Permit<A>,
+    now: Time,
+    vault: &Vault,
+    before: &Kept,
+    verb: &str,
+) -> Result<Kept> {
     permit.require_site()?;
-    let after = by_slug(tx, &before.slug)?;
+    let after = by_slug(tx, vault, &before.slug)?;
     let event = Event::new(AuditAction::Update, "plugin", format!("{verb} plugin {}", after.slug)).id(after.id);
     audit::record(tx, now, permit.caller(), &event.before(&shown(before)).after(&shown(&after)))?;
     Ok(after)
@@ -211,7 +259,13 @@ fn told<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, before: &Kept
 /// For the trail.
 fn shown(kept: &Kept) -> Value {
     let schema = kept.learned.as_ref().and_then(|learned| learned.config_schema.as_ref());
-    json!({"slug": kept.slug, "status": kept.status, "error": kept.error, "site_error": kept.site_error, "config": masked(&kept.config, schema)})
+    json!({"slug": kept.slug, "status": kept.status, "error": kept.error, "site_error": kept.site_error,
+        "everywhere": kept.everywhere, "config": masked(&kept.config, schema)})
+}
+
+/// Where a configuration is sealed for.
+fn place(id: i64) -> String {
+    format!("plugins.config.{id}")
 }
 
 fn json_of(value: &impl serde::Serialize) -> Result<String> {
@@ -222,12 +276,22 @@ fn parse<T: serde::de::DeserializeOwned>(column: &str, text: &str) -> Result<T, 
     serde_json::from_str(text).map_err(|cause| DbError::Other(format!("plugins.{column} cannot be read: {cause}")))
 }
 
-fn read(row: &Row<'_>) -> Result<Kept, DbError> {
+fn read(row: &Row<'_>, vault: &Vault) -> Result<Kept, DbError> {
+    let (id, sealed): (i64, Option<Vec<u8>>) = (row.get(0)?, row.get(11)?);
+    let config = match sealed.map(|sealed| vault.open(&place(id), &sealed)) {
+        None => parse("config", &row.get::<String>(2)?)?,
+        Some(Ok(config)) => config,
+        // The others work on; this one says what it lacks.
+        Some(Err(error)) => {
+            tracing::error!(plugin = id, "{error}");
+            Settings::new()
+        }
+    };
     let (status, learned): (String, Option<String>) = (row.get(3)?, row.get(5)?);
     Ok(Kept {
-        id: row.get(0)?,
+        id,
         slug: row.get(1)?,
-        config: parse("config", &row.get::<String>(2)?)?,
+        config,
         status: PluginStatus::from_code(&status)
             .ok_or_else(|| DbError::Other(format!("plugins.status holds `{status}`, which is no status")))?,
         error: row.get(4)?,

@@ -9,14 +9,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::settings::Settings;
+use super::install::Wish;
+use super::settings::{Settings, Vault};
 use super::sign::Trust;
 use super::{Analysis, CodeFile, Limits, Options, PluginStatus, Plugins, Severity, store};
 use crate::access::{Action, Caller, OrgId, Permit};
 use crate::base::clock::Clock;
+use crate::base::crypto::Key;
 use crate::base::tasks::Tasks;
 use crate::db::{self, Db};
 use crate::kv::Kv;
+use crate::net;
 
 static RUNTIME: LazyLock<&'static [u8]> = LazyLock::new(|| {
     let parts = std::env::var_os("RESOFTAI_PARTS").map_or_else(|| root().join("target/parts"), PathBuf::from);
@@ -57,7 +60,16 @@ impl Site {
         let db = Db::open_sqlite(&dir.path().join("test.db"), db::Options::default()).await.unwrap();
         let kv = Kv::open(&dir.path().join("kv.redb"), clock.clone()).await.unwrap();
         let limits = Limits { cpu: Duration::from_millis(300), wall: Duration::from_secs(30), ..Limits::default() };
-        let options = Options { dir: dir.path().join("plugins"), runtime, limits, trust: Trust::default() };
+        let key = Key::from_bytes([7; 32]);
+        let options = Options {
+            dir: dir.path().join("plugins"),
+            runtime,
+            limits,
+            most: limits,
+            key,
+            client: client(),
+            trust: Trust::default(),
+        };
         let tasks = Tasks::default();
         db.write(|tx| {
             let sql = "INSERT INTO organizations (id, name, name_key, slug, tier, created_at) \
@@ -91,7 +103,8 @@ impl Site {
 
     async fn shown(&self, slug: &str) -> super::Plugin {
         let name = slug.to_owned();
-        let kept = self.db.read(move |tx| store::by_slug(tx, &name)).await.unwrap();
+        let kept =
+            self.db.read(move |tx| store::by_slug(tx, &Vault::new(Key::from_bytes([7; 32])), &name)).await.unwrap();
         super::shelf::view(kept, self.plugins.inner.shelf.get(slug).as_deref(), true)
     }
 
@@ -100,6 +113,10 @@ impl Site {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+}
+
+fn client() -> net::Client {
+    net::Client::new(net::Dns::from_system().unwrap(), &net::Options::default()).unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -169,7 +186,8 @@ async fn the_specifications_example_runs_as_it_is_written() {
     let folder = "tests/plugins/specification/security-scanner";
     copy(&root().join(folder), &site.dir.path().join("plugins/security-scanner"));
     let config = Some(settings(&json!({"severity_threshold": "high"})));
-    let shown = site.plugins.install(permit(), "security-scanner".into(), config).await.unwrap();
+    let shown =
+        site.plugins.install(permit(), "security-scanner".into(), Wish { config, everywhere: None }).await.unwrap();
     assert_eq!(shown.config_schema.unwrap()["properties"]["scan_dependencies"]["default"], true);
     assert_eq!((shown.hooks.len(), shown.hooks[0].priority), (1, 5));
     let found = site.look("db.execute('SELECT %s' % name)").await;
@@ -239,7 +257,7 @@ async fn a_success_ends_the_row() {
          def analyze_code(self, code, language): return {}\n    \
          def run(self, value):\n        if value['code'] == 'bad': raise ValueError('moody')\n        return value\n",
     );
-    site.plugins.install(permit(), "moody".into(), None).await.unwrap();
+    site.plugins.install(permit(), "moody".into(), Wish::default()).await.unwrap();
     for code in ["bad", "bad", "bad", "bad", "good", "bad", "bad", "bad", "bad", "good"] {
         let found = site.look(code).await;
         assert_eq!(found[0].outcome.is_ok(), code == "good", "{found:?}");
@@ -269,7 +287,7 @@ async fn the_value_passes_on_by_priority_and_the_question_stays() {
         "    def activate(self): pass\n    async def analyze_code(self, code, language):\n        return {'issues': [{'message': language}]}\n",
     );
     for slug in ["a-late", "b-early", "c-flood", "d-strange", "e-method"] {
-        site.plugins.install(permit(), slug.into(), None).await.unwrap();
+        site.plugins.install(permit(), slug.into(), Wish::default()).await.unwrap();
     }
     let found = site.look("true").await;
     let messages: Vec<Result<Vec<&str>, &str>> = found
@@ -312,7 +330,7 @@ async fn damaged_folders_are_listed_and_stop_nothing() {
         ("wrong-code", "File \"wrong-code/main.py\", line 1"),
     ];
     for (slug, words) in cases.into_iter().filter(|(slug, _)| *slug != "No Slug") {
-        let error = site.plugins.install(permit(), slug.into(), None).await.unwrap_err();
+        let error = site.plugins.install(permit(), slug.into(), Wish::default()).await.unwrap_err();
         assert!(error.message().contains(words), "{slug}: {error}");
     }
     let site = site.restart().await;
@@ -344,7 +362,7 @@ async fn a_refused_change_leaves_everything_as_it_was() {
         "security-scanner/main.py",
         &main.replace("        context.log_info(", "        return False\n        context.log_info("),
     );
-    let error = site.plugins.install(permit(), slug(), None).await.unwrap_err();
+    let error = site.plugins.install(permit(), slug(), Wish::default()).await.unwrap_err();
     assert!(error.code() == "plugin_load_failed" && error.message().contains("returned False"), "{error}");
     assert_eq!(kinds(&site.look("eval(x)").await[0]), [("code_execution", 1)]);
     assert_eq!(site.shown("security-scanner").await.status, PluginStatus::Active);
@@ -361,7 +379,7 @@ async fn data_is_kept_within_bounds_and_goes_with_the_plugin() {
          if code == 'big': resoftai.kv.set('big', 'x' * 2_000_000)\n        \
          if code == 'net': resoftai.http.get('https://example.org/')\n        return {'issues': [{'message': str(n)}]}\n",
     );
-    site.plugins.install(permit(), "keeper".into(), None).await.unwrap();
+    site.plugins.install(permit(), "keeper".into(), Wish::default()).await.unwrap();
     assert_eq!(site.look("").await[0].outcome.as_ref().unwrap()[0].message, "1");
     let site = site.restart().await;
     assert_eq!(site.look("").await[0].outcome.as_ref().unwrap()[0].message, "2");
@@ -382,7 +400,7 @@ async fn without_a_runtime_it_says_so() {
     let dir = tempfile::tempdir().unwrap();
     copy(&root().join(SCANNER), &dir.path().join("plugins/security-scanner"));
     let site = Site::on(dir, &[]).await;
-    let error = site.plugins.install(permit(), "security-scanner".into(), None).await.unwrap_err();
+    let error = site.plugins.install(permit(), "security-scanner".into(), Wish::default()).await.unwrap_err();
     assert_eq!(error.code(), "no_plugin_runtime");
     assert!(site.look("eval(x)").await[0].outcome.as_ref().unwrap_err().contains("carries no plugin runtime"));
     assert_eq!(site.plugins.state(), (true, "this build carries none: plugins are off".to_owned()));
@@ -390,7 +408,7 @@ async fn without_a_runtime_it_says_so() {
     copy(&root().join(SCANNER), &damaged.path().join("plugins/security-scanner"));
     let site = Site::on(damaged, b"no such thing").await;
     assert_eq!(
-        site.plugins.install(permit(), "security-scanner".into(), None).await.unwrap_err().code(),
+        site.plugins.install(permit(), "security-scanner".into(), Wish::default()).await.unwrap_err().code(),
         "plugin_runtime_failed"
     );
     assert!(!site.plugins.state().0);

@@ -437,7 +437,12 @@ pub static TABLES: &[Table] = &[
     nobody(
         "plugins",
         "An installed plugin",
-        &[plain("id slug config status error learned calls failures installed_at everywhere site_error")],
+        &[plain("id slug config status error learned calls failures installed_at everywhere site_error config_sealed")],
+    ),
+    nobody(
+        "plugin_log_lines",
+        "What a plugin wrote into its log",
+        &[plain("id plugin_id organization_id at level"), work("text")],
     ),
     nobody(
         "plugin_activations",

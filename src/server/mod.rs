@@ -127,9 +127,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
-    let trust =
-        plugins::sign::Trust { keys: config.plugins.trusted_keys.clone(), required: config.plugins.require_signature };
-    let options = plugins::Options { dir, runtime, limits: Limits::default(), trust };
+    let options = plugin_options(config, dir, runtime, site_key.clone(), dialler(config, dns.clone())?);
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let forward = start_forward(config, dns.clone(), &db, &clock, &tasks, &process)?;
@@ -137,6 +135,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone(), config.time_zone.clone()).await?;
     let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
     let llm = start_llm(config, dns, site_key, &db, &quotas, &clock, &tasks).await?;
+    plugins.ask_models_of(llm.clone());
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
     projects.sweep(&tasks);
@@ -188,6 +187,24 @@ fn account_options(config: &Config) -> accounts::Options {
         registration: config.accounts.registration,
         registration_domains: config.accounts.registration_domains.clone(),
     }
+}
+
+fn plugin_options(
+    config: &Config,
+    dir: PathBuf,
+    runtime: &'static [u8],
+    key: Key,
+    client: net::Client,
+) -> plugins::Options {
+    let (limits, cpu) = (Limits::default(), Duration::from_millis(config.plugins.max_time_ms.into()));
+    let most = Limits {
+        memory_bytes: u64::from(config.plugins.max_memory_mib) << 20,
+        cpu,
+        wall: limits.wall.saturating_add(cpu),
+    };
+    let trust =
+        plugins::sign::Trust { keys: config.plugins.trusted_keys.clone(), required: config.plugins.require_signature };
+    plugins::Options { dir, runtime, limits, most, key, client, trust }
 }
 
 fn forward_options(config: &Config) -> Result<forward::Options> {

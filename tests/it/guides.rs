@@ -25,10 +25,11 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "benchmarks",
     "cli",
     "mail",
+    "plugins/capabilities",
     "plugins/manifest",
     "plugins/sdk",
     "plugins/testing",

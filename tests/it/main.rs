@@ -40,6 +40,7 @@ mod pages;
 mod passkeys;
 mod patience;
 mod plugins;
+mod plugins_orgs;
 mod privacy;
 mod projects;
 mod quotas;

@@ -3,19 +3,29 @@
 //! Invariant: what is in memory is what the database held after the last change that this process made or saw; whether a
 //! plugin works somewhere is decided by [`works`] and nowhere else.
 
+mod change;
+pub mod routes;
 pub mod store;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::capabilities::Decision;
+use super::settings::Settings;
 use crate::access::OrgId;
+use crate::base::clock::Time;
 
 /// What one organisation made of one plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Activation {
     pub enabled: bool,
     /// Why it was turned off here after it failed too often in a row.
     pub error: Option<String>,
+    pub decision: Decision,
+    /// The organisation's, over the site's.
+    pub config: Settings,
+    pub updated_at: Time,
     /// Another one after every change.
     pub revision: i64,
 }

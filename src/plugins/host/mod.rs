@@ -3,26 +3,32 @@
 //!
 //! Invariant: one plugin never sees another's data, keeps no more than its share, and cannot flood the log.
 
+mod http;
+mod llm;
+
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use resoftai_sandbox::{Host, HttpRequest, HttpResponse, Level};
 
+use super::capabilities::Powers;
+use super::logs::{Diary, NewLine};
 use super::package::Package;
 use crate::access::OrgId;
+use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind};
 use crate::kv::Kv;
+use crate::llm::Llm;
+use crate::net::Client;
 
 /// Lines of log that one call may write.
 const MAX_LINES: u32 = 100;
 const MAX_LINE: usize = 2_000;
-/// Bytes a plugin may keep unless its manifest asks for more.
-const KV_SHARE: u64 = 1 << 20;
-/// The most it may ask for.
-const MAX_KV_SHARE: u64 = 16 << 20;
 const NO_FILES: &str =
     "Denied: this server grants plugins no files of projects. Work on what the hook's payload holds.";
+/// Keys told of at once.
+const MAX_KEYS: usize = 1_000;
 
 /// What a call into a plugin is about.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +40,24 @@ pub struct About {
 pub struct PluginHost {
     package: Arc<Package>,
     org: Option<OrgId>,
-    kv: Kv,
+    doors: Doors,
+    /// What is in force now; it may change while a call lasts.
+    powers: RwLock<Powers>,
     /// Of the current call.
     about: Mutex<About>,
     /// Lines written in the current call.
     lines: AtomicU32,
+}
+
+/// What the host reaches for plugins.
+#[derive(Clone)]
+pub struct Doors {
+    pub kv: Kv,
+    pub client: Client,
+    pub clock: Clock,
+    pub diary: Arc<Diary>,
+    /// Set once the models are there: their room is opened after this one.
+    pub llm: Arc<OnceLock<Llm>>,
 }
 
 /// Where a plugin's data lies in the key-value store: a place for each organisation, and one for what belongs to none.
@@ -59,8 +78,8 @@ pub async fn forget(kv: &Kv, slug: &str) -> crate::base::error::Result<()> {
 }
 
 impl PluginHost {
-    pub fn new(package: Arc<Package>, org: Option<OrgId>, kv: Kv) -> Self {
-        Self { package, org, kv, about: Mutex::default(), lines: AtomicU32::new(0) }
+    pub fn new(package: Arc<Package>, org: Option<OrgId>, doors: Doors, powers: Powers) -> Self {
+        Self { package, org, doors, powers: RwLock::new(powers), about: Mutex::default(), lines: AtomicU32::new(0) }
     }
 
     pub fn begin_call(&self, about: &About) {
@@ -68,12 +87,45 @@ impl PluginHost {
         self.lines.store(0, Ordering::Relaxed);
     }
 
+    pub fn regrant(&self, powers: Powers) {
+        *self.powers.write().unwrap_or_else(PoisonError::into_inner) = powers;
+    }
+
+    fn about(&self) -> About {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn powers(&self) -> Powers {
+        self.powers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a line into the plugin's log.
+    pub fn note(&self, level: Level, text: String) {
+        let (plugin, org, at) = (self.slug().to_owned(), self.org, self.doors.clock.now());
+        self.doors.diary.write(NewLine { plugin, org, at, level: level.into(), text });
+    }
+
+    /// What a plugin is told that wants more than it was granted; its administrators read it in the log.
+    fn denied(&self, code: &str, what: &str) -> String {
+        let slug = self.slug();
+        let sentence = match self.org {
+            Some(_) => format!(
+                "Denied: {what} is not granted to {slug} here (capability {code}). An administrator of the organisation grants it: resoftai plugin enable {slug} --org ORGANISATION --grant {code}"
+            ),
+            None => format!(
+                "Denied: {what} is not granted to {slug} (capability {code}). Outside of organisations plugins have their own data only."
+            ),
+        };
+        self.log(Level::Warning, &sentence);
+        sentence
+    }
+
     fn slug(&self) -> &str {
         &self.package.manifest.slug
     }
 
     fn share(&self) -> u64 {
-        self.package.manifest.capabilities.kv.unwrap_or(KV_SHARE).min(MAX_KV_SHARE)
+        self.powers().capabilities.kv.unwrap_or_default()
     }
 }
 
@@ -81,7 +133,7 @@ impl PluginHost {
 impl Host for PluginHost {
     fn log(&self, level: Level, message: &str) {
         let (plugin, organization) = (self.slug(), self.org.map(|org| org.0));
-        let project = self.about.lock().unwrap_or_else(PoisonError::into_inner).project;
+        let project = self.about().project;
         let written = self.lines.fetch_add(1, Ordering::Relaxed);
         if written == MAX_LINES {
             tracing::warn!(plugin, organization, project, "wrote {MAX_LINES} lines in one call; the rest is left out");
@@ -90,6 +142,7 @@ impl Host for PluginHost {
             return;
         }
         let line = message[..message.floor_char_boundary(MAX_LINE)].replace(char::is_control, " ");
+        self.note(level, line.clone());
         match level {
             Level::Debug => tracing::debug!(plugin, organization, project, "{line}"),
             Level::Info => tracing::info!(plugin, organization, project, "{line}"),
@@ -99,15 +152,19 @@ impl Host for PluginHost {
     }
 
     async fn kv_get(&self, key: &str) -> Result<Option<String>, String> {
-        let value =
-            self.kv.get(&namespace(self.slug(), self.org), key.as_bytes()).await.map_err(|error| error.to_string())?;
+        let value = self
+            .doors
+            .kv
+            .get(&namespace(self.slug(), self.org), key.as_bytes())
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     async fn kv_set(&self, key: &str, value: Option<&str>) -> Result<(), String> {
         let (key, value) = (key.as_bytes().to_vec(), value.map(|text| text.as_bytes().to_vec()));
         let (share, namespace) = (self.share(), namespace(self.slug(), self.org));
-        let change = self.kv.update(&namespace, move |view| {
+        let change = self.doors.kv.update(&namespace, move |view| {
             match value {
                 None => view.delete(&key).map(drop)?,
                 Some(value) => view.put(&key, &value, None)?,
@@ -123,8 +180,11 @@ impl Host for PluginHost {
         change.await.map_err(|error| error.to_string())
     }
 
-    async fn kv_list(&self, _prefix: &str) -> Result<Vec<String>, String> {
-        Err("Denied: this server does not list a plugin's keys. Keep a list of them under a key of its own.".to_owned())
+    async fn kv_list(&self, prefix: &str) -> Result<Vec<String>, String> {
+        let namespace = namespace(self.slug(), self.org);
+        let found = self.doors.kv.scan(&namespace, prefix.as_bytes(), MAX_KEYS).await;
+        let keys = found.map_err(|error| error.to_string())?.into_iter().map(|(key, _)| key);
+        Ok(keys.map(|key| String::from_utf8_lossy(&key).into_owned()).collect())
     }
 
     async fn files_list(&self, _pattern: &str) -> Result<Vec<String>, String> {
@@ -144,12 +204,11 @@ impl Host for PluginHost {
     }
 
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String> {
-        tracing::info!(plugin = self.slug(), method = request.method, "a request to the network was denied");
-        Err("Denied: this server grants plugins no network. Work on what the hook's payload holds.".to_owned())
+        self.fetch(request).await
     }
 
-    async fn llm_complete(&self, _request: &str) -> Result<String, String> {
-        Err("Denied: this server grants plugins no language model. Work on what the hook's payload holds.".to_owned())
+    async fn llm_complete(&self, request: &str) -> Result<String, String> {
+        self.complete(request).await
     }
 
     fn package_list(&self) -> Vec<String> {

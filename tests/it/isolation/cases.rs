@@ -64,6 +64,7 @@ impl Site {
                 .replace("{quota}", "projects");
             let address = address.replace("{path}", "entries/000.p/1").replace("/consistency", "/consistency?from=1");
             let address = address.replace("{stage}", "requirement_analysis");
+            let address = address.replace("{slug}", "security-scanner");
             let address = address.replace("{account_id}", &service.to_string());
             let address = address.replace("{code}", role).replace("{user_id}", &mate.to_string());
             Case::new(operation, whose, address)
@@ -104,6 +105,12 @@ impl Site {
             plain("GET /api/roles", Own),
             plain("GET /api/plugins", Own),
             plugin("GET /api/plugins/{slug}", Own),
+            plugin("GET /api/plugins/{slug}/logs", Site),
+            case(
+                "GET /api/plugins/{slug}/logs",
+                Write,
+                format!("/api/plugins/security-scanner/logs?organization_id={org}"),
+            ),
             plain("GET /api/organizations", List { viewer: true }),
             plain("GET /api/users", List { viewer: true }),
             plain("GET /api/projects", List { viewer: true }),
@@ -138,6 +145,8 @@ impl Site {
             plain("GET /api/audit/log/check", Site),
             of("GET /api/organizations/{id}", Read, org),
             plain("POST /api/invitations/look", Bearer).json(&json!({"code": invitations[0]})),
+            of("GET /api/organizations/{id}/plugins", Read, org),
+            of("GET /api/organizations/{id}/plugins/{slug}", Read, org),
             of("GET /api/organizations/{id}/settings", Read, org),
             of("GET /api/organizations/{id}/logo", Read, org),
             of("GET /api/organizations/{id}/members", Read, org),
@@ -266,6 +275,10 @@ impl Site {
             of("DELETE /api/organizations/{id}/quotas/{quota}", Site, org),
             of("POST /api/organizations/{id}/usage", Site, org)
                 .json(&json!({"resource_type": "llm_tokens", "amount": 1, "metadata": {"model": "elsewhere"}})),
+            of("PUT /api/organizations/{id}/plugins/{slug}", Write, org).json(&json!({"enabled": true})),
+            of("POST /api/organizations/{id}/plugins/{slug}/revoke", Write, org).json(&json!({})),
+            of("DELETE /api/organizations/{id}/plugins/{slug}", Write, org),
+            plugin("PUT /api/plugins/{slug}/everywhere", Site).json(&json!({"everywhere": true})),
             plugin("PUT /api/plugins/{slug}/config", Site).json(&json!({"severity_threshold": "low"})),
             plugin("POST /api/plugins/{slug}/disable", Site),
             plugin("POST /api/plugins/{slug}/enable", Site),
