@@ -19,11 +19,14 @@ use super::{Plugins, host};
 use crate::access::OrgId;
 use crate::base::error::Result;
 use crate::db::Engine;
+use crate::orgs;
 
 /// Instances that live at once; beyond it the one that was idle longest goes.
 const MOST_WARM: usize = 64;
 /// An instance that nobody called for so long is let go.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
+/// Looks between two sweeps of what deleted organisations left: an hour.
+const SWEEP: u32 = 1800;
 /// Between two looks for idle instances, and for changes that other servers made.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -181,8 +184,14 @@ impl Plugins {
     /// Lets go of instances that nobody needs, and sees what other servers of the site changed.
     pub(super) async fn look_after_crew(&self) {
         let shared = self.inner.db.engine() != Engine::Sqlite;
-        let mut seen = None;
+        let (mut seen, mut looks) = (None, 0_u32);
         loop {
+            if looks.is_multiple_of(SWEEP)
+                && let Err(error) = self.forget_gone().await
+            {
+                tracing::warn!(%error, "what plugins kept for deleted organisations could not be deleted");
+            }
+            looks = looks.wrapping_add(1);
             tokio::time::sleep(LOOK).await;
             for worker in self.inner.crew.idle() {
                 if worker.idle_since().elapsed() > IDLE_LIMIT {
@@ -193,6 +202,17 @@ impl Plugins {
                 tracing::warn!(%error, "what other servers changed about plugins could not be read");
             }
         }
+    }
+
+    /// Deletes what plugins kept for organisations that are no more.
+    async fn forget_gone(&self) -> Result<()> {
+        for (name, org) in host::kept_for_organizations(&self.inner.doors.kv).await? {
+            match self.inner.db.read(move |tx| orgs::store::by_id(tx, org)).await {
+                Err(error) if error.code() == "not_found" => self.inner.doors.kv.clear(&name).await?,
+                other => drop(other?),
+            }
+        }
+        Ok(())
     }
 
     async fn see_changes(&self, seen: &mut Option<(i64, i64)>) -> Result<()> {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::capabilities::Powers;
-use super::counts::Counts;
+use super::counts::{Counts, Footprint};
 use super::finding::clean;
 use super::host::{About, PluginHost};
 use super::package::Package;
@@ -81,6 +81,7 @@ pub struct Live {
 
 /// A loaded instance.
 struct Warm {
+    footprint: Footprint,
     instance: Instance,
     hooks: Vec<Hook>,
     learned: Arc<Learned>,
@@ -158,7 +159,7 @@ impl Live {
         let warm = self.warm(&mut slot, runtime).await.inspect_err(|failed| self.count(failed))?;
         let started = Instant::now();
         let outcome = self.ask(&mut slot, warm, ask, payload, about).await;
-        self.counts.called();
+        self.counts.called(started.elapsed());
         let outcome = match outcome {
             Ok(answer) => read(&answer).map_err(|reason| judge(&mut slot, &Failure::BadReply { reason })),
             Err(failure) => Err(judge(&mut slot, &failure)),
@@ -189,6 +190,7 @@ impl Live {
             }
         };
         if !outcome.as_ref().is_err_and(Failure::instance_is_dead) {
+            warm.footprint.grew_to(warm.instance.memory_bytes());
             slot.warm = Some(warm);
         }
         outcome
@@ -273,7 +275,8 @@ impl Live {
                 let hooks = loaded.hooks.iter().map(view).collect();
                 let learned = Arc::new(Learned { api: loaded.api, config_schema, hooks });
                 *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(learned.clone());
-                Ok(Warm { instance, hooks: loaded.hooks, learned })
+                let footprint = Footprint::new(&self.counts, instance.memory_bytes());
+                Ok(Warm { footprint, instance, hooks: loaded.hooks, learned })
             }
             Err(failure) => {
                 let failed = judge(slot, &failure);

@@ -63,6 +63,7 @@ use crate::kv::Kv;
 use crate::llm::Llm;
 use crate::net::Client;
 use capabilities::{Capabilities, CapabilityView};
+use counts::Cost;
 use crew::Crew;
 use host::Doors;
 use live::HookView;
@@ -144,6 +145,7 @@ pub struct Plugin {
     pub capabilities: Vec<CapabilityView>,
     pub calls: i64,
     pub failures: i64,
+    pub cost: Cost,
     pub installed_at: Time,
     /// Who signed its files.
     pub signed_by: Vec<SignedBy>,

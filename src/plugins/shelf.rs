@@ -155,6 +155,7 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
         hooks: learned.map(|learned| learned.hooks.clone()).unwrap_or_default(),
         calls: kept.calls.saturating_add(pending.calls),
         failures: kept.failures.saturating_add(pending.failures),
+        cost: entry.map(|entry| entry.counts.cost()).unwrap_or_default(),
         installed_at: kept.installed_at,
         signed_by: entry
             .and_then(|entry| entry.package.as_ref().ok())

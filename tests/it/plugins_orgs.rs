@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::model_server::{ANSWER_TOKENS, Answer, MODEL, ModelServer, PROMPT_TOKENS, STREAM};
 
 /// Does what the file that it looks at says, and finds what came of it.
 const MAIN: &str = r#"
 from resoftai.plugins.base import CodeQualityPlugin
-import resoftai.http, resoftai.kv
+import resoftai.http, resoftai.kv, resoftai.llm
 
 class Reach(CodeQualityPlugin):
     def load(self, context):
@@ -35,6 +36,9 @@ class Reach(CodeQualityPlugin):
                 elif verb == "COUNT":
                     resoftai.kv.set("n", resoftai.kv.get("n", 0) + 1)
                     said.append(str(resoftai.kv.get("n")))
+                elif verb == "ASK":
+                    reply = resoftai.llm.chat([{"role": "user", "content": "Name three colours."}], max_tokens=int(rest))
+                    said.append(f"{reply.usage['total_tokens']} tokens: {reply.content}")
                 elif verb in ("GET", "POST"):
                     reply = resoftai.http.request(verb, rest)
                     said.append(f"{reply.status} {reply.text}")
@@ -334,6 +338,9 @@ async fn an_organisation_that_makes_a_plugin_fail_loses_it_alone() {
     let log = site.app.cli_json(&["plugin", "logs", "reach", "--org", "acme", "--level", "error"], "");
     assert!(log["items"][0]["text"].as_str().unwrap().contains("RuntimeError: asked to"), "{log}");
     assert_eq!(site.does(site.globex, "COUNT").await, "2");
+    let cost = site.app.call("GET", "/api/plugins/reach", Some(&site.root), None).await.body["cost"].clone();
+    assert!(cost["p95_ms"].as_f64() >= cost["mean_ms"].as_f64().map(|_| 0.0) && cost["instances"] == 1, "{cost}");
+    assert!(cost["memory_bytes"].as_u64().unwrap() > 1 << 20, "{cost}");
     let notices = site.app.call("GET", "/api/notices", Some(&site.boss), None).await.body;
     assert!(notices["items"].as_array().unwrap().iter().any(|notice| notice["kind"] == "plugin_failed"), "{notices}");
     assert_eq!(site.change(&site.boss, site.acme, json!({"enabled": true})).await.1["status"], "active");
@@ -342,6 +349,29 @@ async fn an_organisation_that_makes_a_plugin_fail_loses_it_alone() {
     assert_eq!(site.app.call("DELETE", &path, Some(&site.boss), None).await.status, 204);
     assert_eq!(site.does(site.acme, "COUNT").await, "1", "it began anew");
     assert_eq!(site.app.call("DELETE", &path, Some(&site.boss), None).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_model_answers_within_the_grant_and_the_organisations_quota() {
+    let server = ModelServer::start(|_| Answer::stream(STREAM));
+    let mut site = Site::with(json!({"llm": {"models": "*", "tokens_per_day": 400}})).await;
+    let provider = json!({"name": "gpu", "base_url": server.url(), "organization_id": site.acme, "models": [MODEL]});
+    assert_eq!(site.app.call("POST", "/api/llm/providers", Some(&site.root), Some(provider)).await.status, 201);
+    assert_eq!(site.change(&site.boss, site.acme, json!({"enabled": true, "granted": {}})).await.0, 200);
+    assert!(site.does(site.acme, "ASK 48").await.contains("Denied: asking a language model"));
+    assert_eq!(site.change(&site.boss, site.acme, json!({"granted": {"llm": true}})).await.0, 200);
+    let said = site.does(site.acme, "ASK 48\nASK 1000").await;
+    let (first, second) = said.split_once(" | ").unwrap();
+    assert!(first.starts_with(&format!("{} tokens: ", PROMPT_TOKENS + ANSWER_TOKENS)), "{first}");
+    assert!(second.contains("Denied: more of the day's tokens") && second.contains("of 400 tokens"), "{second}");
+    // Other models than those granted are refused before anything is sent.
+    let asked = server.requests().len();
+    assert_eq!(site.change(&site.boss, site.acme, json!({"granted": {"llm": ["other"]}})).await.0, 200);
+    assert!(!site.does(site.acme, "ASK 48").await.contains("tokens: "));
+    assert_eq!(server.requests().len(), asked);
+    assert_eq!(site.app.terminate(), 0);
+    site.app.crash_and_restart();
+    assert_eq!(site.app.sql_texts("SELECT DISTINCT source FROM usage_records"), ["plugin"]);
 }
 
 #[tokio::test]

@@ -65,6 +65,16 @@ pub fn namespace(slug: &str, org: Option<OrgId>) -> String {
     org.map_or_else(|| format!("plugin/{slug}"), |org| format!("plugin/{slug}/{}", org.0))
 }
 
+/// The places of data that plugins keep for organisations.
+///
+/// # Errors
+/// When the disk fails.
+pub async fn kept_for_organizations(kv: &Kv) -> crate::base::error::Result<Vec<(String, OrgId)>> {
+    let names = kv.namespaces("plugin/").await?.into_iter();
+    let of = |name: &String| name.splitn(3, '/').nth(2)?.parse().ok().map(OrgId);
+    Ok(names.filter_map(|name| of(&name).map(|org| (name, org))).collect())
+}
+
 /// Deletes all of a plugin's data, of every organisation.
 ///
 /// # Errors

@@ -15,7 +15,8 @@ const LEVELS: [LogLevel; 4] = [LogLevel::Debug, LogLevel::Info, LogLevel::Warnin
 pub fn insert(tx: &mut Tx<'_>, line: &NewLine) -> Result<Option<i64>> {
     let id = tx.next_id()?;
     let sql = "INSERT INTO plugin_log_lines (id, plugin_id, organization_id, at, level, text) \
-               SELECT $1, p.id, CAST($3 AS BIGINT), $4, $5, $6 FROM plugins p WHERE p.slug = $2 AND \
+               SELECT CAST($1 AS BIGINT), p.id, CAST($3 AS BIGINT), CAST($4 AS BIGINT), \
+               CAST($5 AS BIGINT), CAST($6 AS TEXT) FROM plugins p WHERE p.slug = $2 AND \
                (CAST($3 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM organizations o WHERE o.id = CAST($3 AS BIGINT))) \
                RETURNING plugin_id";
     let org = line.org.map(|org| org.0);

@@ -141,6 +141,13 @@ pub(crate) struct Memory {
     pub(crate) refused: bool,
 }
 
+impl Memory {
+    /// Bytes over all memories of the instance.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+}
+
 impl State {
     pub(crate) fn new(host: Arc<dyn Host>, seat: Seat, memory_bytes: u64) -> Self {
         let wasi = WasiCtx::builder()

@@ -185,6 +185,12 @@ impl Plugin {
         self.end(outcome, running).and_then(json)
     }
 
+    /// Linear memory of the instance, in bytes; what it shares with other instances is counted too.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.store.data().memory.used()
+    }
+
     /// Deactivates and unloads the plugin; the instance is gone afterwards.
     ///
     /// # Errors
