@@ -1157,6 +1157,62 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The plugins of the site as an organisation sees them, by slug; there are at most 200. */
+        get: operations["get_api_organizations_id_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/plugins/{slug}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One plugin as an organisation sees it. */
+        get: operations["get_api_organizations_id_plugins_slug"];
+        /** Let a plugin work in an organisation, keep it from that, grant it what it asks for or some of it, or configure it there. */
+        put: operations["put_api_organizations_id_plugins_slug"];
+        post?: never;
+        /**
+         * Forget what an organisation made of a plugin: its decisions, its settings, and what the plugin kept there. Afterwards it
+         *     is as the site has it.
+         */
+        delete: operations["delete_api_organizations_id_plugins_slug"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/organizations/{id}/plugins/{slug}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take grants away from a plugin in an organisation. It counts at once, also for a call that is under way. */
+        post: operations["post_api_organizations_id_plugins_slug_revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/quotas": {
         parameters: {
             query?: never;
@@ -1600,6 +1656,43 @@ export interface paths {
         put?: never;
         /** Let a plugin work, also after it failed too often. */
         post: operations["post_api_plugins_slug_enable"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/plugins/{slug}/everywhere": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say whether a plugin works in organisations that said nothing about it. */
+        put: operations["put_api_plugins_slug_everywhere"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/plugins/{slug}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a plugin wrote into its log, what was denied it and how it failed, the newest first. The newest 1,000 lines of each
+         *     organisation are kept.
+         */
+        get: operations["get_api_plugins_slug_logs"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2540,12 +2633,35 @@ export interface components {
             /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
             verifier_key: string;
         };
+        /** @description One capability as it is shown. */
+        CapabilityView: {
+            /** @description What the plugin asks for, in the form of its manifest. */
+            asked: unknown;
+            /** @description http, kv, files, llm, memory_mib or time_ms. */
+            code: string;
+            /** @description What of that is in force; null: nothing. */
+            granted: unknown;
+            /** @description What it lets the plugin do, for people. */
+            words: string[];
+        };
         /** @description What a browser is asked to do. */
         Challenge: {
             /** @description For `navigator.credentials`, binary fields in URL-safe Base64. */
             options: Record<string, never>;
             /** @description Send it back with the answer, within five minutes. */
             ticket: string;
+        };
+        /** @description What is to be otherwise; what is absent stays. */
+        Change: {
+            /** @description The organisation's settings, which count before the site's; a secret that comes back as `(set)` stays. */
+            config?: Record<string, never> | null;
+            /** @description Whether it works in the organisation. */
+            enabled?: boolean | null;
+            /**
+             * @description `"all"`, or an object in the form of the manifest's capabilities with no more than the plugin asks for: `{}` grants
+             *     nothing, `true` a capability as it is asked for.
+             */
+            granted?: Record<string, never> | null;
         };
         /** @description One part of the check of a log. */
         Check: {
@@ -2606,6 +2722,29 @@ export interface components {
             hashes: string[];
             /** Format: int64 */
             to: number;
+        };
+        /** @description What a plugin costs in this process now, over all organisations. */
+        Cost: {
+            /**
+             * Format: int64
+             * @description Instances that live.
+             */
+            instances: number;
+            /**
+             * Format: double
+             * @description Of the last 256 calls at most, in milliseconds; null before the first.
+             */
+            mean_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Of those together; what they share is counted for each.
+             */
+            memory_bytes: number;
+            /**
+             * Format: double
+             * @description 95 of 100 of them took no longer.
+             */
+            p95_ms?: number | null;
         };
         Delete: {
             /** @description The organisation's slug, typed to confirm. */
@@ -2697,6 +2836,9 @@ export interface components {
              */
             rows: number;
             table: string;
+        };
+        Everywhere: {
+            everywhere: boolean;
         };
         /** @description The answer. */
         Explanation: {
@@ -2822,6 +2964,11 @@ export interface components {
         InstallRequest: {
             /** @description Absent: what it had, else the plugin's defaults. */
             config?: Record<string, never> | null;
+            /**
+             * @description Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
+             *     nothing that has to be granted.
+             */
+            everywhere?: boolean | null;
             /**
              * Format: int64
              * @description Instead of `slug`, for a plugin that is known.
@@ -3020,6 +3167,23 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_LogLine: {
+            items: {
+                at: components["schemas"]["Time"];
+                /** Format: int64 */
+                id: number;
+                level: components["schemas"]["LogLevel"];
+                /**
+                 * Format: int64
+                 * @description Null: what belongs to no organisation.
+                 */
+                organization_id?: number | null;
+                text: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Mail: {
             items: {
                 /**
@@ -3084,6 +3248,38 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_OrgPlugin: {
+            items: {
+                /** @description What it asks for and nobody here decided about, in words: of a new version, what the one before did not ask for. */
+                asks: string[];
+                author: string;
+                /** @description What it asks for, in words, and what of that is granted here. */
+                capabilities: components["schemas"]["CapabilityView"][];
+                category: string;
+                /** @description The organisation's settings, secrets as `(set)`; empty for who may not change them. */
+                config: Record<string, never>;
+                /** @description JSON Schema of both together. */
+                config_schema?: unknown;
+                description: string;
+                /** @description Why it failed here; null when it did not. */
+                error?: string | null;
+                hooks: components["schemas"]["HookView"][];
+                /** Format: int64 */
+                id: number;
+                /** @description The site's settings, in force where the organisation has none; shown as `config` is. */
+                inherited: Record<string, never>;
+                name: string;
+                /** Format: int64 */
+                organization_id: number;
+                slug: string;
+                status: components["schemas"]["OrgPluginStatus"];
+                updated_at?: components["schemas"]["Time"] | null;
+                version: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Organization: {
             items: {
                 contact_email?: string | null;
@@ -3125,14 +3321,19 @@ export interface components {
                 author: string;
                 /** Format: int64 */
                 calls: number;
+                /** @description What it asks for; what was granted is each organisation's, so `granted` says what every plugin has. */
+                capabilities: components["schemas"]["CapabilityView"][];
                 category: string;
-                /** @description What the administrator set; empty for who may not manage plugins, for it may hold secrets. */
+                /** @description What the administrator set for the whole site, secrets as `(set)`; empty for who may not manage plugins. */
                 config: Record<string, never>;
                 /** @description JSON Schema of `config`. */
                 config_schema?: unknown;
+                cost: components["schemas"]["Cost"];
                 description: string;
                 /** @description Why it failed; the last failure while it is active; null when there was none. */
                 error?: string | null;
+                /** @description Whether it works in organisations that said nothing about it. */
+                everywhere: boolean;
                 /** Format: int64 */
                 failures: number;
                 hooks: components["schemas"]["HookView"][];
@@ -3425,6 +3626,24 @@ export interface components {
         ListedQuota: components["schemas"]["Quota"] & {
             /** @description The name of the team or person it is for; null for the organisation's own, and where the caller may not see people. */
             owner?: string | null;
+        };
+        /**
+         * @description How urgent a line is.
+         * @enum {string}
+         */
+        LogLevel: "debug" | "info" | "warning" | "error";
+        /** @description A line as it is shown. */
+        LogLine: {
+            at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            level: components["schemas"]["LogLevel"];
+            /**
+             * Format: int64
+             * @description Null: what belongs to no organisation.
+             */
+            organization_id?: number | null;
+            text: string;
         };
         LoginReply: {
             /** @description Send as `Authorization: Bearer ..`. */
@@ -3888,6 +4107,39 @@ export interface components {
             organization: string;
             role: string;
         };
+        /** @description A plugin as an organisation sees it. */
+        OrgPlugin: {
+            /** @description What it asks for and nobody here decided about, in words: of a new version, what the one before did not ask for. */
+            asks: string[];
+            author: string;
+            /** @description What it asks for, in words, and what of that is granted here. */
+            capabilities: components["schemas"]["CapabilityView"][];
+            category: string;
+            /** @description The organisation's settings, secrets as `(set)`; empty for who may not change them. */
+            config: Record<string, never>;
+            /** @description JSON Schema of both together. */
+            config_schema?: unknown;
+            description: string;
+            /** @description Why it failed here; null when it did not. */
+            error?: string | null;
+            hooks: components["schemas"]["HookView"][];
+            /** Format: int64 */
+            id: number;
+            /** @description The site's settings, in force where the organisation has none; shown as `config` is. */
+            inherited: Record<string, never>;
+            name: string;
+            /** Format: int64 */
+            organization_id: number;
+            slug: string;
+            status: components["schemas"]["OrgPluginStatus"];
+            updated_at?: components["schemas"]["Time"] | null;
+            version: string;
+        };
+        /**
+         * @description Whether a plugin works in an organisation.
+         * @enum {string}
+         */
+        OrgPluginStatus: "active" | "available" | "disabled" | "failed" | "unavailable";
         /**
          * @description How an organisation stands.
          * @enum {string}
@@ -3999,14 +4251,19 @@ export interface components {
             author: string;
             /** Format: int64 */
             calls: number;
+            /** @description What it asks for; what was granted is each organisation's, so `granted` says what every plugin has. */
+            capabilities: components["schemas"]["CapabilityView"][];
             category: string;
-            /** @description What the administrator set; empty for who may not manage plugins, for it may hold secrets. */
+            /** @description What the administrator set for the whole site, secrets as `(set)`; empty for who may not manage plugins. */
             config: Record<string, never>;
             /** @description JSON Schema of `config`. */
             config_schema?: unknown;
+            cost: components["schemas"]["Cost"];
             description: string;
             /** @description Why it failed; the last failure while it is active; null when there was none. */
             error?: string | null;
+            /** @description Whether it works in organisations that said nothing about it. */
+            everywhere: boolean;
             /** Format: int64 */
             failures: number;
             hooks: components["schemas"]["HookView"][];
@@ -4307,6 +4564,10 @@ export interface components {
              * @description Days, at least 30; null keeps them for ever.
              */
             days?: number | null;
+        };
+        Revoke: {
+            /** @description http, kv, files, llm, memory_mib or time_ms; absent: everything that was granted. */
+            capabilities?: string[] | null;
         };
         /** @description What a change may set; absent stays. */
         RoleChange: {
@@ -6732,6 +6993,126 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_organizations_id_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_OrgPlugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_organizations_id_plugins_slug: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrgPlugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_organizations_id_plugins_slug: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Change"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrgPlugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_organizations_id_plugins_slug: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_organizations_id_plugins_slug_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Revoke"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrgPlugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_organizations_id_quotas: {
         parameters: {
             query?: never;
@@ -7520,6 +7901,8 @@ export interface operations {
             query?: {
                 /** @description A JSON object; absent: what it had, else the plugin's defaults. */
                 config?: string;
+                /** @description Whether it works in organisations that say nothing about it; absent: as for `install`. */
+                everywhere?: boolean;
                 /** @description Put it in the place of one with the same slug. */
                 replace?: boolean;
             };
@@ -7651,6 +8034,63 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_plugins_slug_everywhere: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Everywhere"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_plugins_slug_logs: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                /** @description Of this organisation; absent: everywhere, for administrators of the site. */
+                organization_id?: number;
+                /** @description At least this urgent. */
+                level?: components["schemas"]["LogLevel"];
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_LogLine"];
                 };
             };
             default: components["responses"]["Problem"];
