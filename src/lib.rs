@@ -14,6 +14,7 @@ pub mod net;
 // Kit: what every room may hold.
 pub mod access;
 pub mod audit;
+pub mod hooks;
 pub mod jobs;
 pub mod mail;
 pub mod notices;

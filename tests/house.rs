@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 25] = [
+const FLOORS: [&str; 26] = [
     "base",
     "config",
     "db",
@@ -19,6 +19,7 @@ const FLOORS: [&str; 25] = [
     "jobs",
     "mail",
     "notices",
+    "hooks",
     "quotas",
     "orgs",
     "accounts",

@@ -14,6 +14,7 @@ pub mod routes;
 pub mod services;
 pub mod sessions;
 pub mod store;
+mod telling;
 pub mod throttle;
 pub mod tokens;
 mod watch;
@@ -34,6 +35,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
 use crate::config::Registration;
 use crate::db::Db;
+use crate::hooks::Hooks;
 use crate::mail::Mailer;
 
 const USERNAME_MAX: usize = 50;
@@ -75,6 +77,7 @@ pub struct Accounts {
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) mailer: Mailer,
+    pub(crate) hooks: Hooks,
     pub(crate) signer: sessions::signer::Signer,
     /// The site's, which seals secrets at rest.
     pub(crate) key: Key,
@@ -138,7 +141,7 @@ pub struct Keys {
 }
 
 impl Accounts {
-    pub fn new(db: Db, clock: Clock, tasks: Tasks, keys: Keys, mailer: Mailer, options: Options) -> Self {
+    pub fn new(db: Db, clock: Clock, tasks: Tasks, keys: Keys, mailer: Mailer, hooks: Hooks, options: Options) -> Self {
         // Over PostgreSQL another replica may change a role: its word is heard within this many seconds.
         let cache = authenticate::Cache::new(db.engine());
         Self {
@@ -153,6 +156,7 @@ impl Accounts {
             clock,
             tasks,
             mailer,
+            hooks,
         }
     }
 

@@ -194,6 +194,7 @@ async fn info(slug: &str, org: Option<&str>, context: &Context) -> Result<()> {
         plugin["signers"] = signers(&plugin).into();
     }
     context.out.item(&plugin, &FIELDS)?;
+    warn(&plugin, context)?;
     if context.out.is_json() {
         return Ok(());
     }
@@ -250,7 +251,15 @@ async fn install(
         plugin_org::capabilities(&installed, false, context)?;
         context.out.note(&format!("It works where it is enabled: resoftai plugin enable {slug} --org ORGANISATION"))?;
     }
-    Ok(())
+    warn(&installed, context)
+}
+
+/// What its author should know.
+fn warn(plugin: &Value, context: &Context) -> Result<()> {
+    let warnings = plugin["warnings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    warnings
+        .iter()
+        .try_for_each(|warning| context.out.note(&format!("Warning: {}", warning.as_str().unwrap_or_default())))
 }
 
 /// The file or folder that is meant, when one is.

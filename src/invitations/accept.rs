@@ -16,6 +16,7 @@ use crate::base::clock::Time;
 use crate::base::crypto;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
+use crate::hooks::Hook;
 use crate::mail::{self, MailKind};
 use crate::notices::{self, NewNotice};
 use crate::orgs::{self, Organization};
@@ -55,6 +56,7 @@ pub(super) async fn as_new(
         let id = accounts::store::insert(tx, &site, now, &new).map_err(|error| taken(error, &new.email))?;
         let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
         settle(tx, &accounts, now, &invitation, &user, &user.actor(), &origin)?;
+        accounts.tell(tx, Hook::UserRegister, id)?;
         Ok((invitation, id))
     });
     write.await

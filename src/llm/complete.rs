@@ -35,7 +35,7 @@ impl Llm {
         org: OrgId,
         project: Option<i64>,
         model: &str,
-        request: ChatRequest,
+        mut request: ChatRequest,
         deltas: Option<Sender<String>>,
     ) -> Result<Completion> {
         may_use(caller, org)?;
@@ -43,7 +43,11 @@ impl Llm {
         let source = if caller.is_plugin() { "plugin" } else { "run" };
         let purpose = || Purpose { caller: Arc::new(caller.clone()), org, project, model: route.id.clone(), source };
         let structured = request.schema.is_some() && route.provider.structured();
-        match self.ask(&route, purpose(), &request, structured, deltas.as_ref()).await {
+        let (told, provider) = (purpose(), &route.provider.name);
+        self.agents_prompt(&told, &route, &mut request).await;
+        // Nobody sees words that plugins may still change.
+        let deltas = deltas.filter(|_| !self.holds(&told));
+        let completion = match self.ask(&route, purpose(), &request, structured, deltas.as_ref()).await {
             Err(error) if structured && error.code() == "upstream_refused" => {
                 // Older servers know no schemas; the caller checks the answer in any case.
                 tracing::warn!(
@@ -53,10 +57,11 @@ impl Llm {
                 );
                 let completion = self.ask(&route, purpose(), &request, false, deltas.as_ref()).await?;
                 route.provider.refuses_schemas();
-                Ok(completion)
+                completion
             }
-            result => result,
-        }
+            result => result?,
+        };
+        Ok(self.agents_answer(&told, provider, completion).await)
     }
 
     async fn ask(
@@ -70,7 +75,8 @@ impl Llm {
         let body = body(route, request, structured);
         let plan = context::plan(route, &ChatBody::read(&body)?, &body).await?;
         let reservation = self.inner.quotas.reserve(&purpose.owner(), purpose.project, plan.bound.total()).await?;
-        let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
+        let hooks = self.inner.hooks.clone();
+        let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound, hooks);
         let reply = match upstream::chat(&route.provider, body, route.provider.patience).await {
             Ok(reply) => reply,
             Err(error) => return Err(unanswered(&mut tally, error)),

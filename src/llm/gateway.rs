@@ -23,7 +23,6 @@ use crate::access::{Caller, OrgId, Permission};
 use crate::accounts::Accounts;
 use crate::base::error::{Error, Result};
 use crate::orgs;
-use crate::quotas::Owner;
 use crate::web::extract::read_body;
 use crate::web::{Json, SignedIn};
 
@@ -84,17 +83,27 @@ pub(super) async fn chat(
     let body = read_body(request, MAX_BODY).await?;
     let chat = ChatBody::read(&body)?;
     let route = llm.route(org, chat.model.as_deref()).await?;
-    let plan = context::plan(&route, &chat, &body).await?;
+    let purpose = Purpose { caller, org, project: None, model: route.id.clone(), source: "gateway" };
+    let messages = || serde_json::from_str(chat.messages().get()).unwrap_or_default();
+    let changed = llm.ask_plugins(&purpose, &route.provider.name, messages).await;
+    let changed = changed.map(|messages| chat.with_messages(&messages));
+    let (body, chat) = match &changed {
+        Some(changed) => (changed, ChatBody::read(changed)?),
+        None => (&body, chat),
+    };
+    let plan = context::plan(&route, &chat, body).await?;
     let edits = Edits {
         model: (chat.model.as_deref() != Some(route.model.as_str())).then_some(route.model.as_str()),
         max_tokens: chat.max_tokens.is_none().then_some(plan.max_tokens),
         include_usage: chat.stream && !chat.include_usage,
     };
     let edited = chat.edited(&edits);
-    let reservation = llm.inner.quotas.reserve(&Owner::org(org).person(caller.user), None, plan.bound.total()).await?;
-    let mut ended: Ended = Box::pin(accounts.watch(caller.clone()).ended(move |caller| may_use(caller, org)));
-    let purpose = Purpose { caller, org, project: None, model: route.id, source: "gateway" };
-    let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound);
+    let reservation = llm.inner.quotas.reserve(&purpose.owner(), None, plan.bound.total()).await?;
+    let watched = accounts.watch(purpose.caller.clone());
+    let mut ended: Ended = Box::pin(watched.ended(move |caller| may_use(caller, org)));
+    let held = llm.holds(&purpose).then(|| purpose.clone());
+    let hooks = llm.inner.hooks.clone();
+    let mut tally = Tally::new(reservation, purpose, route.provider.clone(), plan.bound, hooks);
     // A plain answer comes when all of it is there.
     let whole = (route.provider.patience * PLAIN).min(TOTAL_LIMIT);
     let patience = if chat.stream { route.provider.patience } else { whole };
@@ -113,7 +122,11 @@ pub(super) async fn chat(
             (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
             (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         ];
-        return Ok((headers, Body::new(relay)).into_response());
+        let body = match held {
+            None => Body::new(relay),
+            Some(purpose) => llm.held(&purpose, &route.provider.name, relay).await?.into(),
+        };
+        return Ok((headers, body).into_response());
     }
     let body = tokio::select! {
         biased;
@@ -127,6 +140,10 @@ pub(super) async fn chat(
     if tally.close(End::Complete) == Some(Flaw::Truncated) {
         return Err(truncated(&route.provider));
     }
+    let body = match held {
+        None => body,
+        Some(purpose) => llm.whole(&purpose, &route.provider.name, body).await,
+    };
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
 }
 
@@ -135,7 +152,7 @@ pub(super) fn unanswered(tally: &mut Tally, error: Error) -> Error {
     if error.code() == "upstream_timeout" {
         tally.close(End::Failed(error.code()));
     } else {
-        tally.refund();
+        tally.untaken(error.code());
     }
     error
 }

@@ -18,6 +18,7 @@ mod routes;
 mod sse;
 mod store;
 mod tally;
+mod telling;
 mod upstream;
 mod watch;
 
@@ -37,6 +38,7 @@ use crate::base::crypto::Key;
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::db::Db;
+use crate::hooks::Hooks;
 use crate::net::Client;
 use crate::orgs;
 use crate::quotas::Quotas;
@@ -76,6 +78,7 @@ pub struct Options {
     pub site_provider: Option<SiteProvider>,
     /// How long a server other than the built-in one may be silent before a call is given up.
     pub patience: Duration,
+    pub hooks: Hooks,
 }
 
 /// The room of models.
@@ -90,6 +93,7 @@ struct Inner {
     clock: Clock,
     key: Key,
     client: Client,
+    hooks: Hooks,
     catalogue: Catalogue,
     slugs: Slugs,
 }
@@ -171,8 +175,8 @@ impl Llm {
         client: Client,
     ) -> Result<Self> {
         let catalogue = Catalogue::new(&options, &client, &tasks)?;
-        let llm =
-            Self { inner: Arc::new(Inner { db, quotas, clock, key, client, catalogue, slugs: Slugs::default() }) };
+        let (hooks, slugs) = (options.hooks, Slugs::default());
+        let llm = Self { inner: Arc::new(Inner { db, quotas, clock, key, client, hooks, catalogue, slugs }) };
         llm.reload().await?;
         let watcher = llm.clone();
         tasks.spawn_until_stop(async move { watcher.keep_current().await });

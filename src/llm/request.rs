@@ -106,6 +106,11 @@ impl<'a> ChatBody<'a> {
         self.members.messages.unwrap_or(RawValue::NULL)
     }
 
+    /// The body with other messages.
+    pub fn with_messages(&self, messages: &serde_json::Value) -> Bytes {
+        self.rewrite(vec![(self.span(self.members.messages), "messages", messages.to_string())])
+    }
+
     /// The bytes of what is not a message but reaches the prompt.
     pub fn tool_bytes(&self) -> u64 {
         self.members.tools.map_or(0, |tools| tools.get().len() as u64)

@@ -14,6 +14,7 @@ use crate::access::{Caller, OrgId};
 use crate::audit::{AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
+use crate::hooks::{Hook, Hooks};
 use crate::quotas::{Owner, Reservation, Told, Usage};
 
 /// How a call ended.
@@ -29,6 +30,7 @@ pub(super) enum End {
 }
 
 /// Whom and what a call is for.
+#[derive(Clone)]
 pub(super) struct Purpose {
     pub caller: Arc<Caller>,
     pub org: OrgId,
@@ -49,6 +51,7 @@ impl Purpose {
 /// A call under way. Dropped, it counts the prompt and what came of the answer.
 pub(super) struct Tally {
     open: Option<(Reservation, Purpose)>,
+    hooks: Hooks,
     pub provider: Arc<Provider>,
     pub bound: Bound,
     /// The answer as far as it came.
@@ -56,8 +59,41 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub fn new(reservation: Reservation, purpose: Purpose, provider: Arc<Provider>, bound: Bound) -> Self {
-        Self { open: Some((reservation, purpose)), provider, bound, watch: Watch::default() }
+    pub fn new(
+        reservation: Reservation,
+        purpose: Purpose,
+        provider: Arc<Provider>,
+        bound: Bound,
+        hooks: Hooks,
+    ) -> Self {
+        Self { open: Some((reservation, purpose)), hooks, provider, bound, watch: Watch::default() }
+    }
+
+    /// Tells plugins how the call ended.
+    fn tell(&self, Verdict { prompt, completion, flaw }: Verdict, end: End) {
+        let Some((_, purpose)) = &self.open else { return };
+        let code = match end {
+            End::Complete | End::Unkept if flaw == Some(Flaw::Truncated) => Some("context_truncated"),
+            End::Complete | End::Unkept => None,
+            End::Left => Some("client_left"),
+            End::Failed(code) => Some(code),
+        };
+        let hook = if code.is_some() { Hook::LlmError } else { Hook::LlmRequestAfter };
+        self.hooks.tell(hook, purpose.org, || {
+            let mut payload = purpose.payload(&self.provider.name);
+            payload["prompt_tokens"] = prompt.into();
+            payload["completion_tokens"] = completion.into();
+            if let Some(code) = code {
+                payload["code"] = code.into();
+            }
+            payload
+        });
+    }
+
+    /// Tells plugins of a call that no server took, and lets go of it.
+    pub fn untaken(&mut self, code: &'static str) {
+        self.tell(Verdict { prompt: 0, completion: 0, flaw: None }, End::Failed(code));
+        self.refund();
     }
 
     /// Lets go of the reservation: no server took the call, or somebody else counted it.
@@ -68,6 +104,7 @@ impl Tally {
     /// Leaves settling the whole answer to who keeps it, with the verdict over the report.
     pub fn hand_over(self) -> (Owed, Verdict) {
         let verdict = self.judge();
+        self.tell(verdict, End::Complete);
         (Owed { tally: self, verdict, taken: AtomicBool::new(false) }, verdict)
     }
 
@@ -80,6 +117,7 @@ impl Tally {
             let (prompt, completion) = self.bound.own(self.watch.bytes, self.watch.frames);
             Verdict { prompt, completion, flaw: None }
         };
+        self.tell(verdict, end);
         self.settle(verdict, end);
         verdict.flaw
     }

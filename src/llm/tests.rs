@@ -12,6 +12,7 @@ use super::*;
 use crate::base::clock::Time;
 use crate::base::zone::Zone;
 use crate::db::{self, params};
+use crate::hooks::Hooks;
 use crate::net::{self, Dns};
 use crate::quotas::{self, Resource, Usage};
 
@@ -54,6 +55,7 @@ impl Room {
                 context_length: None,
             }),
             patience,
+            hooks: Hooks::default(),
         };
         let client = Client::new(Dns::from_system().unwrap(), &net::Options::default()).unwrap();
         let key = Key::random().unwrap();

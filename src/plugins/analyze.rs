@@ -1,29 +1,28 @@
-//! Asking every active plugin about a file: the filter `code.analyze`.
+//! Having plugins look at a file: the filters `code.analyze` and `code.lint`.
 //!
 //! Invariant: what is asked stays what it was whatever a plugin answers; each plugin answers for itself, in bounded time
 //! and size, and one that fails leaves the others' findings alone.
 //!
 //! The value passes from filter to filter by priority, as the contract says. A plugin of the kind `code_quality` that
-//! registers no filter is asked through `analyze_code`.
+//! registers no filter on `code.analyze` is asked through `analyze_code`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use resoftai_sandbox::Kind;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::crew::Worker;
 use super::finding::{NewFinding, collect};
 use super::host::About;
-use super::live::{Ask, Failed, Learned};
+use super::live::{Ask, Learned};
 use super::{Analysis, CodeFile, Plugins};
 use crate::access::OrgId;
+use crate::hooks::{Event, Hook};
 
-const HOOK: &str = "code.analyze";
 const METHOD: &str = "analyze_code";
 const DEFAULT_PRIORITY: i32 = 10;
-/// Failures in a row after which a plugin is turned off.
-const MAX_FAILURES: u32 = 5;
 /// All plugins together; who comes later is not asked.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// What one answer may add, in bytes of JSON.
@@ -39,19 +38,38 @@ struct Step {
     hook: Option<usize>,
 }
 
+impl CodeFile {
+    /// As plugins are handed it.
+    pub(super) fn value(self, org: OrgId) -> Map<String, Value> {
+        let Self { project_id, path, language, code } = self;
+        let value = json!({"code": code, "language": language.unwrap_or_default(), "file_path": path,
+            "project_id": project_id, "organization_id": org.0});
+        match value {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+}
+
 impl Plugins {
     /// What every active plugin that looks at code says about `file`, which is of a project of `org`.
     pub async fn analyze(&self, org: OrgId, file: CodeFile) -> Vec<Analysis> {
-        let (mut answers, steps) = self.plan(org).await;
-        if steps.is_empty() {
+        self.examine(Hook::CodeAnalyze, org, file).await
+    }
+
+    /// What every active plugin that lints says about `file`.
+    pub async fn lint(&self, org: OrgId, file: CodeFile) -> Vec<Analysis> {
+        self.examine(Hook::CodeLint, org, file).await
+    }
+
+    async fn examine(&self, hook: Hook, org: OrgId, file: CodeFile) -> Vec<Analysis> {
+        let (mut answers, steps) = self.plan(hook, org).await;
+        if !self.inner.hooks.wants(hook) && steps.is_empty() {
             return answers;
         }
-        let started = Instant::now();
-        let CodeFile { project_id, path, language, code } = file;
-        let asked = json!({"code": code, "language": language.unwrap_or_default(), "file_path": path,
-            "project_id": project_id, "organization_id": org.0});
-        let Value::Object(asked) = asked else { return answers };
-        let about = About { project: Some(project_id) };
+        let (started, about) = (Instant::now(), About { project: Some(file.project_id) });
+        let asked = file.value(org);
+        self.tell(&Event { hook, org: Some(org), payload: asked.clone() }).await;
         let mut value = asked.clone();
         for step in steps {
             let answer = &mut answers[step.place];
@@ -60,7 +78,7 @@ impl Plugins {
                 let seconds = TIME_LIMIT.as_secs();
                 Err(format!("It was not asked: the plugins before it took more than {seconds} s for this file."))
             } else {
-                self.step(&step, &asked, &mut value, &about, found).await
+                self.step(hook, &step, &asked, &mut value, &about, found).await
             };
             if let Err(sentence) = outcome {
                 answer.outcome = Err(sentence);
@@ -70,14 +88,14 @@ impl Plugins {
     }
 
     /// Who is asked, in the order of priorities, with an empty answer each. Loads what is not loaded.
-    async fn plan(&self, org: OrgId) -> (Vec<Analysis>, Vec<Step>) {
+    async fn plan(&self, hook: Hook, org: OrgId) -> (Vec<Analysis>, Vec<Step>) {
         let (mut answers, mut steps) = (Vec::new(), Vec::new());
         for worker in self.at_work(Some(org)).iter() {
             let learned = self.learn(worker).await;
             let place = answers.len();
             let outcome = match learned {
                 Ok(learned) => {
-                    let asked = questions(&learned);
+                    let asked = questions(hook, &learned);
                     if asked.is_empty() {
                         continue;
                     }
@@ -99,6 +117,7 @@ impl Plugins {
 
     async fn step(
         &self,
+        hook: Hook,
         step: &Step,
         asked: &Map<String, Value>,
         value: &mut Map<String, Value>,
@@ -106,11 +125,12 @@ impl Plugins {
         found: &mut Vec<NewFinding>,
     ) -> Result<(), String> {
         let (ask, payload) = match step.hook {
-            Some(place) => (Ask::Filter(place, HOOK), Value::Object(value.clone()).to_string()),
+            Some(place) => (Ask::Hook(place, Kind::Filter, hook.name()), Value::Object(value.clone()).to_string()),
             None => (Ask::Method(METHOD), Value::Object(asked.clone()).to_string()),
         };
         let most = payload.len() + MAX_ADDED;
-        let answer = self.ask(&step.worker, &ask, &payload, about, |answer| read(answer, most)).await;
+        let within = self.inner.limits.wall;
+        let answer = self.ask(&step.worker, &ask, &payload, about, within, |answer| read(answer, most)).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(failed) => return Err(self.judge(&step.worker, failed).await),
@@ -122,26 +142,14 @@ impl Plugins {
         }
         Ok(())
     }
-
-    /// Turns a plugin off where it failed too often; the sentence to show.
-    async fn judge(&self, worker: &Worker, failed: Failed) -> String {
-        if let Some(in_a_row) = failed.in_a_row.filter(|count| *count >= MAX_FAILURES) {
-            let slug = worker.slug();
-            let sentence = format!(
-                "It failed {in_a_row} times in a row and was turned off. Mend it, then enable it again: resoftai plugin enable {slug}. The last failure: {}",
-                failed.sentence
-            );
-            self.give_up(worker, sentence).await;
-        }
-        failed.sentence
-    }
 }
 
 /// The callbacks to ask, with their priorities.
-fn questions(learned: &Learned) -> Vec<(i32, Option<usize>)> {
-    let hooks = learned.hooks.iter().enumerate().filter(|(_, hook)| hook.name == HOOK && hook.kind == "filter");
-    let asked: Vec<_> = hooks.map(|(place, hook)| (hook.priority, Some(place))).collect();
-    if asked.is_empty() && learned.api == "code_quality" {
+fn questions(hook: Hook, learned: &Learned) -> Vec<(i32, Option<usize>)> {
+    let name = hook.name();
+    let own = learned.hooks.iter().enumerate().filter(|(_, own)| own.name == name && own.kind == "filter");
+    let asked: Vec<_> = own.map(|(place, own)| (own.priority, Some(place))).collect();
+    if asked.is_empty() && hook == Hook::CodeAnalyze && learned.api == "code_quality" {
         return vec![(DEFAULT_PRIORITY, None)];
     }
     asked

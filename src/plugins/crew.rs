@@ -46,6 +46,11 @@ impl Worker {
         &self.entry.slug
     }
 
+    /// What it registered when it was loaded last, here if it ever was.
+    pub fn registered(&self) -> Option<Arc<Learned>> {
+        self.live.known().or_else(|| self.entry.learned())
+    }
+
     fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -131,7 +136,8 @@ impl Plugins {
         Ok(learned)
     }
 
-    /// Asks a worker with a JSON payload, `about` something; what `read` makes of the JSON that comes back.
+    /// Asks a worker with a JSON payload, `about` something, and has an answer `within` that time or none; what `read` makes
+    /// of the JSON that comes back.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -141,10 +147,11 @@ impl Plugins {
         ask: &Ask<'_>,
         payload: &str,
         about: &host::About,
+        within: Duration,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, Failed> {
         self.make_room(worker).await;
-        let outcome = worker.live.call(&self.inner.runtime, ask, payload, about, read).await;
+        let outcome = worker.live.call(&self.inner.runtime, ask, payload, about, within, read).await;
         worker.touch();
         outcome
     }
@@ -153,6 +160,7 @@ impl Plugins {
     pub(super) fn crew_changed(&self) {
         let crew = &self.inner.crew;
         crew.forget_teams();
+        self.listen();
         let activations = crew.activations();
         for worker in crew.workers() {
             let key = (worker.entry.id, worker.org);

@@ -34,9 +34,10 @@ impl Severity {
 }
 
 /// One finding, not yet kept anywhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NewFinding {
     /// Such as `sql_injection`; the plugin's own word.
+    #[serde(rename = "type")]
     pub kind: String,
     pub severity: Severity,
     pub message: String,

@@ -24,6 +24,7 @@ use crate::base::error::{Error, Result};
 
 /// How long a call waits for those before it.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
+const CROWDED: &str = "Calls before this one took too long. Try again later.";
 /// The rest after the first deadly failure; doubles with each in a row.
 const FIRST_REST: Duration = Duration::from_millis(250);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -53,8 +54,8 @@ pub struct Learned {
 
 /// What to ask an instance for.
 pub enum Ask<'a> {
-    /// The filter at this place of [`Learned::hooks`], by its name.
-    Filter(usize, &'a str),
+    /// The callback at this place of [`Learned::hooks`], by its kind and name.
+    Hook(usize, Kind, &'a str),
     Method(&'a str),
 }
 
@@ -110,7 +111,7 @@ impl Live {
     }
 
     /// What it registered when it was loaded last.
-    fn known(&self) -> Option<Arc<Learned>> {
+    pub fn known(&self) -> Option<Arc<Learned>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -142,7 +143,8 @@ impl Live {
         }
     }
 
-    /// Asks with a JSON payload; what `read` makes of the JSON that comes back. What it refuses is a failure too.
+    /// Asks with a JSON payload and has an answer `within` that time, or none; what `read` makes of the JSON that comes
+    /// back. What it refuses is a failure too. To have waited for others in vain is not.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -152,13 +154,15 @@ impl Live {
         ask: &Ask<'_>,
         payload: &str,
         about: &About,
+        within: Duration,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, Failed> {
-        let mut slot = self.turn().await?;
+        let mut slot = self.turn(within).await?;
         // Out of the slot while it works: a caller that leaves takes the half-done instance with it.
         let warm = self.warm(&mut slot, runtime).await.inspect_err(|failed| self.count(failed))?;
         let started = Instant::now();
-        let outcome = self.ask(&mut slot, warm, ask, payload, about).await;
+        let asked = timeout(within, self.ask(&mut slot, warm, ask, payload, about)).await;
+        let outcome = asked.unwrap_or(Err(Failure::TimedOut { limit: within }));
         self.counts.called(started.elapsed());
         let outcome = match outcome {
             Ok(answer) => read(&answer).map_err(|reason| judge(&mut slot, &Failure::BadReply { reason })),
@@ -182,8 +186,8 @@ impl Live {
         self.host.begin_call(about);
         let outcome = match ask {
             Ask::Method(name) => warm.instance.call_method(name, payload).await,
-            Ask::Filter(place, name) => {
-                match warm.hooks.get(*place).filter(|hook| hook.kind == Kind::Filter && hook.name == *name) {
+            Ask::Hook(place, kind, name) => {
+                match warm.hooks.get(*place).filter(|hook| hook.kind == *kind && hook.name == *name) {
                     Some(hook) => warm.instance.call_hook(hook, payload).await,
                     None => Err(Failure::NotCalled { reason: "it registers other hooks than before".to_owned() }),
                 }
@@ -206,7 +210,7 @@ impl Live {
     }
 
     async fn load(&self, runtime: &Runtime) -> Result<Arc<Learned>, Failed> {
-        let mut slot = self.turn().await?;
+        let mut slot = self.turn(WAIT_LIMIT).await?;
         let warm = self.warm(&mut slot, runtime).await?;
         let learned = warm.learned.clone();
         slot.warm = Some(warm);
@@ -245,9 +249,9 @@ impl Live {
         }
     }
 
-    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, Slot>, Failed> {
-        let turn = timeout(WAIT_LIMIT, self.slot.lock()).await;
-        turn.map_err(|_| blameless("Calls before this one took too long. Try again later."))
+    async fn turn(&self, within: Duration) -> Result<tokio::sync::MutexGuard<'_, Slot>, Failed> {
+        let turn = timeout(within.min(WAIT_LIMIT), self.slot.lock()).await;
+        turn.map_err(|_| blameless(CROWDED))
     }
 
     /// The instance out of the slot, or a new one.

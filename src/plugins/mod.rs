@@ -6,7 +6,8 @@
 //!
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
-//! `activations` where it works; `analyze` asks them.
+//! `activations` where it works; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite`
+//! has them propose others.
 
 mod activations;
 mod analyze;
@@ -15,6 +16,7 @@ mod capabilities;
 mod counts;
 mod crew;
 mod depends;
+mod dispatch;
 pub mod finding;
 mod host;
 mod install;
@@ -25,6 +27,7 @@ mod manifest;
 pub mod pack;
 pub mod package;
 mod paths;
+mod rewrite;
 pub mod routes;
 mod runtime;
 mod sbom;
@@ -53,12 +56,14 @@ pub use finding::{NewFinding, Severity};
 pub use manifest::is_slug;
 pub use package::Package;
 pub use resoftai_sandbox::Limits;
+pub use rewrite::{Proposal, Rewrite};
 
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::Key;
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::db::Db;
+use crate::hooks::Hooks;
 use crate::kv::Kv;
 use crate::llm::Llm;
 use crate::net::Client;
@@ -143,6 +148,8 @@ pub struct Plugin {
     pub everywhere: bool,
     /// What it asks for; what was granted is each organisation's, so `granted` says what every plugin has.
     pub capabilities: Vec<CapabilityView>,
+    /// What its author should know: callbacks that are never called.
+    pub warnings: Vec<String>,
     pub calls: i64,
     pub failures: i64,
     pub cost: Cost,
@@ -186,6 +193,7 @@ struct Inner {
     doors: Doors,
     clock: Clock,
     tasks: Tasks,
+    hooks: Hooks,
     shelf: Shelf,
     crew: Crew,
     /// Held by whoever changes which plugins there are.
@@ -198,7 +206,7 @@ impl Plugins {
     ///
     /// # Errors
     /// When the folder cannot be made or the database fails.
-    pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks) -> Result<Self> {
+    pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks, hooks: Hooks) -> Result<Self> {
         let Options { dir, runtime, limits, most, key, client, trust } = options;
         let inner = Inner {
             dir,
@@ -211,12 +219,15 @@ impl Plugins {
             doors: Doors { kv, client, clock: clock.clone(), diary: Arc::default(), llm: Arc::default() },
             clock,
             tasks,
+            hooks,
             shelf: Shelf::default(),
             crew: Crew::default(),
             changes: Mutex::new(()),
         };
         let plugins = Self { inner: Arc::new(inner) };
         plugins.take_in().await?;
+        let ear = dispatch::Ear(Arc::downgrade(&plugins.inner));
+        plugins.inner.hooks.open(Box::new(ear), &plugins.inner.tasks);
         Ok(plugins)
     }
 

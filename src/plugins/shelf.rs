@@ -22,7 +22,7 @@ use super::package::Package;
 use super::settings::{self, Settings};
 use super::sign::Trust;
 use super::store::{self, Installed, Kept};
-use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, install};
+use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, dispatch, install};
 use crate::access::{Caller, OrgId};
 use crate::base::error::{Error, Result};
 use crate::config::secrets::private_folder;
@@ -139,6 +139,7 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
     let config_schema = entry.and_then(Entry::schema);
     let shown = || settings::masked(&kept.config, config_schema.as_ref());
     let config = if with_config { shown() } else { Settings::new() };
+    let hooks = learned.map(|learned| learned.hooks.clone()).unwrap_or_default();
     Plugin {
         id: kept.id,
         name: manifest.map_or_else(|| kept.slug.clone(), |manifest| manifest.name.clone()),
@@ -152,7 +153,8 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
         config_schema,
         everywhere: kept.everywhere,
         capabilities: manifest.map(|manifest| manifest.capabilities.view(&Capabilities::default())).unwrap_or_default(),
-        hooks: learned.map(|learned| learned.hooks.clone()).unwrap_or_default(),
+        warnings: dispatch::warnings(&hooks),
+        hooks,
         calls: kept.calls.saturating_add(pending.calls),
         failures: kept.failures.saturating_add(pending.failures),
         cost: entry.map(|entry| entry.counts.cost()).unwrap_or_default(),
@@ -241,6 +243,7 @@ impl Plugins {
             match proven {
                 Ok(learned) => {
                     entry.has_learned(learned.clone());
+                    self.listen();
                     let id = entry.id;
                     let kept = self.inner.db.write(move |tx| store::learn(tx, id, &learned)).await;
                     entry.has_trouble(kept.err().map(|error| error.to_string()));

@@ -18,6 +18,7 @@ use crate::base::clock::Clock;
 use crate::base::crypto::Key;
 use crate::base::tasks::Tasks;
 use crate::db::{self, Db};
+use crate::hooks::Hooks;
 use crate::kv::Kv;
 use crate::net;
 
@@ -78,7 +79,8 @@ impl Site {
         })
         .await
         .unwrap();
-        let plugins = Plugins::start(options, db.clone(), kv.clone(), clock, tasks.clone()).await.unwrap();
+        let plugins =
+            Plugins::start(options, db.clone(), kv.clone(), clock, tasks.clone(), Hooks::default()).await.unwrap();
         Self { dir, db, kv, tasks, plugins }
     }
 

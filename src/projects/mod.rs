@@ -4,16 +4,18 @@
 //! that counts there; the quota of projects is counted in the transaction that makes or deletes one.
 //!
 //! `files` are what a project holds, `path` is what a file may be called, `findings` are what plugins say about files,
-//! `analyze` asks them, `archive` packs a project for taking away.
+//! `analyze` asks them, `quality` asks them for somebody who wants to know, `telling` is what they are told of projects, `archive` packs a project for taking away.
 
 mod analyze;
 mod archive;
 pub mod files;
 pub mod findings;
-mod language;
+pub mod language;
 pub mod path;
+mod quality;
 pub mod routes;
 pub mod store;
+mod telling;
 
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ use crate::base::error::{Error, Result};
 use crate::base::page::Page;
 use crate::blobs::Blobs;
 use crate::db::{Db, DbError, FromVal, Val, ValRef};
+use crate::hooks::Hooks;
 use crate::plugins::Plugins;
 use crate::web::Kept;
 
@@ -146,6 +149,7 @@ pub struct Projects {
     db: Db,
     blobs: Blobs,
     plugins: Plugins,
+    hooks: Hooks,
     clock: Clock,
     downloads: Arc<Semaphore>,
     /// Pages of the list, which everybody looks at first and again.
@@ -153,8 +157,8 @@ pub struct Projects {
 }
 
 impl Projects {
-    pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock) -> Self {
+    pub fn new(db: Db, blobs: Blobs, plugins: Plugins, hooks: Hooks, clock: Clock) -> Self {
         let downloads = Arc::new(Semaphore::new(archive::AT_WORK));
-        Self { db, blobs, plugins, clock, downloads, pages: Kept::default() }
+        Self { db, blobs, plugins, hooks, clock, downloads, pages: Kept::default() }
     }
 }

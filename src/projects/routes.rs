@@ -4,19 +4,30 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::store::{self, Change, Filter, Home, NewProject};
-use super::{Project, ProjectId, Projects, archive, check_name, check_requirements, files, findings};
+use super::{Project, ProjectId, Projects, archive, check_name, check_requirements, files, findings, quality, telling};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
-use crate::access::{OrgId, Permit, Place, TeamId};
+use crate::access::{Action, OrgId, Permit, Place, TeamId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
+use crate::hooks::{Hook, by};
 use crate::web::{Created, Json, Path, Problem, Query};
 
 impl Projects {
+    /// The project as it still is, for the plugins that `hook` tells of it; None: there are none.
+    async fn about_to<A: Action>(&self, hook: Hook, permit: &Permit<A>, id: i64) -> Result<Option<Project>> {
+        if !self.hooks.wants(hook) {
+            return Ok(None);
+        }
+        let permit = permit.clone();
+        self.db.read(move |tx| store::find(tx, &permit, ProjectId(id))).await.map(Some)
+    }
+
     pub fn routes(self) -> OpenApiRouter {
         OpenApiRouter::new()
             .routes(routes!(list, create))
@@ -24,6 +35,7 @@ impl Projects {
             .merge(files::routes::routes())
             .merge(archive::routes())
             .merge(findings::routes::routes())
+            .merge(quality::routes::routes())
             .with_state(self)
     }
 }
@@ -96,8 +108,20 @@ async fn create(
 ) -> Result<Created<Project>> {
     check_requirements(&body.requirements)?;
     let new = NewProject { home: body.home(&permit)?, name: check_name(&body.name)?, requirements: body.requirements };
-    let now = projects.clock.now();
-    projects.db.write(move |tx| store::create(tx, &permit, now, &new)).await.map(Created)
+    if projects.hooks.wants(Hook::ProjectCreateBefore) {
+        let (asked, home) = (permit.clone(), new.home);
+        let (org, team) = projects.db.read(move |tx| home.find(tx, &asked)).await?;
+        let payload = || by(permit.caller(), json!({"name": new.name, "team_id": team, "organization_id": org}));
+        projects.hooks.before(Hook::ProjectCreateBefore, org, payload).await;
+    }
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
+    let write = projects.db.write(move |tx| {
+        let project = store::create(tx, &permit, now, &new)?;
+        let payload = || telling::project(&project, permit.caller());
+        hooks.tell_after(tx, Hook::ProjectCreateAfter, OrgId(project.organization_id), payload);
+        Ok(project)
+    });
+    write.await.map(Created)
 }
 
 /// One project.
@@ -142,8 +166,23 @@ async fn update(
         requirements: body.requirements,
         team: body.team_id.map(|team| team.map(TeamId)),
     };
-    let now = projects.clock.now();
-    projects.db.write(move |tx| store::update(tx, &permit, now, ProjectId(id), &change)).await.map(Json)
+    if let Some(before) = projects.about_to(Hook::ProjectUpdateBefore, &permit, id).await? {
+        let changed = change.changes(&before);
+        let (org, payload) = (OrgId(before.organization_id), || telling::change(&before, &changed, permit.caller()));
+        projects.hooks.before(Hook::ProjectUpdateBefore, org, payload).await;
+    }
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
+    let write = projects.db.write(move |tx| {
+        let before = store::find(tx, &permit, ProjectId(id))?;
+        let after = store::update(tx, &permit, now, ProjectId(id), &change)?;
+        let changed = change.changes(&before);
+        if !changed.is_empty() {
+            let payload = || telling::change(&after, &changed, permit.caller());
+            hooks.tell_after(tx, Hook::ProjectUpdateAfter, OrgId(after.organization_id), payload);
+        }
+        Ok(after)
+    });
+    write.await.map(Json)
 }
 
 /// Delete a project for good.
@@ -154,7 +193,18 @@ async fn delete(
     permit: Permit<ProjectDelete>,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
-    let now = projects.clock.now();
-    projects.db.write(move |tx| store::delete(tx, &permit, now, ProjectId(id))).await?;
+    if let Some(before) = projects.about_to(Hook::ProjectDeleteBefore, &permit, id).await? {
+        let (org, payload) = (OrgId(before.organization_id), || telling::project(&before, permit.caller()));
+        projects.hooks.before(Hook::ProjectDeleteBefore, org, payload).await;
+    }
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
+    let write = projects.db.write(move |tx| {
+        let project = store::find(tx, &permit, ProjectId(id))?;
+        store::delete(tx, &permit, now, ProjectId(id))?;
+        let payload = || telling::project(&project, permit.caller());
+        hooks.tell_after(tx, Hook::ProjectDeleteAfter, OrgId(project.organization_id), payload);
+        Ok(())
+    });
+    write.await?;
     Ok(StatusCode::NO_CONTENT)
 }

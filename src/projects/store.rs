@@ -27,7 +27,10 @@ pub enum Home {
 
 impl Home {
     /// What is meant, if the permit counts there.
-    fn find<A: Action>(self, tx: &mut Tx<'_>, permit: &Permit<A>) -> Result<(OrgId, Option<TeamId>)> {
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn find<A: Action>(self, tx: &mut Tx<'_>, permit: &Permit<A>) -> Result<(OrgId, Option<TeamId>)> {
         match self {
             Self::Org(org) => permit.require(org, "organization").map(|()| (org, None)),
             Self::Team(team, named) => {
@@ -140,6 +143,18 @@ pub struct Change {
     pub requirements: Option<String>,
     /// The team it goes to; None within: to no team.
     pub team: Option<Option<TeamId>>,
+}
+
+impl Change {
+    /// The names of what it changes of `project`.
+    pub fn changes(&self, project: &Project) -> Vec<&'static str> {
+        let differs = [
+            ("name", self.name.as_ref().is_some_and(|name| *name != project.name)),
+            ("requirements", self.requirements.as_ref().is_some_and(|text| *text != project.requirements)),
+            ("team_id", self.team.is_some_and(|team| team.map(|team| team.0) != project.team_id)),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
 }
 
 /// Changes name, requirements or team and audits it; a change that changes nothing leaves no trace. Who moves a project

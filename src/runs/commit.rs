@@ -16,6 +16,7 @@ use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::Result;
 use crate::db::Tx;
+use crate::hooks::Hooks;
 use crate::jobs;
 use crate::llm::Completion;
 use crate::plugins::Analysis;
@@ -68,7 +69,7 @@ impl Runs {
         let project = projects::store::find(tx, &turn.permit, ProjectId(record.run.project_id))?;
         let message = |level, text: &str| RunEvent::Message { role, level, text: text.to_owned(), at: now };
         let mut events: Vec<RunEvent> = outcome.notes.iter().map(|text| message(Level::Warning, text)).collect();
-        write_files(tx, turn, outcome, &project, now, &mut events)?;
+        write_files(tx, (turn, &self.inner.rooms.hooks), outcome, &project, now, &mut events)?;
         record.count(record.step.stage, usage.tokens);
         let next = record.step.next(record.plan(), outcome.reply.approved);
         let stage_ends = !matches!(next, Next::Step(step) if step.stage == record.step.stage);
@@ -85,7 +86,9 @@ impl Runs {
             events.push(message(Level::Info, &words));
         }
         let did = format!("{} finished a turn of run {id} in {}", role.code(), record.step.stage.code());
+        self.tell_turn(tx, &record, outcome, usage.tokens);
         self.go_on(tx, &mut record, next)?;
+        self.tell_end(tx, &record);
         projects::store::set_status(tx, &turn.permit, project.id, project_status(&record), now)?;
         self.audit(tx, turn, outcome, &record, usage.tokens, did)?;
         store::save(tx, &record)?;
@@ -139,7 +142,7 @@ impl Runs {
 
 fn write_files(
     tx: &mut Tx<'_>,
-    turn: &Turn,
+    (turn, hooks): (&Turn, &Hooks),
     outcome: &Outcome,
     project: &Project,
     now: Time,
@@ -147,7 +150,7 @@ fn write_files(
 ) -> Result<()> {
     let role = turn.record.step.role;
     for (staged, analyses) in &outcome.files {
-        let file = files::store::write(tx, &turn.permit, now, project, staged, None)?;
+        let file = files::store::write(tx, (&turn.permit, hooks), now, project, staged, None)?;
         findings::store::replace(tx, &file, analyses)?;
         let id = file.id;
         events.push(RunEvent::File { file: Box::new(file), role });

@@ -93,7 +93,7 @@ impl Runs {
     /// `not_found`; `run_state` when the run is not in a state for it; `run_active` when another run of the project goes on;
     /// `organization_suspended` when nobody works there.
     pub(super) async fn act(&self, permit: Permit<RunExecute>, id: i64, act: Act) -> Result<Run> {
-        let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
+        let (runs, hub, now) = (self.clone(), self.inner.hub.clone(), self.inner.rooms.clock.now());
         self.inner
             .rooms
             .db
@@ -121,6 +121,7 @@ impl Runs {
                 let event =
                     event.id(id).org(OrgId(record.run.organization_id)).before(&before).after(&brief(&record.run));
                 audit::record(tx, now, permit.caller(), &event)?;
+                runs.tell_end(tx, &record);
                 finish(tx, &hub, record)
             })
             .await
@@ -146,6 +147,7 @@ impl Runs {
             let words = format!("Canceled run {id}: who started it is leaving");
             let event = Event::new(AuditAction::Execute, "run", words).id(id).org(OrgId(record.run.organization_id));
             audit::record(tx, now, &system, &event.before(&before).after(&brief(&record.run)))?;
+            self.tell_end(tx, &record);
             finish(tx, hub, record)?;
         }
         Ok(runs.len())

@@ -120,14 +120,15 @@ impl Runs {
     }
 
     async fn try_again(&self, lost: Lost, error: &Error) -> Result<()> {
-        let (runs, now, error) = (self.clone(), self.inner.rooms.clock.now(), error.to_string());
+        let (runs, now, why) = (self.clone(), self.inner.rooms.clock.now(), RunError::of(error));
         let work = move |tx: &mut Tx<'_>| {
             let Some(record) = lost.count(tx)? else { return Ok(()) };
             let then = match record.run.status {
                 RunStatus::Paused => "The turn is tried again when the run is resumed.",
                 _ => "The turn is tried again.",
             };
-            let (role, text) = (record.step.role, format!("{error} {then}"));
+            runs.tell_broken(tx, &record, &why, false);
+            let (role, text) = (record.step.role, format!("{} {then}", why.detail));
             let mut events = vec![RunEvent::Message { role, level: Level::Warning, text, at: now }];
             if lost.used.is_some() {
                 events.push(used(tx, &runs, &record)?);
@@ -140,7 +141,7 @@ impl Runs {
     /// Ends the run with what went wrong; people may retry the stage.
     async fn fail(&self, lost: Lost, error: &Error) -> Result<()> {
         let (runs, now) = (self.clone(), self.inner.rooms.clock.now());
-        let why = RunError { code: error.code().to_owned(), detail: error.to_string() };
+        let why = RunError::of(error);
         let work = move |tx: &mut Tx<'_>| {
             let Some(mut record) = lost.count(tx)? else { return Ok(()) };
             jobs::withdraw(tx, lost.job)?;
@@ -157,6 +158,8 @@ impl Runs {
                 events.push(RunEvent::Stage(stage.clone()));
             }
             store::save(tx, &record)?;
+            runs.tell_broken(tx, &record, &why, true);
+            runs.tell_end(tx, &record);
             let system = Arc::new(Caller { origin: record.origin.clone(), ..Caller::system() });
             let (permit, project) = (system.permit::<RunExecute>()?, ProjectId(record.run.project_id));
             projects::store::set_status(tx, &permit, project, ProjectStatus::Failed, now)?;
@@ -167,6 +170,12 @@ impl Runs {
             runs.inner.hub.append(tx, lost.run, &events)
         };
         self.inner.rooms.db.write(work).await
+    }
+}
+
+impl RunError {
+    fn of(error: &Error) -> Self {
+        Self { code: error.code().to_owned(), detail: error.to_string() }
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! `workflow` is the order of the work; `step` does one turn, `commit` makes it last, `fault` is what becomes of one that
 //! failed; `control` is what people do to a run; `events` is what they see of it; `prompt`, `question`, `reply`, `blocks`
-//! and `place` are the conversation with the model.
+//! and `place` are the conversation with the model; `telling` is what plugins are told.
 
 mod blocks;
 mod commit;
@@ -20,6 +20,7 @@ mod reply;
 pub mod routes;
 mod step;
 mod store;
+mod telling;
 mod workflow;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::base::clock::{Clock, Time};
 use crate::base::error::Error;
 use crate::base::tasks::Tasks;
 use crate::db::Db;
+use crate::hooks::Hooks;
 use crate::jobs::Jobs;
 use crate::llm::Llm;
 use crate::orgs;
@@ -253,6 +255,7 @@ pub struct Rooms {
     pub projects: Projects,
     pub plugins: Plugins,
     pub quotas: Quotas,
+    pub hooks: Hooks,
     pub clock: Clock,
     pub tasks: Tasks,
 }

@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::response::sse::{KeepAlive, Sse};
 use futures_util::StreamExt;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,6 +23,7 @@ use crate::access::actions::{ProjectRead, RunExecute};
 use crate::access::{Caller, OrgId, Permit, TeamId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
+use crate::hooks::{Hook, by};
 use crate::orgs;
 use crate::projects::{self, ProjectId};
 use crate::teams::{self, settings::LEAST_BUDGET};
@@ -103,8 +105,9 @@ async fn create(
     let (team, most, project) = read.await?;
     let most = [("team", team.run_token_budget), ("organisation", most)];
     let token_budget = budget(body.token_budget, &most)?;
-    let requirement = check_requirement(body.requirement.unwrap_or(project.requirements))?;
     let org = OrgId(project.organization_id);
+    let requirement = check_requirement(body.requirement.unwrap_or(project.requirements))?;
+    let requirement = runs.filtered(&permit, org, id, requirement).await;
     let model = body.model.or(team.default_model);
     let model = rooms.llm.model(permit.caller(), org, model.as_deref()).await?.id;
     let new = NewRun {
@@ -117,6 +120,18 @@ async fn create(
         token_budget,
     };
     runs.start(permit, new).await.map(Created)
+}
+
+impl Runs {
+    /// What is to be built, as plugins let it pass.
+    async fn filtered(&self, permit: &Permit<RunExecute>, org: OrgId, project: i64, text: String) -> String {
+        let value =
+            || by(permit.caller(), json!({"requirements": text, "project_id": project, "organization_id": org}));
+        let hooks = &self.inner.rooms.hooks;
+        let changed = hooks.filter_text(Hook::FilterProjectRequirements, org, "requirements", value).await;
+        // What would be refused of a person is not taken from a plugin.
+        changed.and_then(|text| check_requirement(text).ok()).unwrap_or(text)
+    }
 }
 
 /// What a run may use: what was asked for, within what its team and organisation allow a run.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::events::RunEvent;
@@ -17,12 +18,13 @@ use super::{Record, RunStatus, Runs, StageStatus, no_longer_ours, store};
 use crate::access::actions::RunExecute;
 use crate::access::{Actor, ActorKind, Caller, OrgId, Permit, UserId};
 use crate::base::error::{Error, Result};
+use crate::hooks::Hook;
 use crate::jobs::{self, Job};
 use crate::llm::{ChatRequest, Completion};
 use crate::plugins::{Analysis, CodeFile};
 use crate::projects::files::StagedFile;
 use crate::projects::path::ProjectPath;
-use crate::projects::{ProjectId, files};
+use crate::projects::{self, ProjectId, files, language};
 use crate::quotas::Usage;
 
 pub(super) const KIND: &str = "run.step";
@@ -137,7 +139,7 @@ impl Runs {
 
     /// Marks the turn as begun; None when the job no longer moves the run.
     async fn begin(&self, run: i64, job: i64, again: bool) -> Result<Option<Record>> {
-        let (hub, now) = (self.inner.hub.clone(), self.inner.rooms.clock.now());
+        let (runs, hub, now) = (self.clone(), self.inner.hub.clone(), self.inner.rooms.clock.now());
         self.inner
             .rooms
             .db
@@ -173,6 +175,7 @@ impl Runs {
                 }
                 store::save(tx, &record)?;
                 hub.append(tx, run, &events)?;
+                runs.tell_begin(tx, &record, first);
                 Ok(Some(record))
             })
             .await
@@ -291,15 +294,45 @@ impl Runs {
     }
 
     async fn look_at_one(&self, turn: &Turn, file: &reply::NewFile) -> Result<(StagedFile, Vec<Analysis>)> {
-        let rooms = &self.inner.rooms;
-        let staged = rooms.projects.stage(file.path.clone(), Bytes::from(file.content.clone())).await?;
+        let (rooms, path) = (&self.inner.rooms, file.path.as_str());
+        let content = self.content(turn, file).await;
+        let staged = rooms.projects.stage(file.path.clone(), Bytes::from(content.clone())).await?;
+        self.about_to_write(turn, &staged).await?;
         let code = CodeFile {
             project_id: turn.record.run.project_id,
-            path: file.path.as_str().to_owned(),
+            path: path.to_owned(),
             language: staged.language.clone(),
-            code: file.content.clone(),
+            code: content,
         };
         Ok((staged, rooms.plugins.analyze(turn.org(), code).await))
+    }
+
+    /// What an agent wrote, as plugins let it pass.
+    async fn content(&self, turn: &Turn, file: &reply::NewFile) -> String {
+        let (path, run) = (file.path.as_str(), &turn.record.run);
+        let value = || {
+            json!({"content": file.content, "language": language::of(path).unwrap_or_default(), "file_path": path,
+                "project_id": run.project_id, "run_id": run.id, "role": turn.record.step.role.code(),
+                "organization_id": run.organization_id})
+        };
+        let changed = self.inner.rooms.hooks.filter_text(Hook::FilterCodeContent, turn.org(), "content", value).await;
+        changed.filter(|content| !content.is_empty()).unwrap_or_else(|| file.content.clone())
+    }
+
+    async fn about_to_write(&self, turn: &Turn, staged: &StagedFile) -> Result<()> {
+        let rooms = &self.inner.rooms;
+        if !rooms.hooks.wants(Hook::FileCreateBefore) && !rooms.hooks.wants(Hook::FileUpdateBefore) {
+            return Ok(());
+        }
+        let (permit, id, key) =
+            (turn.permit.clone(), ProjectId(turn.record.run.project_id), staged.path.key().to_owned());
+        let read = rooms.db.read(move |tx| {
+            let project = projects::store::find(tx, &permit, id)?;
+            Ok((project, files::store::by_key(tx, id, &key)?))
+        });
+        let (project, before) = read.await?;
+        rooms.projects.before_write(&turn.permit, &project, staged, before.as_ref()).await;
+        Ok(())
     }
 }
 

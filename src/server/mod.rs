@@ -33,6 +33,7 @@ use crate::base::telemetry;
 use crate::blobs::Blobs;
 use crate::config::{Config, secrets};
 use crate::db::{Db, Options, Reach, migrate};
+use crate::hooks::Hooks;
 use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
@@ -122,22 +123,23 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let site_key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
     let mailer = start_mailer(config, dns.clone(), &db, &clock, &tasks, site_key.clone())?;
     let keys = accounts::Keys { tokens: jwt_key, site: site_key.clone() };
-    let (options, mails) = (account_options(config), mailer.clone());
-    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, mails, options);
+    let (hooks, options, mails) = (Hooks::default(), account_options(config), mailer.clone());
+    let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, mails, hooks.clone(), options);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
     let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
     let options = plugin_options(config, dir, runtime, site_key.clone(), dialler(config, dns.clone())?);
-    let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone()).await?;
+    let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone(), hooks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let forward = start_forward(config, dns.clone(), &db, &clock, &tasks, &process)?;
     let quotas =
         Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone(), config.time_zone.clone()).await?;
     let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
-    let llm = start_llm(config, dns, site_key, &db, &quotas, &clock, &tasks).await?;
+    let ground = (db.clone(), clock.clone(), tasks.clone());
+    let llm = start_llm(config, dns, site_key, ground, &quotas, hooks.clone()).await?;
     plugins.ask_models_of(llm.clone());
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
-    let projects = Projects::new(db.clone(), blobs, plugins.clone(), clock.clone());
+    let projects = Projects::new(db.clone(), blobs, plugins.clone(), hooks.clone(), clock.clone());
     projects.sweep(&tasks);
     let runs = Runs::new(runs::Rooms {
         db: db.clone(),
@@ -146,6 +148,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         projects: projects.clone(),
         plugins: plugins.clone(),
         quotas: quotas.clone(),
+        hooks: hooks.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
@@ -272,10 +275,9 @@ async fn start_llm(
     config: &Config,
     dns: net::Dns,
     key: Key,
-    db: &Db,
+    (db, clock, tasks): (Db, Clock, Tasks),
     quotas: &Quotas,
-    clock: &Clock,
-    tasks: &Tasks,
+    hooks: Hooks,
 ) -> Result<Llm> {
     let settings = &config.llm;
     let api_key = settings.api_key.as_ref().map(|key| key.0.clone());
@@ -294,7 +296,8 @@ async fn start_llm(
             context_length: settings.context_length,
         }),
         patience: Duration::from_secs(settings.timeout.unwrap_or(120)),
+        hooks,
     };
     let client = dialler(config, dns)?;
-    Llm::start(options, db.clone(), quotas.clone(), clock.clone(), tasks.clone(), key, client).await
+    Llm::start(options, db, quotas.clone(), clock, tasks, key, client).await
 }

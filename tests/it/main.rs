@@ -25,6 +25,7 @@ mod factors;
 mod files;
 mod full_disk;
 mod guides;
+mod hooks;
 mod hostile_archives;
 mod invitations;
 mod isolation;

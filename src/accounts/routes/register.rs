@@ -21,6 +21,7 @@ use crate::base::email;
 use crate::base::error::{Error, Result};
 use crate::config::Registration;
 use crate::db::Tx;
+use crate::hooks::Hook;
 use crate::notices::{self, NewNotice};
 use crate::web::{Json, Problem, Public};
 
@@ -127,6 +128,7 @@ fn insert(
     let told = if waits { ", and waits to be let in" } else { "" };
     let event = event(AuditAction::Create, &user, format!("{} registered{told}", user.username)).after(&user);
     audit::record_as(tx, now, &user.actor(), origin, &event)?;
+    accounts.tell(tx, Hook::UserRegister, id)?;
     let asks = format!(
         "{} ({}) registered and waits to be let in: switch the account on, or erase it. `resoftai user reactivate {}`",
         user.username, user.email, user.username

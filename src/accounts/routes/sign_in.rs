@@ -18,6 +18,7 @@ use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{SECOND, Time};
 use crate::base::error::{Kind, Result};
 use crate::db::Tx;
+use crate::hooks::Hook;
 use crate::notices::{self, NewNotice};
 use crate::orgs::{self, OrgStatus, Organization};
 use crate::web::{Json, Problem, Public, Secure, SignedIn};
@@ -140,6 +141,7 @@ pub(super) fn open(
     let session = store::insert_session(tx, UserId(user.id), (now, until), how.strong, origin)?;
     let event = Event::new(AuditAction::Login, "user", format!("{} signed in{}", user.username, how.told));
     audit::record_as(tx, now, &user.actor(), origin, &event.id(user.id).person(UserId(user.id)))?;
+    accounts.tell(tx, Hook::UserLogin, UserId(user.id))?;
     Ok(Opened { user: user.clone(), session, from: now, until })
 }
 
@@ -197,7 +199,10 @@ pub async fn logout(
                 store::revoke_session(tx, &room, session, now)?;
                 let event = Event::new(AuditAction::Logout, "user", format!("{} signed out", caller.actor.name));
                 let event = match caller.user {
-                    Some(user) => event.id(user.0).person(user),
+                    Some(user) => {
+                        room.tell(tx, Hook::UserLogout, user)?;
+                        event.id(user.0).person(user)
+                    }
                     None => event,
                 };
                 audit::record(tx, now, &caller, &event)

@@ -14,6 +14,7 @@ use crate::base::email;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery, check_part};
 use crate::db::Tx;
+use crate::hooks::Hook;
 use crate::orgs;
 use crate::web::{Created, Json, Problem, Query};
 
@@ -105,6 +106,7 @@ pub async fn create(
                 event = event.org(org);
             }
             audit::record(tx, now, permit.caller(), &event.id(user.id).person(id).after(&user))?;
+            room.tell(tx, Hook::UserRegister, id)?;
             Ok(user)
         })
         .await?;

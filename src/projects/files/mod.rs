@@ -16,10 +16,12 @@ use utoipa::ToSchema;
 
 use super::findings::SeverityCounts;
 use super::path::ProjectPath;
-use super::{Projects, language};
+use super::{Project, Projects, language, telling};
+use crate::access::{Action, OrgId, Permit};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
+use crate::hooks::Hook;
 
 /// The largest file, in bytes.
 pub const MAX_SIZE: usize = 8 << 20;
@@ -99,6 +101,28 @@ impl Projects {
         let language = language::of(path.as_str()).map(str::to_owned);
         let sha256 = self.blobs.put(content).await?;
         Ok(StagedFile { path, sha256, size, language })
+    }
+
+    /// Tells plugins that `staged` is about to be written into `project`; `before` is the file it takes the place of.
+    pub async fn before_write<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        project: &Project,
+        staged: &StagedFile,
+        before: Option<&ProjectFile>,
+    ) {
+        let (hooks, org) = (&self.hooks, OrgId(project.organization_id));
+        match before {
+            None => {
+                let payload = || telling::new_file(project, staged, permit.caller());
+                hooks.before(Hook::FileCreateBefore, org, payload).await;
+            }
+            Some(file) if file.sha256 != staged.sha256 => {
+                let payload = || telling::file(project, file, permit.caller());
+                hooks.before(Hook::FileUpdateBefore, org, payload).await;
+            }
+            Some(_) => {}
+        }
     }
 
     /// The content with this hash.

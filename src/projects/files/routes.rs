@@ -15,8 +15,9 @@ use crate::access::actions::{ProjectRead, ProjectUpdate};
 use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
+use crate::hooks::Hook;
 use crate::projects::path::ProjectPath;
-use crate::projects::{ProjectId, Projects, analyze, store as projects};
+use crate::projects::{ProjectId, Projects, analyze, store as projects, telling};
 use crate::web::{BodyLimit, Created, Json, Path, Problem, Query};
 
 /// A content of [`MAX_SIZE`] as JSON: text may be escaped, bytes are base64.
@@ -85,12 +86,13 @@ async fn create(
     Json(body): Json<NewFileRequest>,
 ) -> Result<Created<ProjectFile>> {
     let asked = permit.clone();
-    projects.db.read(move |tx| projects::find(tx, &asked, ProjectId(id))).await?;
+    let project = projects.db.read(move |tx| projects::find(tx, &asked, ProjectId(id))).await?;
     let staged = projects.stage(ProjectPath::parse(&body.path)?, decode(body.content, body.encoding)?).await?;
-    let now = projects.clock.now();
+    projects.before_write(&permit, &project, &staged, None).await;
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
     let written = projects.db.write(move |tx| {
         let project = projects::find(tx, &permit, ProjectId(id))?;
-        let file = store::create(tx, &permit, now, &project, &staged)?;
+        let file = store::create(tx, (&permit, &hooks), now, &project, &staged)?;
         analyze::enqueue(tx, now, OrgId(project.organization_id), &file)?;
         Ok(file)
     });
@@ -130,15 +132,16 @@ async fn put(
     Json(body): Json<FileChange>,
 ) -> Result<Json<ProjectFile>> {
     let (asked, expected) = (permit.clone(), body.expected_version);
-    let (_, file) = projects.db.read(move |tx| store::find(tx, &asked, id)).await?;
+    let (project, file) = projects.db.read(move |tx| store::find(tx, &asked, id)).await?;
     // Nothing is put on the disk for a change that is refused anyhow.
     store::check_version(&file, expected)?;
     let staged = projects.stage(ProjectPath::parse(&file.path)?, decode(body.content, body.encoding)?).await?;
-    let now = projects.clock.now();
+    projects.before_write(&permit, &project, &staged, Some(&file)).await;
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
     let written = projects.db.write(move |tx| {
         // It may have been deleted in the meantime.
         let (project, before) = store::find(tx, &permit, id)?;
-        let file = store::write(tx, &permit, now, &project, &staged, expected)?;
+        let file = store::write(tx, (&permit, &hooks), now, &project, &staged, expected)?;
         if file.version != before.version {
             analyze::enqueue(tx, now, OrgId(project.organization_id), &file)?;
         }
@@ -155,8 +158,9 @@ async fn delete(
     permit: Permit<ProjectUpdate>,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
-    let now = projects.clock.now();
-    projects.db.write(move |tx| store::delete(tx, &permit, now, id)).await?;
+    projects.before_change(Hook::FileDeleteBefore, &permit, id).await?;
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
+    projects.db.write(move |tx| store::delete(tx, (&permit, &hooks), now, id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -209,13 +213,27 @@ async fn restore(
     permit: Permit<ProjectUpdate>,
     Path((id, version)): Path<(i64, i64)>,
 ) -> Result<Json<ProjectFile>> {
-    let now = projects.clock.now();
+    projects.before_change(Hook::FileUpdateBefore, &permit, id).await?;
+    let (now, hooks) = (projects.clock.now(), projects.hooks.clone());
     let restored = projects.db.write(move |tx| {
-        let (project, file) = store::restore(tx, &permit, now, id, version)?;
+        let (project, file) = store::restore(tx, (&permit, &hooks), now, id, version)?;
         analyze::enqueue(tx, now, OrgId(project.organization_id), &file)?;
         Ok(file)
     });
     restored.await.map(Json)
+}
+
+impl Projects {
+    /// Tells plugins of what is about to be done to a file, as it still is.
+    async fn before_change(&self, hook: Hook, permit: &Permit<ProjectUpdate>, id: i64) -> Result<()> {
+        if self.hooks.wants(hook) {
+            let asked = permit.clone();
+            let (project, file) = self.db.read(move |tx| store::find(tx, &asked, id)).await?;
+            let payload = || telling::file(&project, &file, permit.caller());
+            self.hooks.before(hook, OrgId(project.organization_id), payload).await;
+        }
+        Ok(())
+    }
 }
 
 fn decode(content: String, encoding: Encoding) -> Result<Bytes> {

@@ -12,9 +12,10 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, params};
+use crate::hooks::{Hook, Hooks};
 use crate::projects::findings::SeverityCounts;
 use crate::projects::path::ProjectPath;
-use crate::projects::{Project, ProjectId, store as projects};
+use crate::projects::{Project, ProjectId, store as projects, telling};
 use crate::quotas::{self, Owner, Resource};
 
 const COLUMNS: &str = "id, project_id, path, language, size, version, sha256, created_at, updated_at, updated_by, \
@@ -23,23 +24,39 @@ const COLUMNS: &str = "id, project_id, path, language, size, version, sha256, cr
     (SELECT count(*) FROM findings WHERE findings.file_id = files.id AND findings.severity = 'high'), \
     (SELECT count(*) FROM findings WHERE findings.file_id = files.id AND findings.severity = 'critical')";
 
-/// Writes a file: makes it, or adds a version; the content it has already adds none. Audits it.
+/// Writes a file: makes it, or adds a version; the content it has already adds none. Audits it and tells plugins.
 ///
 /// # Errors
 /// `version_conflict` when `expected` is not its latest version; `path_taken`, `too_many_files`, `too_many_versions`.
 pub fn write<A: Action>(
     tx: &mut Tx<'_>,
-    permit: &Permit<A>,
+    (permit, hooks): (&Permit<A>, &Hooks),
     now: Time,
     project: &Project,
     file: &StagedFile,
     expected: Option<i64>,
 ) -> Result<ProjectFile> {
     permit.require_place(project.place(), "project")?;
-    match by_key(tx, project.id, file.path.key())? {
-        Some(before) => add_version(tx, permit, now, project, &before, file, expected),
-        None => make(tx, permit, now, project, file),
+    let Some(before) = by_key(tx, project.id, file.path.key())? else {
+        let made = make(tx, permit, now, project, file)?;
+        tell(tx, (permit, hooks), Hook::FileCreateAfter, project, &made);
+        return Ok(made);
+    };
+    let after = add_version(tx, permit, now, project, &before, file, expected)?;
+    if after.version != before.version {
+        tell(tx, (permit, hooks), Hook::FileUpdateAfter, project, &after);
     }
+    Ok(after)
+}
+
+fn tell<A: Action>(
+    tx: &mut Tx<'_>,
+    (permit, hooks): (&Permit<A>, &Hooks),
+    hook: Hook,
+    project: &Project,
+    file: &ProjectFile,
+) {
+    hooks.tell_after(tx, hook, OrgId(project.organization_id), || telling::file(project, file, permit.caller()));
 }
 
 /// Makes a file that must not be there yet.
@@ -48,16 +65,18 @@ pub fn write<A: Action>(
 /// `path_taken`, `too_many_files`.
 pub fn create<A: Action>(
     tx: &mut Tx<'_>,
-    permit: &Permit<A>,
+    (permit, hooks): (&Permit<A>, &Hooks),
     now: Time,
     project: &Project,
     file: &StagedFile,
 ) -> Result<ProjectFile> {
     permit.require_place(project.place(), "project")?;
-    match by_key(tx, project.id, file.path.key())? {
-        Some(there) => Err(taken(&file.path, &format!("The file {} is there", there.path))),
-        None => make(tx, permit, now, project, file),
+    if let Some(there) = by_key(tx, project.id, file.path.key())? {
+        return Err(taken(&file.path, &format!("The file {} is there", there.path)));
     }
+    let made = make(tx, permit, now, project, file)?;
+    tell(tx, (permit, hooks), Hook::FileCreateAfter, project, &made);
+    Ok(made)
 }
 
 fn make<A: Action>(
@@ -166,7 +185,7 @@ fn add_version<A: Action>(
 /// `not_found`.
 pub fn restore(
     tx: &mut Tx<'_>,
-    permit: &Permit<ProjectUpdate>,
+    (permit, hooks): (&Permit<ProjectUpdate>, &Hooks),
     now: Time,
     id: i64,
     version: i64,
@@ -176,6 +195,9 @@ pub fn restore(
     let path = ProjectPath::parse(&file.path)?;
     let staged = StagedFile { path, sha256: old.sha256, size: old.size, language: file.language.clone() };
     let restored = add_version(tx, permit, now, &project, &file, &staged, None)?;
+    if restored.version != file.version {
+        tell(tx, (permit, hooks), Hook::FileUpdateAfter, &project, &restored);
+    }
     Ok((project, restored))
 }
 
@@ -183,10 +205,11 @@ pub fn restore(
 ///
 /// # Errors
 /// `not_found`.
-pub fn delete(tx: &mut Tx<'_>, permit: &Permit<ProjectUpdate>, now: Time, id: i64) -> Result<()> {
+pub fn delete(tx: &mut Tx<'_>, (permit, hooks): (&Permit<ProjectUpdate>, &Hooks), now: Time, id: i64) -> Result<()> {
     let (project, file) = find(tx, permit, id)?;
     give_back(tx, now, &project, Some(id))?;
     tx.execute("DELETE FROM files WHERE id = $1", &params![id])?;
+    tell(tx, (permit, hooks), Hook::FileDeleteAfter, &project, &file);
     record(tx, permit, now, &project, AuditAction::Delete, Some(&file), None)
 }
 
@@ -351,7 +374,11 @@ fn record<A: Action>(
     audit::record(tx, now, permit.caller(), &event)
 }
 
-fn by_key(tx: &mut Tx<'_>, project: ProjectId, key: &str) -> Result<Option<ProjectFile>> {
+/// The file at this key of [`ProjectPath`], for who may see the project.
+///
+/// # Errors
+/// When the database fails.
+pub fn by_key(tx: &mut Tx<'_>, project: ProjectId, key: &str) -> Result<Option<ProjectFile>> {
     let sql = format!("SELECT {COLUMNS} FROM files WHERE project_id = $1 AND path_key = $2");
     Ok(tx.query_row(&sql, &params![project, key], read)?)
 }

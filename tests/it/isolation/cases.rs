@@ -188,6 +188,12 @@ impl Site {
             of("POST /api/projects/{id}/files", Write, project).json(&json!({"path": "b.txt", "content": "b"})),
             of("PUT /api/files/{id}", Write, file).json(&json!({"content": "changed", "expected_version": 2})),
             of("POST /api/files/{id}/restore/{version}", Write, file),
+            of("POST /api/files/{id}/lint", Write, file),
+            of("POST /api/files/{id}/format", Write, file),
+            Case {
+                address: format!("/api/files/{file}/fix?plugin=security-scanner"),
+                ..of("POST /api/files/{id}/fix", Write, file)
+            },
             of("POST /api/runs/{id}/stages/{stage}/retry", Write, run),
             of("POST /api/runs/{id}/pause", Write, run),
             of("POST /api/runs/{id}/resume", Write, run),
