@@ -43,6 +43,7 @@ mod plugin_test;
 mod privacy;
 mod project;
 mod provider;
+mod quality;
 mod quota;
 #[cfg(test)]
 mod reference;

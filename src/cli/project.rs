@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::failure::Result;
 use crate::cli::lookup::ProjectRef;
 use crate::cli::output::{Column, cell, size};
-use crate::cli::{Context, ListArgs, deleted, download, input, lookup};
+use crate::cli::{Context, ListArgs, deleted, download, input, lookup, quality};
 
 const COLUMNS: [Column; 6] = [
     ("id", "id"),
@@ -66,6 +66,22 @@ pub enum ProjectCommand {
         #[arg(long, value_name = "SLUG")]
         team: Option<String>,
     },
+    /// Have plugins look at a project's files again, and show what they make of it.
+    Analyze {
+        /// Its id or its name.
+        project: ProjectRef,
+        /// A file of it, or a folder with a slash at its end; may be repeated [default: all files].
+        #[arg(long = "path", value_name = "PATH")]
+        paths: Vec<String>,
+        /// Do not wait for the end.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Show what plugins make of a project: its score, its findings by severity, its worst files.
+    Quality {
+        /// Its id or its name.
+        project: ProjectRef,
+    },
     /// Delete one and all that belongs to it.
     Delete {
         /// Its id or its name.
@@ -113,6 +129,10 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
             let sentence = format!("Created project {} ({}).", project["id"], cell(&project, "name"));
             out.done(&project, &sentence)
         }
+        ProjectCommand::Analyze { project, paths, no_wait } => {
+            quality::analyze(project, paths, *no_wait, context).await
+        }
+        ProjectCommand::Quality { project } => quality::show(project, context).await,
         ProjectCommand::Update { project, name, requirements, team } => {
             let id = lookup::project_id(context, project).await?;
             let mut body = Map::new();

@@ -73,6 +73,9 @@ pub enum RunsCommand {
     Resume {
         /// The run's id.
         id: i64,
+        /// Also when the quality gate holds it; for who manages the team or the organisation.
+        #[arg(long = "override")]
+        anyway: bool,
     },
     /// End a run.
     Cancel {
@@ -176,7 +179,9 @@ pub async fn run(command: &RunsCommand, context: &Context) -> Result<()> {
         RunsCommand::Show { id } => show(&context.client.get(&format!("/api/runs/{id}")).await?, context),
         RunsCommand::Follow { id } => follow::follow(*id, context).await,
         RunsCommand::Pause { id } => act(*id, "pause", context).await,
-        RunsCommand::Resume { id } => act(*id, "resume", context).await,
+        RunsCommand::Resume { id, anyway } => {
+            act(*id, if *anyway { "resume?override=true" } else { "resume" }, context).await
+        }
         RunsCommand::Cancel { id } => act(*id, "cancel", context).await,
         RunsCommand::Retry { id, stage } => {
             let stage = match stage {
@@ -204,7 +209,7 @@ async fn failed_stage(id: i64, context: &Context) -> Result<String> {
 }
 
 fn show(run: &Value, context: &Context) -> Result<()> {
-    const FIELDS: [Column; 9] = [
+    const FIELDS: [Column; 10] = [
         ("run", "id"),
         ("project", "project_id"),
         ("status", "status"),
@@ -213,6 +218,7 @@ fn show(run: &Value, context: &Context) -> Result<()> {
         ("model", "model"),
         ("tokens", "tokens_used"),
         ("budget", "token_budget"),
+        ("held", "held"),
         ("error", "error.detail"),
     ];
     context.out.item(run, &FIELDS)?;

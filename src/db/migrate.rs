@@ -78,6 +78,8 @@ pub const BUILTIN: &[Migration] = &[
     ),
     Migration::new(156, "plugin_settings", include_str!("../../migrations/0156_plugin_settings.sql")),
     Migration::new(157, "plugin_logs", include_str!("../../migrations/0157_plugin_logs.sql")),
+    Migration::new(158, "quality", include_str!("../../migrations/0158_quality.sql")),
+    Migration::new(159, "quality_gates", include_str!("../../migrations/0159_quality_gates.sql")),
 ];
 
 /// One step of the schema.

@@ -492,7 +492,7 @@ mod tests {
 
     use super::*;
 
-    fn map(value: Value) -> Map<String, Value> {
+    fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -534,7 +534,7 @@ mod tests {
     #[test]
     fn an_answer_changes_what_it_may_and_nothing_else() {
         let spec = Hook::FilterCodeContent.spec();
-        let value = map(json!({"content": "a", "file_path": "x.py"}));
+        let value = map(&json!({"content": "a", "file_path": "x.py"}));
         let content = |answer: Value| spec.take_over(&value, answer).map(|after| after["content"].clone());
         assert_eq!(content(json!({"content": "b", "file_path": "x.py"})), Ok(json!("b")));
         assert_eq!(content(json!({"content": "b"})), Ok(json!("b")));
@@ -550,7 +550,7 @@ mod tests {
             assert!(content(wrong.clone()).is_err(), "{wrong}");
         }
         let lint = Hook::CodeLint.spec();
-        let value = map(json!({"code": "a"}));
+        let value = map(&json!({"code": "a"}));
         assert!(lint.take_over(&value, json!({"code": "a", "mine": []})).is_ok_and(|after| after.contains_key("mine")));
         assert!(lint.take_over(&value, json!({"code": "b"})).is_err());
         assert!(lint.take_over(&value, json!("b")).is_err(), "no single text may be changed");

@@ -221,8 +221,11 @@ mod tests {
 
     use super::*;
 
+    /// Where something was told, and its number.
+    type Told = (Option<OrgId>, Value);
+
     #[derive(Default, Clone)]
-    struct Ear(Arc<Mutex<Vec<(Option<OrgId>, Value)>>>);
+    struct Ear(Arc<Mutex<Vec<Told>>>);
 
     #[async_trait]
     impl Listener for Ear {

@@ -61,7 +61,7 @@ impl Llm {
                 request.messages = changed;
             }
             Err(cause) => {
-                tracing::warn!(%cause, "messages of a filter are no texts with roles; an agent's are sent as they were")
+                tracing::warn!(%cause, "a filter answered messages that are no texts with roles; they are sent as they were");
             }
         }
     }

@@ -9,6 +9,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::store;
 use crate::access::OrgId;
@@ -16,6 +17,21 @@ use crate::base::error::{Error, Result};
 use crate::db::Tx;
 
 const SCHEMA: &str = include_str!("settings.schema.json");
+
+/// What a project must be like for its runs to go on; what is null is not looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QualityGate {
+    /// The most critical findings.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub max_critical: Option<i64>,
+    /// The most high findings.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub max_high: Option<i64>,
+    /// The least score, 0 to 100. A project that no plugin looked at passes.
+    #[schema(minimum = 0, maximum = 100)]
+    pub min_score: Option<i64>,
+}
 
 /// An organisation's settings, as rules read them; what is not set is None.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +43,8 @@ pub struct Settings {
     pub invitation_days: Option<i64>,
     /// The domains whose addresses may be invited; empty: all.
     pub invitation_domains: Vec<String>,
+    /// What its projects must be like for their runs to go on.
+    pub quality_gate: Option<QualityGate>,
     /// Whether nothing held in it counts for who came with the password alone.
     pub require_second_factor: bool,
     /// The most tokens a run may use, and what one gets that names no budget.
@@ -114,6 +132,8 @@ mod tests {
             (json!({"default_model": ""}), Some("settings.default_model")),
             (json!({"default_model": null}), Some("settings.default_model")),
             (json!({"require_second_factor": "yes"}), Some("settings.require_second_factor")),
+            (json!({"quality_gate": {"max_critical": 0, "min_score": 80}}), None),
+            (json!({"quality_gate": {"min_score": 101}}), Some("settings.quality_gate.min_score")),
             (json!({"colour": "red"}), Some("settings.colour")),
         ] {
             let outcome = check(settings.as_object().unwrap());

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::crew::Worker;
-use super::finding::{NewFinding, collect};
+use super::finding::{collect, given_score};
 use super::host::About;
 use super::live::{Ask, Learned};
 use super::{Analysis, CodeFile, Plugins};
@@ -73,12 +73,14 @@ impl Plugins {
         let mut value = asked.clone();
         for step in steps {
             let answer = &mut answers[step.place];
-            let Ok(found) = &mut answer.outcome else { continue };
+            if answer.outcome.is_err() {
+                continue;
+            }
             let outcome = if started.elapsed() > TIME_LIMIT {
                 let seconds = TIME_LIMIT.as_secs();
                 Err(format!("It was not asked: the plugins before it took more than {seconds} s for this file."))
             } else {
-                self.step(hook, &step, &asked, &mut value, &about, found).await
+                self.step(hook, &step, &asked, &mut value, &about, answer).await
             };
             if let Err(sentence) = outcome {
                 answer.outcome = Err(sentence);
@@ -109,7 +111,7 @@ impl Plugins {
                 }
                 Err(failed) => Err(self.judge(worker, failed).await),
             };
-            answers.push(Analysis { plugin: worker.slug().to_owned(), outcome });
+            answers.push(Analysis { plugin: worker.slug().to_owned(), outcome, score: None });
         }
         steps.sort_by_key(|step| step.priority);
         (answers, steps)
@@ -122,7 +124,7 @@ impl Plugins {
         asked: &Map<String, Value>,
         value: &mut Map<String, Value>,
         about: &About,
-        found: &mut Vec<NewFinding>,
+        into: &mut Analysis,
     ) -> Result<(), String> {
         let (ask, payload) = match step.hook {
             Some(place) => (Ask::Hook(place, Kind::Filter, hook.name()), Value::Object(value.clone()).to_string()),
@@ -137,8 +139,8 @@ impl Plugins {
         };
         step.worker.entry.has_trouble(None);
         match step.hook {
-            None => collect(&Value::Object(answer), found),
-            Some(_) => merge(answer, asked, value, found),
+            None => take(&Value::Object(answer), into),
+            Some(_) => merge(answer, asked, value, into),
         }
         Ok(())
     }
@@ -165,18 +167,21 @@ fn read(answer: &str, most: usize) -> Result<Map<String, Value>, String> {
     }
 }
 
+/// Takes the findings and the score out of one part of an answer.
+fn take(part: &Value, into: &mut Analysis) {
+    if let Ok(found) = &mut into.outcome {
+        collect(part, found);
+    }
+    into.score = [into.score, given_score(part)].into_iter().flatten().reduce(f64::min);
+}
+
 /// Takes over what is new or changed under keys of the plugins' own.
-fn merge(
-    answer: Map<String, Value>,
-    asked: &Map<String, Value>,
-    value: &mut Map<String, Value>,
-    found: &mut Vec<NewFinding>,
-) {
+fn merge(answer: Map<String, Value>, asked: &Map<String, Value>, value: &mut Map<String, Value>, into: &mut Analysis) {
     for (key, part) in answer {
         if asked.contains_key(&key) || value.get(&key) == Some(&part) {
             continue;
         }
-        collect(&part, found);
+        take(&part, into);
         value.insert(key, part);
     }
 }

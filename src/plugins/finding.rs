@@ -67,6 +67,23 @@ pub fn collect(value: &Value, into: &mut Vec<NewFinding>) {
     into.extend(lists.into_iter().flatten().filter_map(finding).take(room));
 }
 
+/// The score that a plugin put under a key, beside its list.
+pub fn given_score(value: &Value) -> Option<f64> {
+    value.get("score")?.as_f64().filter(|score| score.is_finite()).map(|score| score.clamp(0.0, 100.0))
+}
+
+/// What findings come to where the plugin gives no score: 100 less 20 for each critical one, 10 for a high, 5 for a medium
+/// and 2 for a low one, 0 at least.
+pub fn score(found: &[NewFinding]) -> f64 {
+    let penalty = |finding: &NewFinding| match finding.severity {
+        Severity::Critical => 20.0,
+        Severity::High => 10.0,
+        Severity::Medium => 5.0,
+        Severity::Low => 2.0,
+    };
+    (100.0 - found.iter().map(penalty).sum::<f64>()).max(0.0)
+}
+
 /// None for what has no message: it says nothing.
 fn finding(item: &Value) -> Option<NewFinding> {
     let text = |name: &str, most: usize| {
@@ -130,6 +147,18 @@ mod tests {
         }
         let bare = collected(&json!([{"message": "m", "line": -4, "severity": "strange"}]));
         assert_eq!((bare[0].kind.as_str(), bare[0].severity, bare[0].line), ("finding", Severity::Medium, None));
+    }
+
+    #[test]
+    fn a_score_is_the_plugins_own_or_what_its_findings_come_to() {
+        for (value, score) in
+            [(json!({"score": 70}), Some(70.0)), (json!({"score": 170.5}), Some(100.0)), (json!({"score": "x"}), None)]
+        {
+            assert_eq!(given_score(&value), score);
+        }
+        let item = |severity: &str| json!({"message": "m", "severity": severity});
+        assert!((score(&collected(&json!([item("critical"), item("low")]))) - 78.0).abs() < f64::EPSILON);
+        assert!(score(&collected(&Value::Array(vec![item("critical"); 9]))).abs() < f64::EPSILON);
     }
 
     #[test]

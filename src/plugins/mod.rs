@@ -98,6 +98,16 @@ pub struct Analysis {
     pub plugin: String,
     /// The findings, or a sentence that says why there are none to be had.
     pub outcome: Result<Vec<NewFinding>, String>,
+    /// From 0 to 100, when the plugin gave one; the lowest, when it gave several.
+    pub score: Option<f64>,
+}
+
+impl Analysis {
+    /// The plugin's own score, else what its findings come to; None when it did not look.
+    pub fn score(&self) -> Option<f64> {
+        let found = self.outcome.as_ref().ok()?;
+        Some(self.score.unwrap_or_else(|| finding::score(found)))
+    }
 }
 
 /// Whether a plugin is asked.

@@ -254,6 +254,7 @@ pub static TABLES: &[Table] = &[
         key: &["id"],
         groups: &[
             plain("id organization_id team_id status created_at updated_at file_count latest_run_id"),
+            plain("quality_gate"),
             work("name requirements"),
             about("created_by_id", Class::Number, &AUTHOR),
             about("created_by", Class::Name, &AUTHOR),
@@ -292,7 +293,7 @@ pub static TABLES: &[Table] = &[
         groups: &[
             plain("id project_id organization_id model status stage role iteration max_iterations skip_ui_design?"),
             plain("token_id token_budget tokens_used error_code created_at started_at finished_at step_job last_event"),
-            work("requirement error_detail"),
+            work("requirement error_detail held"),
             about("started_by", Class::Number, &AUTHOR),
             about("created_by", Class::Name, &AUTHOR),
             about("ip_address user_agent", Class::Personal, &START),
@@ -433,6 +434,12 @@ pub static TABLES: &[Table] = &[
         "findings",
         "What a plugin found in a file",
         &[plain("id file_id project_id file_version plugin type severity line"), work("message code recommendation")],
+    ),
+    nobody("file_scores", "What a plugin makes of a file", &[plain("file_id plugin score")]),
+    nobody(
+        "analyses",
+        "An analysis that somebody asked for",
+        &[plain("project_id number status files files_done last_file_id started_at finished_at"), work("paths error")],
     ),
     nobody(
         "plugins",

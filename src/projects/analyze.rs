@@ -38,6 +38,7 @@ impl Projects {
     pub fn register(&self, jobs: &mut Jobs) {
         let projects = self.clone();
         jobs.handle(KIND, AT_WORK, move |job| projects.clone().analyze(job));
+        self.register_quality(jobs);
     }
 
     async fn analyze(self, job: Job) -> Result<()> {

@@ -12,7 +12,7 @@ pub mod files;
 pub mod findings;
 pub mod language;
 pub mod path;
-mod quality;
+pub mod quality;
 pub mod routes;
 pub mod store;
 mod telling;
@@ -30,6 +30,7 @@ use crate::base::page::Page;
 use crate::blobs::Blobs;
 use crate::db::{Db, DbError, FromVal, Val, ValRef};
 use crate::hooks::Hooks;
+use crate::orgs::settings::QualityGate;
 use crate::plugins::Plugins;
 use crate::web::Kept;
 
@@ -109,6 +110,8 @@ pub struct Project {
     pub file_count: i64,
     /// The newest run; null before the first.
     pub latest_run_id: Option<i64>,
+    /// What the project must be like for its runs to go on, beside what its organisation asks for; null: nothing.
+    pub quality_gate: Option<QualityGate>,
 }
 
 impl Project {

@@ -16,6 +16,7 @@ use crate::access::{Action, OrgId, Permit, Place, TeamId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::hooks::{Hook, by};
+use crate::orgs::settings::QualityGate;
 use crate::web::{Created, Json, Path, Problem, Query};
 
 impl Projects {
@@ -144,14 +145,18 @@ struct ProjectChange {
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<i64>)]
     team_id: Option<Option<i64>>,
+    /// Null: none of its own.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<QualityGate>)]
+    quality_gate: Option<Option<QualityGate>>,
 }
 
 /// Tells null from absent.
-fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<i64>>, D::Error> {
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Change a project's name, requirements or team; what is absent stays. Moving it asks for `project.update` in both places.
+/// Change a project's name, requirements, team or quality gate; what is absent stays. Moving it asks for `project.update` in both places.
 #[utoipa::path(put, path = "/api/projects/{id}", tag = "projects", params(("id" = i64, Path)), request_body = ProjectChange,
     responses((status = 200, body = Project), (status = "default", response = Problem)))]
 async fn update(
@@ -161,10 +166,12 @@ async fn update(
     Json(body): Json<ProjectChange>,
 ) -> Result<Json<Project>> {
     body.requirements.as_deref().map(check_requirements).transpose()?;
+    body.quality_gate.iter().flatten().try_for_each(quality::score::check)?;
     let change = Change {
         name: body.name.as_deref().map(check_name).transpose()?,
         requirements: body.requirements,
         team: body.team_id.map(|team| team.map(TeamId)),
+        gate: body.quality_gate,
     };
     if let Some(before) = projects.about_to(Hook::ProjectUpdateBefore, &permit, id).await? {
         let changed = change.changes(&before);

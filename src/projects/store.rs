@@ -10,11 +10,12 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
+use crate::orgs::settings::QualityGate;
 use crate::quotas::{self, Owner, Resource};
 use crate::teams;
 
 const COLUMNS: &str = "id, organization_id, name, requirements, status, created_by, created_at, updated_at, \
-    file_count, latest_run_id, team_id";
+    file_count, latest_run_id, team_id, quality_gate";
 
 /// Where a project is to belong, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,7 @@ pub fn create(tx: &mut Tx<'_>, permit: &Permit<ProjectCreate>, now: Time, new: &
         updated_at: now,
         file_count: 0,
         latest_run_id: None,
+        quality_gate: None,
     };
     let event = Event::new(AuditAction::Create, "project", format!("Created project {}", project.name));
     audit::record(tx, now, permit.caller(), &event.id(id).org(org).after(&project))?;
@@ -143,6 +145,8 @@ pub struct Change {
     pub requirements: Option<String>,
     /// The team it goes to; None within: to no team.
     pub team: Option<Option<TeamId>>,
+    /// What its runs are held to; None within: to nothing of its own.
+    pub gate: Option<Option<QualityGate>>,
 }
 
 impl Change {
@@ -151,13 +155,14 @@ impl Change {
         let differs = [
             ("name", self.name.as_ref().is_some_and(|name| *name != project.name)),
             ("requirements", self.requirements.as_ref().is_some_and(|text| *text != project.requirements)),
+            ("quality_gate", self.gate.as_ref().is_some_and(|gate| *gate != project.quality_gate)),
             ("team_id", self.team.is_some_and(|team| team.map(|team| team.0) != project.team_id)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 }
 
-/// Changes name, requirements or team and audits it; a change that changes nothing leaves no trace. Who moves a project
+/// Changes name, requirements, team or gate and audits it; a change that changes nothing leaves no trace. Who moves a project
 /// may change it where it was and where it goes.
 ///
 /// # Errors
@@ -180,6 +185,7 @@ pub fn update(
         team_id,
         name: change.name.clone().unwrap_or_else(|| before.name.clone()),
         requirements: change.requirements.clone().unwrap_or_else(|| before.requirements.clone()),
+        quality_gate: change.gate.clone().unwrap_or_else(|| before.quality_gate.clone()),
         ..before.clone()
     };
     if after == before {
@@ -192,9 +198,10 @@ pub fn update(
         let stored = files::store::stored(tx, &before)?;
         quotas::hand_over(tx, now, org, teams, Resource::Storage, stored, before.created_at)?;
     }
+    let gate = after.quality_gate.as_ref().map(serde_json::to_string).transpose().map_err(Error::internal)?;
     tx.execute(
-        "UPDATE projects SET name = $2, requirements = $3, updated_at = $4, team_id = $5 WHERE id = $1",
-        &params![id, &after.name, &after.requirements, now, after.team_id],
+        "UPDATE projects SET name = $2, requirements = $3, updated_at = $4, team_id = $5, quality_gate = $6 WHERE id = $1",
+        &params![id, &after.name, &after.requirements, now, after.team_id, gate],
     )?;
     let event = Event::new(AuditAction::Update, "project", format!("Changed project {}", after.name)).id(id.0);
     audit::record(tx, now, permit.caller(), &event.org(org).before(&before).after(&after))?;
@@ -256,6 +263,11 @@ pub fn set_latest_run(tx: &mut Tx<'_>, id: ProjectId, run: i64) -> Result<()> {
     Ok(())
 }
 
+fn read_gate(kept: Option<String>) -> Result<Option<QualityGate>, DbError> {
+    let unreadable = |cause| DbError::Other(format!("projects.quality_gate cannot be read: {cause}"));
+    kept.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable)
+}
+
 fn read(row: &Row<'_>) -> Result<Project, DbError> {
     Ok(Project {
         id: row.get(0)?,
@@ -269,5 +281,6 @@ fn read(row: &Row<'_>) -> Result<Project, DbError> {
         file_count: row.get(8)?,
         latest_run_id: row.get(9)?,
         team_id: row.get(10)?,
+        quality_gate: read_gate(row.get(11)?)?,
     })
 }

@@ -10,7 +10,7 @@ use super::events::{Level, RunEvent};
 use super::reply::{Form, Reply};
 use super::step::{Outcome, Turn};
 use super::workflow::Next;
-use super::{AgentRole, Record, RunStage, RunStatus, Runs, StageStatus, no_longer_ours, store};
+use super::{AgentRole, Record, RunStage, RunStatus, Runs, StageStatus, gate, no_longer_ours, store};
 use crate::access::{Caller, OrgId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
@@ -73,6 +73,7 @@ impl Runs {
         record.count(record.step.stage, usage.tokens);
         let next = record.step.next(record.plan(), outcome.reply.approved);
         let stage_ends = !matches!(next, Next::Step(step) if step.stage == record.step.stage);
+        let held = if stage_ends { gate::why_held(tx, &record, next, &project)? } else { None };
         if let Some(stage) = record.stage_mut() {
             stage.summary = Some(outcome.reply.summary.clone());
             if stage_ends {
@@ -87,7 +88,13 @@ impl Runs {
         }
         let did = format!("{} finished a turn of run {id} in {}", role.code(), record.step.stage.code());
         self.tell_turn(tx, &record, outcome, usage.tokens);
-        self.go_on(tx, &mut record, next)?;
+        match held {
+            Some(why) => {
+                events.push(message(Level::Warning, &gate::words(&why)));
+                gate::hold(&mut record, why);
+            }
+            None => self.go_on(tx, &mut record, next)?,
+        }
         self.tell_end(tx, &record);
         projects::store::set_status(tx, &turn.permit, project.id, project_status(&record), now)?;
         self.audit(tx, turn, outcome, &record, usage.tokens, did)?;
@@ -115,7 +122,7 @@ impl Runs {
     }
 
     /// Brings the run to its next turn or to its end; a paused run waits before its next turn.
-    fn go_on(&self, tx: &mut Tx<'_>, record: &mut Record, next: Next) -> Result<()> {
+    pub(super) fn go_on(&self, tx: &mut Tx<'_>, record: &mut Record, next: Next) -> Result<()> {
         let now = self.inner.rooms.clock.now();
         record.step_job = None;
         match next {

@@ -24,7 +24,8 @@ use crate::projects::{self, ProjectId, ProjectStatus};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     Pause,
-    Resume,
+    /// Past a closed quality gate when true.
+    Resume(bool),
     Cancel,
     Retry(Stage),
 }
@@ -33,7 +34,7 @@ impl Act {
     fn past(self) -> String {
         match self {
             Self::Pause => "Paused".to_owned(),
-            Self::Resume => "Resumed".to_owned(),
+            Self::Resume(_) => "Resumed".to_owned(),
             Self::Cancel => "Canceled".to_owned(),
             Self::Retry(stage) => format!("Began stage {} again in", stage.code()),
         }
@@ -100,24 +101,30 @@ impl Runs {
             .write(move |tx| {
                 let mut record = store::lock_for(tx, &permit, id)?;
                 let before = brief(&record.run);
-                if matches!(act, Act::Resume | Act::Retry(_)) {
+                if matches!(act, Act::Resume(_) | Act::Retry(_)) {
                     at_work(tx, OrgId(record.run.organization_id))?;
                 }
+                let mut passed = None;
                 match act {
                     Act::Pause => pause(&mut record)?,
-                    Act::Resume => resume(tx, now, &mut record)?,
+                    Act::Resume(anyway) if record.run.held.is_some() => {
+                        passed = runs.release(tx, &permit, &mut record, anyway)?;
+                    }
+                    Act::Resume(_) => resume(tx, now, &mut record)?,
                     Act::Cancel => cancel(tx, &hub, now, &mut record)?,
                     Act::Retry(stage) => retry(tx, now, &mut record, stage)?,
                 }
                 let status = match act {
                     Act::Cancel => Some(ProjectStatus::Canceled),
                     Act::Retry(stage) => Some(stage.project_status()),
-                    Act::Pause | Act::Resume => None,
+                    Act::Resume(_) if record.run.status == RunStatus::Completed => Some(ProjectStatus::Completed),
+                    Act::Pause | Act::Resume(_) => None,
                 };
                 if let Some(status) = status {
                     projects::store::set_status(tx, &permit, ProjectId(record.run.project_id), status, now)?;
                 }
-                let event = Event::new(AuditAction::Execute, "run", format!("{} run {id}", act.past()));
+                let past = passed.map_or_else(String::new, |why| format!(" past the quality gate: {why}"));
+                let event = Event::new(AuditAction::Execute, "run", format!("{} run {id}{past}", act.past()));
                 let event =
                     event.id(id).org(OrgId(record.run.organization_id)).before(&before).after(&brief(&record.run));
                 audit::record(tx, now, permit.caller(), &event)?;
@@ -214,6 +221,7 @@ fn cancel(tx: &mut Tx<'_>, hub: &Hub, now: Time, record: &mut Record) -> Result<
         hub.stop_turn(tx, job);
     }
     record.run.status = RunStatus::Canceled;
+    record.run.held = None;
     record.run.finished_at = Some(now);
     if let Some(stage) = record.stage_mut().filter(|stage| stage.status == StageStatus::Running) {
         stage.status = StageStatus::Failed;
@@ -272,6 +280,7 @@ pub(super) fn brief(run: &Run) -> serde_json::Value {
         "iteration": run.iteration,
         "token_budget": run.token_budget,
         "tokens_used": run.tokens_used,
+        "held": run.held,
         "error": run.error,
     })
 }

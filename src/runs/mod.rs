@@ -5,7 +5,7 @@
 //! last turn that was committed, and what people see is what there is. One run at a time works on a project.
 //!
 //! `workflow` is the order of the work; `step` does one turn, `commit` makes it last, `fault` is what becomes of one that
-//! failed; `control` is what people do to a run; `events` is what they see of it; `prompt`, `question`, `reply`, `blocks`
+//! failed; `gate` holds it; `control` is what people do to a run; `events` is what they see of it; `prompt`, `question`, `reply`, `blocks`
 //! and `place` are the conversation with the model; `telling` is what plugins are told.
 
 mod blocks;
@@ -13,6 +13,7 @@ mod commit;
 mod control;
 pub mod events;
 mod fault;
+mod gate;
 mod place;
 mod prompt;
 mod question;
@@ -188,6 +189,8 @@ pub struct Run {
     /// The most tokens the run may use; null: as many as the organisation's quota allows.
     pub token_budget: Option<i64>,
     pub tokens_used: i64,
+    /// Why the quality gate holds it while it is paused; null: it does not.
+    pub held: Option<String>,
     /// Why it failed; null otherwise.
     pub error: Option<RunError>,
     pub created_by: String,

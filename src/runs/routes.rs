@@ -173,11 +173,25 @@ async fn pause(State(runs): State<Runs>, permit: Permit<RunExecute>, Path(id): P
     runs.act(permit, id, Act::Pause).await.map(Json)
 }
 
-/// Go on with a paused run.
-#[utoipa::path(post, path = "/api/runs/{id}/resume", tag = "runs", params(("id" = i64, Path)),
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ResumeQuery {
+    /// Also when the quality gate holds it; needs the permission team.manage where the project is.
+    #[serde(default, rename = "override")]
+    anyway: bool,
+}
+
+/// Go on with a paused run. One that the quality gate holds goes on when its project passes by now.
+#[utoipa::path(post, path = "/api/runs/{id}/resume", tag = "runs", params(("id" = i64, Path), ResumeQuery),
     responses((status = 200, body = Run), (status = "default", response = Problem)))]
-async fn resume(State(runs): State<Runs>, permit: Permit<RunExecute>, Path(id): Path<i64>) -> Result<Json<Run>> {
-    runs.act(permit, id, Act::Resume).await.map(Json)
+async fn resume(
+    State(runs): State<Runs>,
+    permit: Permit<RunExecute>,
+    Path(id): Path<i64>,
+    Query(query): Query<ResumeQuery>,
+) -> Result<Json<Run>> {
+    runs.act(permit, id, Act::Resume(query.anyway)).await.map(Json)
 }
 
 /// End a run now; what was committed stays.

@@ -14,7 +14,8 @@ use crate::projects::{self, ProjectId};
 
 const COLUMNS: &str = "id, project_id, organization_id, requirement, model, status, stage, role, iteration, max_iterations, \
     skip_ui_design, token_budget, tokens_used, error_code, error_detail, started_by, created_by, created_at, started_at, \
-    finished_at, step_job, ip_address, user_agent, (SELECT team_id FROM projects WHERE projects.id = runs.project_id), token_id";
+    finished_at, step_job, ip_address, user_agent, held, \
+    (SELECT team_id FROM projects WHERE projects.id = runs.project_id), token_id";
 
 /// What a new run starts with; checked by the rule that made it.
 #[derive(Debug, Clone)]
@@ -149,7 +150,7 @@ pub fn save(tx: &mut Tx<'_>, record: &Record) -> Result<()> {
     let saved = tx.savepoint(|tx| {
         tx.execute(
             "UPDATE runs SET status = $2, stage = $3, role = $4, iteration = $5, tokens_used = $6, error_code = $7, \
-             error_detail = $8, started_at = $9, finished_at = $10, step_job = $11 WHERE id = $1",
+             error_detail = $8, started_at = $9, finished_at = $10, step_job = $11, held = $12 WHERE id = $1",
             &params![
                 run.id,
                 run.status.code(),
@@ -161,7 +162,8 @@ pub fn save(tx: &mut Tx<'_>, record: &Record) -> Result<()> {
                 run.error.as_ref().map(|error| error.detail.clone()),
                 run.started_at,
                 run.finished_at,
-                *step_job
+                *step_job,
+                run.held.clone()
             ],
         )
     });
@@ -227,6 +229,7 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         skip_ui_design: row.get(10)?,
         token_budget: row.get(11)?,
         tokens_used: row.get(12)?,
+        held: row.get(23)?,
         error: error.map(|code| RunError { code, detail: detail.unwrap_or_default() }),
         created_by: row.get(16)?,
         created_at: row.get(17)?,
@@ -235,8 +238,8 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         stages: Vec::new(),
     };
     let origin = Origin { ip_address: row.get(21)?, user_agent: row.get(22)?, request_id: None };
-    let (team, step, started_by) = (row.get(23)?, Step { stage, role }, row.get(15)?);
-    Ok(Record { run, team, step, started_by, token: row.get(24)?, origin, step_job: row.get(20)? })
+    let (team, step, started_by) = (row.get(24)?, Step { stage, role }, row.get(15)?);
+    Ok(Record { run, team, step, started_by, token: row.get(25)?, origin, step_job: row.get(20)? })
 }
 
 fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {

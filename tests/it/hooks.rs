@@ -45,11 +45,11 @@ async fn until(what: &str, mut wanted: impl FnMut() -> bool) {
 }
 
 /// A site with the recorder, an organisation with a model server of its own, and a developer there.
-struct Site {
-    app: App,
-    org: i64,
+pub struct Site {
+    pub app: App,
+    pub org: i64,
     admin: String,
-    token: String,
+    pub token: String,
     server: ModelServer,
 }
 
@@ -71,7 +71,7 @@ fn words(role: &str) -> String {
 }
 
 impl Site {
-    async fn new(plugins: &[&str]) -> Self {
+    pub async fn new(plugins: &[&str]) -> Self {
         let app = App::start_with_settings(&[("RESOFTAI_LOG_LEVEL", "info")]);
         let org = app.org("acme");
         let admin = app.person("root", "admin", None).await;
@@ -100,13 +100,13 @@ impl Site {
         Self { app, org, admin, token, server }
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let reply = self.app.call(method, path, Some(&self.token), body).await;
         assert!(reply.status < 300, "{method} {path}: {}", reply.body);
         reply.body
     }
 
-    async fn project(&self) -> i64 {
+    pub async fn project(&self) -> i64 {
         let body = json!({"name": "Colours", "requirements": "A program that names colours."});
         self.call("POST", "/api/projects", Some(body)).await["id"].as_i64().unwrap()
     }
@@ -245,6 +245,21 @@ fn inline(app: &App, slug: &str, register: &str, methods: &str) {
     std::fs::write(folder.join("main.py"), main).unwrap();
 }
 
+/// Installs `fixer`, which mends files, and `helper`, which is no plugin for code quality.
+pub async fn fixer(site: &Site) {
+    inline(&site.app, "helper", "pass", "");
+    let mend = "    def fix_code(self, code, language): return code.replace('eval', 'literal')\n    \
+        def get_tool_name(self): return 'fixer'\n    \
+        async def analyze_code(self, code, language): return {}";
+    inline(&site.app, "fixer", "pass", mend);
+    let main = site.app.dir.path().join("plugins/fixer/main.py");
+    let text = std::fs::read_to_string(&main).unwrap();
+    let text = text.replace("import Plugin", "import CodeQualityPlugin").replace("P(Plugin)", "P(CodeQualityPlugin)");
+    std::fs::write(&main, text).unwrap();
+    install(site, "helper").await;
+    install(site, "fixer").await;
+}
+
 async fn install(site: &Site, slug: &str) {
     let made = site.app.call("POST", "/api/plugins/install", Some(&site.admin), Some(json!({"slug": slug}))).await;
     assert_eq!(made.status, 201, "{}", made.body);
@@ -323,9 +338,10 @@ async fn what_is_told_afterwards_is_told_before_the_server_ends() {
 async fn people_are_told_of_where_they_hold_a_role() {
     let site = Site::new(&[RECORDER]).await;
     let app = &site.app;
-    let login = json!({"username": "ada", "password": PASSWORD});
+    let login = json!({"username": "root", "password": PASSWORD});
     assert_eq!(app.call("POST", "/api/auth/login", None, Some(login)).await.status, 200);
-    until("the sign-ins are told", || payloads(app, "user.login").len() >= 3).await;
+    let names = || payloads(app, "user.login").iter().map(|login| login["user_name"].clone()).collect::<Vec<_>>();
+    until("the sign-ins are told", || names().contains(&json!("ada")) && names().contains(&json!("root"))).await;
     let told = payloads(app, "user.login");
     let of = |name: &str| told.iter().find(|login| login["user_name"] == name).unwrap()["organization_id"].clone();
     assert_eq!((of("ada"), of("root")), (json!(site.org), json!(null)), "{told:?}");

@@ -44,6 +44,7 @@ mod plugins;
 mod plugins_orgs;
 mod privacy;
 mod projects;
+mod quality;
 mod quotas;
 mod register;
 mod roles;

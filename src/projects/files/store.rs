@@ -15,7 +15,7 @@ use crate::db::{DbError, Row, Tx, params};
 use crate::hooks::{Hook, Hooks};
 use crate::projects::findings::SeverityCounts;
 use crate::projects::path::ProjectPath;
-use crate::projects::{Project, ProjectId, store as projects, telling};
+use crate::projects::{Project, ProjectId, quality, store as projects, telling};
 use crate::quotas::{self, Owner, Resource};
 
 const COLUMNS: &str = "id, project_id, path, language, size, version, sha256, created_at, updated_at, updated_by, \
@@ -174,6 +174,7 @@ fn add_version<A: Action>(
     insert_version(tx, permit, project, before.id, version, file, now)?;
     // They are about a content that is no longer the latest.
     tx.execute("DELETE FROM findings WHERE file_id = $1", &params![before.id])?;
+    quality::store::forget_scores(tx, before.id)?;
     let after = by_id(tx, before.id)?.ok_or_else(|| Error::not_found("file"))?;
     record(tx, permit, now, project, AuditAction::Update, Some(before), Some(&after))?;
     Ok(after)

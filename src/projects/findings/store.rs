@@ -8,7 +8,7 @@ use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, params};
 use crate::plugins::{Analysis, NewFinding, Severity};
 use crate::projects::files::ProjectFile;
-use crate::projects::{ProjectId, files, store as projects};
+use crate::projects::{ProjectId, files, quality, store as projects};
 
 const COLUMNS: &str = "findings.id, findings.file_id, files.path, findings.file_version, findings.plugin, findings.type, \
     findings.severity, findings.message, findings.line, findings.code, findings.recommendation";
@@ -22,7 +22,8 @@ pub fn replace(tx: &mut Tx<'_>, file: &ProjectFile, analyses: &[Analysis]) -> Re
     if tx.query_row(sql, &params![file.id, file.version], |_| Ok(()))?.is_none() {
         return Ok(());
     }
-    for Analysis { plugin, outcome } in analyses {
+    for analysis in analyses {
+        let Analysis { plugin, outcome, .. } = analysis;
         let failed = outcome.is_err();
         tx.execute(
             "DELETE FROM findings WHERE file_id = $1 AND plugin = $2 AND (type = $3 OR NOT $4)",
@@ -31,6 +32,9 @@ pub fn replace(tx: &mut Tx<'_>, file: &ProjectFile, analyses: &[Analysis]) -> Re
         match outcome {
             Err(sentence) => insert(tx, file, plugin, &not_looked_at(sentence))?,
             Ok(found) => {
+                if let Some(score) = analysis.score() {
+                    quality::store::keep_score(tx, file.id, plugin, score)?;
+                }
                 for finding in found.iter().take(MAX_KEPT) {
                     insert(tx, file, plugin, finding)?;
                 }

@@ -59,7 +59,8 @@ impl Projects {
             let project = projects::find(tx, &permit, id)?;
             let files = store::wanted(files::store::list_paths(tx, id)?, paths.as_deref());
             if files.is_empty() {
-                let sentence = "The project has no file there. Name paths as they are in the project; a folder ends with a slash.";
+                let sentence =
+                    "The project has no file there. Name paths as they are in the project; a folder ends with a slash.";
                 return Err(Error::invalid("nothing_to_analyze", sentence).field("paths"));
             }
             let number = tx.next_id()?;

@@ -188,6 +188,8 @@ impl Site {
             of("POST /api/projects/{id}/files", Write, project).json(&json!({"path": "b.txt", "content": "b"})),
             of("PUT /api/files/{id}", Write, file).json(&json!({"content": "changed", "expected_version": 2})),
             of("POST /api/files/{id}/restore/{version}", Write, file),
+            of("GET /api/projects/{id}/quality", Read, project),
+            of("POST /api/projects/{id}/analyze", Write, project).json(&json!({})),
             of("POST /api/files/{id}/lint", Write, file),
             of("POST /api/files/{id}/format", Write, file),
             Case {
