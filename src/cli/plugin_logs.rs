@@ -46,11 +46,13 @@ pub async fn show(slug: &str, which: &Which, context: &Context) -> Result<()> {
         return context.out.value(&page);
     }
     let mut newest = print(&page, 0, context)?;
-    while which.follow {
+    if !which.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(LOOK).await;
         newest = print(&context.client.get(&path).await?, newest, context)?;
     }
-    Ok(())
 }
 
 /// Prints what is newer than `after`; the number of the newest line.

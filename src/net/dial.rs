@@ -65,7 +65,8 @@ async fn connect(inner: &Inner, target: &Target, fence: Fence) -> Result<Stream>
     let mut addresses = inner.dns.resolve(host).await?;
     if fence != Fence::Nothing {
         let first = addresses.first().copied();
-        addresses.retain(|address| !is_local(*address) && !(fence == Fence::Site && is_private(*address)));
+        let inside = |address: IpAddr| is_local(address) || (fence == Fence::Site && is_private(address));
+        addresses.retain(|address| !inside(*address));
         if let Some(first) = first.filter(|_| addresses.is_empty()) {
             return Err(fenced_off(target, &first.to_string(), fence));
         }

@@ -297,10 +297,10 @@ fn covers_path(wide: &str, narrow: &str) -> bool {
 }
 
 fn bytes(count: u64) -> String {
-    if count >= MIB && count % MIB == 0 {
+    if count >= MIB && count.is_multiple_of(MIB) {
         return format!("{} MiB", count / MIB);
     }
-    if count >= 1024 && count % 1024 == 0 {
+    if count >= 1024 && count.is_multiple_of(1024) {
         return format!("{} KiB", count / 1024);
     }
     format!("{count} bytes")
