@@ -6,10 +6,11 @@ use std::path::Path;
 use std::{env, fs, io};
 
 /// The variable that names a part's file to the compiler, and the file.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 4] = [
     ("RESOFTAI_PART_ENGINE", "engine-x86-64.zst"),
     ("RESOFTAI_PART_ENGINE_V3", "engine-x86-64-v3.zst"),
     ("RESOFTAI_PART_PYTHON_RUNTIME", "python-runtime.cwasm.zst"),
+    ("RESOFTAI_PART_PLUGIN_COMPILER", "plugin-compiler.zst"),
 ];
 
 // Cargo speaks to build scripts through the environment.

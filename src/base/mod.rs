@@ -6,6 +6,7 @@ pub mod crypto;
 pub mod csv;
 pub mod email;
 pub mod error;
+pub mod executable;
 pub mod names;
 pub mod note;
 pub mod page;

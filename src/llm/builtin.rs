@@ -14,9 +14,10 @@ use hyper::{HeaderMap, Method};
 use tokio::process::Child;
 use tokio::sync::watch;
 
-use super::launch::{Engine, Executable, Handle, Launch, ended};
+use super::launch::{Engine, Handle, Launch, ended};
 use super::{Options, Status, upstream};
 use crate::base::error::{Error, Result};
+use crate::base::executable::Executable;
 use crate::base::tasks::Tasks;
 use crate::net::{Client, Endpoint, Target};
 
@@ -368,7 +369,9 @@ impl Supervisor {
 }
 
 async fn unpack(part: &'static [u8]) -> Result<Executable> {
-    let unpacked = tokio::task::spawn_blocking(move || Executable::unpack(part)).await.map_err(Error::internal)?;
+    let unpacked = tokio::task::spawn_blocking(move || Executable::unpack("resoftai-engine", part))
+        .await
+        .map_err(Error::internal)?;
     unpacked.map_err(|cause| {
         let sentence = format!(
             "The model engine cannot be unpacked into memory: {cause}. The kernel must allow executable memory files (vm.memfd_noexec below 2)."

@@ -1,25 +1,24 @@
-//! The engine as a process: its executable out of this program's own memory, its start, its log, its last words.
+//! The engine as a process: its start, its log, its last words.
 //!
-//! Invariant: nothing of the executable is written to a disk; the process gets one listening socket, no environment and
+//! Invariant: the process gets one listening socket, no environment and
 //! no other descriptor. It ends by itself when this process does (the engine watches its parent). When to start it again
 //! is `builtin`'s business.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr};
 
 use super::EngineParts;
 use crate::base::error::{Error, Result};
+use crate::base::executable::Executable;
 use crate::config::secrets;
 
 /// The longest line of the engine's log that is kept together, in bytes.
@@ -51,31 +50,6 @@ fn runs_v3() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn runs_v3() -> bool {
     false
-}
-
-/// The executable in memory, sealed.
-pub(super) struct Executable(OwnedFd);
-
-impl Executable {
-    /// Unpacks `part`; takes some tens of milliseconds of a processor.
-    ///
-    /// # Errors
-    /// When the kernel gives no executable memory file.
-    pub fn unpack(part: &[u8]) -> io::Result<Self> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        // Kernels before 6.3 do not know EXEC; later ones may insist on it.
-        let memory = memfd_create("resoftai-engine", flags | MemfdFlags::EXEC)
-            .or_else(|_| memfd_create("resoftai-engine", flags))?;
-        let mut file = File::from(memory);
-        zstd::stream::copy_decode(part, &mut file)?;
-        let memory = OwnedFd::from(file);
-        fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        Ok(Self(memory))
-    }
-
-    fn command(&self) -> Command {
-        Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
-    }
 }
 
 /// What the engine is started with.
@@ -255,14 +229,12 @@ mod tests {
     async fn an_unpacked_program_runs_and_its_end_is_seen() {
         let program = std::fs::read("/bin/sh").unwrap();
         let packed = zstd::encode_all(&program[..], 1).unwrap();
-        let executable = Executable::unpack(&packed).unwrap();
+        let executable = Executable::unpack("sh", &packed).unwrap();
         let mut child = executable.command().args(["-c", "kill -9 $$"]).spawn().unwrap();
         let handle = Handle::of(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
         // Blocks other tasks of this test only, of which there are none.
         let seen = std::iter::repeat_with(|| handle.end_soon()).take(100).flatten().next();
         assert!(seen.unwrap().contains("signal 9"));
         assert!(ended(child.wait().await.unwrap()).contains("signal 9"));
-        let changed = std::io::Write::write_all(&mut File::from(executable.0), b"x");
-        assert!(changed.is_err(), "what runs cannot be changed");
     }
 }

@@ -216,6 +216,7 @@ impl Plugins {
             blocking(move || aside.settle(&target, failed)).await?;
             forgotten?;
             plugins.inner.shelf.remove(&slug);
+            plugins.sweep_programs().await;
             plugins.read_activations().await?;
             // A damaged folder's name need not be a slug, and then no plugin of that name ever ran.
             if manifest::is_slug(&slug) {

@@ -6,10 +6,10 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use resoftai_sandbox::{Failure, Hook, Kind, Level, Limits, Plugin as Instance};
+use resoftai_sandbox::{Failure, Hook, Kind, Level, Limits, Plugin as Instance, Program};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
@@ -77,6 +77,8 @@ pub struct Live {
     counts: Arc<Counts>,
     /// From the last time it was loaded.
     known: std::sync::Mutex<Option<Arc<Learned>>>,
+    /// What its instances are made of, once one was.
+    program: OnceCell<Arc<Program>>,
     slot: Mutex<Slot>,
 }
 
@@ -107,7 +109,20 @@ impl Live {
     ) -> Self {
         let host = Arc::new(host);
         let settings = Value::Object(settings.clone()).to_string();
-        Self { host, package, settings, limits, counts, known: Default::default(), slot: Mutex::default() }
+        Self {
+            host,
+            package,
+            settings,
+            limits,
+            counts,
+            program: OnceCell::new(),
+            known: Default::default(),
+            slot: Mutex::default(),
+        }
+    }
+
+    async fn program(&self, runtime: &Runtime) -> Result<Arc<Program>> {
+        self.program.get_or_try_init(|| runtime.program(&self.package)).await.cloned()
     }
 
     /// What it registered when it was loaded last.
@@ -123,9 +138,9 @@ impl Live {
     /// Loads the plugin now, so that its faults show to who installs it. Not counted: it was not at work.
     ///
     /// # Errors
-    /// `plugin_load_failed` with the plugin's own words; those of [`Runtime::get`].
+    /// `plugin_load_failed` with the plugin's own words; those of [`Runtime::program`].
     pub async fn prove(&self, runtime: &Runtime) -> Result<Arc<Learned>> {
-        runtime.get().await?;
+        self.program(runtime).await?;
         self.load(runtime).await.map_err(|failed| {
             let sentence = format!("{} could not be loaded. {}", self.package.manifest.slug, failed.sentence);
             Error::invalid("plugin_load_failed", sentence)
@@ -265,7 +280,7 @@ impl Live {
             let last = &slot.last;
             return Err(blameless(format!("It is left in peace for another {seconds:.1} s after it failed. {last}")));
         }
-        let program = runtime.get().await.map_err(|error| blameless(error.message()))?;
+        let program = self.program(runtime).await.map_err(|error| blameless(error.message()))?;
         self.host.begin_call(&About::default());
         let host: Arc<PluginHost> = self.host.clone();
         match program.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {

@@ -32,7 +32,11 @@ pub const FIELDS: [Field; 23] = [
         "The name in commands and of the folder: 1 to 64 of a-z, 0-9 and -, beginning with a letter or digit.",
     ),
     ("version", true, "Semantic: `1.4.0`."),
-    ("entry_point", true, "`main.py:ClassName`: the file and the class in it that is the plugin."),
+    (
+        "entry_point",
+        true,
+        "`main.py:ClassName`: the file and the class in it that is the plugin. Or the file of a component: `plugin.wasm`.",
+    ),
     ("description", false, "One sentence or a few; at most 4,000 bytes."),
     ("author", false, "Who writes it; at most 200 bytes."),
     (
@@ -78,7 +82,7 @@ pub struct Manifest {
     pub author: String,
     #[serde(default = "utility")]
     pub category: String,
-    /// `file.py:ClassName`.
+    /// `file.py:ClassName`, or the component, as in `plugin.wasm`.
     pub entry_point: String,
     pub min_platform_version: Option<Version>,
     pub max_platform_version: Option<Version>,
@@ -145,7 +149,8 @@ impl Manifest {
             return fault("category", format!("{:?} is none of {}.", self.category, CATEGORIES.join(", ")));
         }
         if self.entry_file().is_none() {
-            let rule = "write file.py:ClassName, as in main.py:SecurityScanner. This version runs Python plugins.";
+            let rule =
+                "write file.py:ClassName, as in main.py:SecurityScanner, or name a component, as in plugin.wasm.";
             return fault("entry_point", format!("{:?} cannot be run: {rule}", self.entry_point));
         }
         if self.dependencies.len() > MAX_DEPENDENCIES {
@@ -157,9 +162,17 @@ impl Manifest {
 
     /// The file the entry point names.
     pub fn entry_file(&self) -> Option<&str> {
+        if self.is_component() {
+            return Some(&self.entry_point);
+        }
         let (file, class) = self.entry_point.split_once(':')?;
         let named = !class.is_empty() && class.chars().all(|c| c.is_alphanumeric() || c == '_');
         (named && file.strip_suffix(".py").is_some_and(|stem| !stem.is_empty())).then_some(file)
+    }
+
+    /// Whether it is a component, in whatever language, rather than Python source.
+    pub fn is_component(&self) -> bool {
+        self.entry_point.strip_suffix(".wasm").is_some_and(|stem| !stem.is_empty())
     }
 
     fn fits(&self, platform: &str) -> Result<()> {
@@ -227,7 +240,7 @@ mod tests {
             ("version", Value::Null),
             ("category", Value::from("fun")),
             ("dependencies", serde_json::json!(["base>=x"])),
-            ("entry_point", Value::from("plugin.wasm")),
+            ("entry_point", Value::from(".wasm")),
             ("entry_point", Value::from("main.py")),
             ("min_platform_version", Value::from("99.0.0")),
             ("description", Value::from("x".repeat(MAX_LONG + 1))),

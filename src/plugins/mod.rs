@@ -13,6 +13,7 @@ mod activations;
 mod analyze;
 mod archive;
 mod capabilities;
+mod compile;
 mod counts;
 mod crew;
 mod depends;
@@ -68,6 +69,7 @@ use crate::kv::Kv;
 use crate::llm::Llm;
 use crate::net::Client;
 use capabilities::{Capabilities, CapabilityView};
+use compile::Compiler;
 use counts::Cost;
 use crew::Crew;
 use host::Doors;
@@ -174,6 +176,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The compiled Python runtime, compressed; empty when this build carries none.
     pub runtime: &'static [u8],
+    /// The compiler of plugins in other languages, compressed; empty when this build carries none.
+    pub compiler: &'static [u8],
     /// Of one instance and one call, of plugins that were granted no others.
     pub limits: Limits,
     /// Whose signatures count.
@@ -217,14 +221,15 @@ impl Plugins {
     /// # Errors
     /// When the folder cannot be made or the database fails.
     pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks, hooks: Hooks) -> Result<Self> {
-        let Options { dir, runtime, limits, most, key, client, trust } = options;
+        let Options { dir, runtime, compiler, limits, most, key, client, trust } = options;
+        let compiler = Compiler::new(compiler, &dir, &key);
         let inner = Inner {
             dir,
             limits,
             most,
             trust,
             vault: Vault::new(key),
-            runtime: Runtime::new(runtime),
+            runtime: Runtime::new(runtime, compiler),
             db,
             doors: Doors { kv, client, clock: clock.clone(), diary: Arc::default(), llm: Arc::default() },
             clock,

@@ -20,6 +20,8 @@ use crate::base::error::{Error, Kind, Result};
 /// All files of a package together, in bytes.
 pub const MAX_TOTAL: usize = 16 << 20;
 const MAX_FILES: usize = 5_000;
+/// How the binary form of every component begins.
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// Contents by path, `/` between folders.
 #[derive(Debug, Default)]
@@ -129,9 +131,15 @@ impl Package {
         })?;
         let manifest = Manifest::parse(text)?;
         let entry = manifest.entry_file().unwrap_or_default();
-        if !files.by_path.contains_key(entry) {
+        let Some(content) = files.by_path.get(entry) else {
             let sentence =
                 format!("{} names {entry} as entry_point, but there is no such file. Add it.", manifest::FILE);
+            return Err(wrong(sentence).field("entry_point"));
+        };
+        if manifest.is_component() && !content.starts_with(COMPONENT) {
+            let sentence = format!(
+                "{entry} is no WebAssembly component. Build one of the contract in plugin-sdk/wit; a core module alone is none."
+            );
             return Err(wrong(sentence).field("entry_point"));
         }
         sums::verify(&files)?;
@@ -175,6 +183,12 @@ impl Package {
 
     pub fn manifest_text(&self) -> String {
         self.content(manifest::FILE).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
+    }
+
+    /// The plugin's own component, if that is what it is.
+    pub fn component(&self) -> Option<&[u8]> {
+        let entry = self.manifest.is_component().then_some(self.manifest.entry_point.as_str());
+        entry.and_then(|path| self.content(path))
     }
 
     pub fn paths(&self) -> Vec<String> {

@@ -1,13 +1,18 @@
-//! The compiled Python runtime that this program carries, mapped when the first plugin needs it.
+//! The sandbox and what runs in it: the Python runtime that this program carries, mapped when the first plugin needs it,
+//! and the programs of plugins in other languages.
 //!
 //! Invariant: a site without plugins never pays for it, and a build without it says so instead of failing elsewhere.
 
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use resoftai_sandbox::{Program, Sandbox};
 use tokio::sync::OnceCell;
 
+use super::compile::Compiler;
+use super::package::Package;
+use crate::base::crypto::sha256_hex;
 use crate::base::error::{Error, Result};
 
 /// Plugins that compute for long at the same time, at most; fewer where there are fewer processors.
@@ -20,7 +25,9 @@ pub const NO_RUNTIME: &str = "This build of resoftai carries no plugin runtime, 
 pub struct Runtime {
     /// Compressed; empty when this build carries none.
     bytes: &'static [u8],
-    python: OnceCell<Program>,
+    sandbox: OnceCell<Sandbox>,
+    python: OnceCell<Arc<Program>>,
+    compiler: Compiler,
     /// Why the last try to map it failed.
     failure: Mutex<Option<String>>,
     /// Threads that long calls share.
@@ -28,31 +35,51 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    pub fn new(bytes: &'static [u8]) -> Self {
+    pub fn new(bytes: &'static [u8], compiler: Compiler) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let seats = (processors - 1).clamp(1, MAX_SEATS);
-        Self { bytes, python: OnceCell::new(), failure: Mutex::new(None), seats }
+        Self { bytes, sandbox: OnceCell::new(), python: OnceCell::new(), compiler, failure: Mutex::new(None), seats }
     }
 
-    /// What Python plugins are instances of. The first call takes about 0.2 s; a call after a failed one tries again.
+    /// What instances of this plugin are made of. The first Python plugin takes about 0.2 s; a component that was never
+    /// seen before is compiled, which takes seconds. A call after a failed one tries again.
     ///
     /// # Errors
-    /// `no_plugin_runtime` and `plugin_runtime_failed`.
-    pub async fn get(&self) -> Result<Program> {
-        if self.bytes.is_empty() {
+    /// `no_plugin_runtime`, `plugin_runtime_failed`, and those of [`Compiler::program`].
+    pub async fn program(&self, package: &Package) -> Result<Arc<Program>> {
+        let component = package.component();
+        if component.is_none() && self.bytes.is_empty() {
             return Err(Error::unavailable("no_plugin_runtime", NO_RUNTIME));
         }
-        let (bytes, seats) = (self.bytes, self.seats);
-        let mapped = self.python.get_or_try_init(|| async move {
-            let mapping = tokio::task::spawn_blocking(move || Sandbox::new(seats)?.map(bytes));
-            mapping
-                .await
-                .map_err(Error::internal)?
-                .map_err(|cause| Error::unavailable("plugin_runtime_failed", cause.to_string()).caused_by(cause))
-        });
-        let outcome = mapped.await;
+        let sandbox = self.sandbox().await;
+        let outcome = match (sandbox, component) {
+            (Ok(sandbox), Some(component)) => {
+                return self.compiler.program(&sandbox, Bytes::copy_from_slice(component)).await;
+            }
+            (Ok(sandbox), None) => self.python(sandbox).await,
+            (Err(error), _) => Err(error),
+        };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().map(ToString::to_string);
-        outcome.cloned()
+        outcome
+    }
+
+    async fn sandbox(&self) -> Result<Sandbox> {
+        let seats = self.seats;
+        self.sandbox.get_or_try_init(|| mapping(move || Sandbox::new(seats))).await.cloned()
+    }
+
+    async fn python(&self, sandbox: Sandbox) -> Result<Arc<Program>> {
+        let bytes = self.bytes;
+        self.python.get_or_try_init(|| mapping(move || sandbox.map(bytes).map(Arc::new))).await.cloned()
+    }
+
+    /// Forgets what was compiled for components that are none of these plugins. Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn keep_only(&self, packages: &[Arc<Package>]) -> Result<()> {
+        let components = packages.iter().filter_map(|package| package.component());
+        self.compiler.keep_only(&components.map(sha256_hex).collect::<Vec<_>>())
     }
 
     /// Whether plugins can run as far as is known, and a few words about it.
@@ -67,4 +94,11 @@ impl Runtime {
         };
         (true, words.to_owned())
     }
+}
+
+async fn mapping<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, resoftai_sandbox::Error> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(f).await.map_err(Error::internal)?;
+    done.map_err(|cause| Error::unavailable("plugin_runtime_failed", cause.to_string()).caused_by(cause))
 }

@@ -258,6 +258,18 @@ impl Plugins {
                 }
             }
         }
+        self.sweep_programs().await;
+    }
+
+    /// Forgets compiled programs that no plugin needs any more.
+    pub(super) async fn sweep_programs(&self) {
+        let packages =
+            self.inner.shelf.all().into_iter().filter_map(|entry| entry.package.clone().ok()).collect::<Vec<_>>();
+        let plugins = self.clone();
+        let swept = tokio::task::spawn_blocking(move || plugins.inner.runtime.keep_only(&packages)).await;
+        if let Err(error) = swept.map_err(Error::internal).flatten() {
+            tracing::warn!("compiled plugins that nobody needs could not be deleted: {error}");
+        }
     }
 
     async fn write_counts(&self) {

@@ -65,6 +65,7 @@ impl Site {
         let options = Options {
             dir: dir.path().join("plugins"),
             runtime,
+            compiler: b"",
             limits,
             most: limits,
             key,

@@ -127,8 +127,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, mails, hooks.clone(), options);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
-    let (dir, runtime) = (config.data_dir.join("plugins"), parts::PYTHON_RUNTIME);
-    let options = plugin_options(config, dir, runtime, site_key.clone(), dialler(config, dns.clone())?);
+    let options = plugin_options(config, site_key.clone(), dialler(config, dns.clone())?);
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone(), hooks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
     let forward = start_forward(config, dns.clone(), &db, &clock, &tasks, &process)?;
@@ -192,13 +191,7 @@ fn account_options(config: &Config) -> accounts::Options {
     }
 }
 
-fn plugin_options(
-    config: &Config,
-    dir: PathBuf,
-    runtime: &'static [u8],
-    key: Key,
-    client: net::Client,
-) -> plugins::Options {
+fn plugin_options(config: &Config, key: Key, client: net::Client) -> plugins::Options {
     let (limits, cpu) = (Limits::default(), Duration::from_millis(config.plugins.max_time_ms.into()));
     let most = Limits {
         memory_bytes: u64::from(config.plugins.max_memory_mib) << 20,
@@ -207,7 +200,16 @@ fn plugin_options(
     };
     let trust =
         plugins::sign::Trust { keys: config.plugins.trusted_keys.clone(), required: config.plugins.require_signature };
-    plugins::Options { dir, runtime, limits, most, key, client, trust }
+    plugins::Options {
+        dir: config.data_dir.join("plugins"),
+        runtime: parts::PYTHON_RUNTIME,
+        compiler: parts::PLUGIN_COMPILER,
+        limits,
+        most,
+        key,
+        client,
+        trust,
+    }
 }
 
 fn forward_options(config: &Config) -> Result<forward::Options> {

@@ -3,6 +3,9 @@
 /// CPython with the plugin SDK, compiled for the sandbox, zstd-compressed.
 pub const PYTHON_RUNTIME: &[u8] = include_bytes!(env!("RESOFTAI_PART_PYTHON_RUNTIME"));
 
+/// The compiler of plugins in other languages, zstd-compressed.
+pub const PLUGIN_COMPILER: &[u8] = include_bytes!(env!("RESOFTAI_PART_PLUGIN_COMPILER"));
+
 /// The model engine for any x86-64, zstd-compressed.
 pub const ENGINE: &[u8] = include_bytes!(env!("RESOFTAI_PART_ENGINE"));
 
