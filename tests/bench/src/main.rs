@@ -9,13 +9,14 @@
 mod fixed;
 mod inside;
 mod load;
+mod plugins;
 mod process;
 mod site;
 mod trail;
 mod writes;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["record", database, org, count] => {
             inside::record(Path::new(database), org.parse().unwrap(), count.parse().unwrap());
         }
+        ["plugins", parts] => plugins::plugins(Path::new(parts)),
         ["sequence", dir] => inside::sequence(Path::new(dir)),
         [program, kept, ref parts @ ..] => return bench(Path::new(program), Path::new(kept), parts),
         _ => panic!("{USAGE}"),
@@ -56,13 +58,14 @@ fn bench(program: &Path, kept: &Path, named: &[&str]) -> ExitCode {
     println!("| What | Figure | Budget | |\n|---|---|---|---|");
     let model = Server::start(pinned(MEASURING, &itself()).arg("model"));
     let site = Site::new(program, &model.address);
-    let parts: [(&str, &dyn Fn() -> bool); 9] = [
+    let parts: [(&str, &dyn Fn() -> bool); 10] = [
         ("start", &|| starts(program)),
         ("list", &|| list(&site)),
         ("write", &|| group_commit(&site)),
         ("gateway", &|| gateway(&site, &model)),
         ("permission", &checks),
         ("quota", &|| reserving(&site)),
+        ("plugins", &plugin_calls),
         ("sequence", &|| trail::sequencing(&site)),
         ("trail", &|| trail::grown(&site, program, kept)),
         ("growth", &|| growth(&site)),
@@ -175,6 +178,29 @@ fn reserving(site: &Site) -> bool {
     let arguments = ["reserve", &database.to_string_lossy(), &site.org.to_string()];
     let rounds = (0..ROUNDS).map(|_| trail::inside(&arguments)["p50"].as_f64().unwrap());
     below("Quota: setting tokens aside and settling adds to a call, p50", median(rounds), 10.0, "us")
+}
+
+/// What the sandbox adds to a plugin's own code. Not on one processor: that plugins run side by side is measured too.
+fn plugin_calls() -> bool {
+    let parts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts");
+    let rounds: Vec<serde_json::Value> = (0..ROUNDS)
+        .map(|_| {
+            let output = Command::new(itself()).arg("plugins").arg(&parts).output().unwrap();
+            serde_json::from_slice(&output.stdout).unwrap()
+        })
+        .collect();
+    let of = |name: &str| median(rounds.iter().map(|round| round[name].as_f64().unwrap()));
+    tell("Python hook on a file of 200 lines, warm, p50", of("python 200"), "us");
+    tell("The same beyond the Python code itself, 1 line", of("python 1 beyond"), "us");
+    tell("The same beyond the Python code itself, 2,000 lines", of("python 2000 beyond"), "us");
+    tell("Hook of a component without a runtime on 200 lines, its own work included", of("component 200"), "us");
+    let python =
+        below("Python hook beyond the Python code itself, 200 lines, p50", of("python 200 beyond"), 150.0, "us");
+    let component = below("Hook of a component without a runtime, 1 line, p50", of("component 1"), 10.0, "us");
+    let load = below("Loading a Python plugin, p50", of("load"), 50.0, "ms");
+    let many = below("Resident memory with 50 Python plugins at work", of("many"), 1536.0, "MiB");
+    let both = below("Two plugins on two processors against one alone", of("side by side"), 1.5, "times");
+    python & component & load & many & both
 }
 
 /// How cost grows with data: nothing here has a budget.

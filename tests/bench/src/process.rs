@@ -26,6 +26,13 @@ pub fn cpu_of(process: &str) -> f64 {
     ticks as f64 * 10_000.0
 }
 
+/// Resident memory of a process (or of `self`) in MiB, what it shares with others included.
+pub fn resident_of(process: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
 /// A server that told where it answers.
 pub struct Server {
     child: Child,
@@ -48,11 +55,9 @@ impl Server {
         cpu_of(&self.child.id().to_string())
     }
 
-    /// Resident memory in MiB.
+    /// What [`resident_of`] says of it.
     pub fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+        resident_of(&self.child.id().to_string())
     }
 
     /// Lets it finish what it does.

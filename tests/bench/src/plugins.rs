@@ -1,0 +1,202 @@
+//! Plugins in the sandbox, with nothing of the server around them: calls, loading, memory, and side by side. Prints one line
+//! of JSON.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use resoftai_sandbox::{Hook, Host, HttpRequest, HttpResponse, Level, Limits, Plugin, Program, Sandbox};
+use serde_json::{Value, json};
+
+use crate::process::resident_of;
+
+const WARM_UP: usize = 50;
+const CALLS: usize = 500;
+/// What the issue wants to be loaded at once.
+const MANY: usize = 50;
+/// Looks at every line by a regular expression, as linters do. `alone` is the same without the platform, in seconds.
+const MAIN: &str = r#"
+import re, time
+from resoftai.plugins.base import CodeQualityPlugin
+
+LONG = re.compile(r"\b(eval|exec|md5|password)\b")
+
+class Look(CodeQualityPlugin):
+    def load(self, context):
+        self.context = context
+        return True
+    def activate(self):
+        self.context.hooks.register_filter("code.analyze", self.look)
+        return True
+    def deactivate(self): return True
+    def unload(self): return True
+    def get_tool_name(self): return "look"
+    def analyze_code(self, code, language): return {}
+    def look(self, value):
+        lines = enumerate(value["code"].split("\n"), 1)
+        value["look"] = [{"message": "m", "line": n} for n, line in lines if LONG.search(line)]
+        return value
+    def alone(self, value, times):
+        taken = []
+        for _ in range(times):
+            begun = time.perf_counter()
+            self.look(dict(value))
+            taken.append(time.perf_counter() - begun)
+        return sorted(taken)[times // 2]
+"#;
+const MANIFEST: &str = r#"{"name": "look", "slug": "look", "version": "1.0.0", "entry_point": "main.py:Look"}"#;
+
+/// The plugin's own files and nothing else.
+struct Files(BTreeMap<String, Vec<u8>>);
+
+fn refused<T>() -> Result<T, String> {
+    Err("Not here.".to_owned())
+}
+
+#[async_trait]
+impl Host for Files {
+    fn log(&self, _: Level, _: &str) {}
+    async fn kv_get(&self, _: &str) -> Result<Option<String>, String> {
+        refused()
+    }
+    async fn kv_set(&self, _: &str, _: Option<&str>) -> Result<(), String> {
+        refused()
+    }
+    async fn kv_list(&self, _: &str) -> Result<Vec<String>, String> {
+        refused()
+    }
+    async fn files_list(&self, _: &str) -> Result<Vec<String>, String> {
+        refused()
+    }
+    async fn files_read(&self, _: &str) -> Result<Vec<u8>, String> {
+        refused()
+    }
+    async fn files_write(&self, _: &str, _: Vec<u8>) -> Result<(), String> {
+        refused()
+    }
+    async fn files_delete(&self, _: &str) -> Result<(), String> {
+        refused()
+    }
+    async fn http_request(&self, _: HttpRequest) -> Result<HttpResponse, String> {
+        refused()
+    }
+    async fn llm_complete(&self, _: &str) -> Result<String, String> {
+        refused()
+    }
+    fn package_list(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+    fn package_read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.0.get(path).cloned().map_or_else(refused, Ok)
+    }
+}
+
+async fn load(program: &Program) -> (Plugin, Hook) {
+    let files = BTreeMap::from([("main.py".to_owned(), MAIN.into()), ("plugin.json".to_owned(), MANIFEST.into())]);
+    let (plugin, loaded) = program.load(Arc::new(Files(files)), MANIFEST, "{}", Limits::default()).await.unwrap();
+    (plugin, loaded.hooks[0].clone())
+}
+
+/// A file of so many lines of some 80 bytes, as the hook gets it.
+fn payload(lines: usize) -> String {
+    let code: String =
+        (0..lines).map(|n| format!("    value_{n} = compute(first, second, third, {n})  # a remark on it\n")).collect();
+    json!({"code": code, "language": "python", "file_path": "a.py", "project_id": 1, "organization_id": 1}).to_string()
+}
+
+/// Median of a warm call, in microseconds.
+async fn calls(plugin: &mut Plugin, hook: &Hook, payload: &str) -> f64 {
+    let mut taken = Vec::new();
+    for turn in 0..WARM_UP + CALLS {
+        let begun = Instant::now();
+        plugin.call_hook(hook, payload).await.unwrap();
+        if turn >= WARM_UP {
+            taken.push(begun.elapsed());
+        }
+    }
+    taken.sort_unstable();
+    taken[CALLS / 2].as_secs_f64() * 1e6
+}
+
+/// Milliseconds of so many calls in two tasks at once, against one task alone.
+async fn side_by_side(program: &Program, payload: &str) -> f64 {
+    let work = |program: Program, payload: String| async move {
+        let (mut plugin, hook) = load(&program).await;
+        calls(&mut plugin, &hook, &payload).await;
+        let begun = Instant::now();
+        for _ in 0..CALLS {
+            plugin.call_hook(&hook, &payload).await.unwrap();
+        }
+        begun.elapsed().as_secs_f64()
+    };
+    let alone = tokio::spawn(work(program.clone(), payload.to_owned())).await.unwrap();
+    let both = [(); 2].map(|()| tokio::spawn(work(program.clone(), payload.to_owned())));
+    let [first, second] = both;
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    first.max(second) / alone
+}
+
+/// Compiles as the server does, by the compiler that was built for it.
+fn component(parts: &Path) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let compiler = dir.path().join("plugin-compiler");
+    zstd::stream::copy_decode(
+        std::fs::File::open(parts.join("plugin-compiler.zst")).unwrap(),
+        std::fs::File::create(&compiler).unwrap(),
+    )
+    .unwrap();
+    std::fs::set_permissions(&compiler, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let text = std::fs::read(parts.join("../../plugin-sdk/examples/todo-marks/plugin.wat")).unwrap();
+    let wasm = dir.path().join("plugin.wasm");
+    std::fs::write(&wasm, wat::parse_bytes(&text).unwrap()).unwrap();
+    let stdin = Stdio::from(std::fs::File::open(wasm).unwrap());
+    let output = Command::new(compiler).arg("3").stdin(stdin).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Everything, on as many threads as there are processors for this process.
+pub fn plugins(parts: &Path) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let told = runtime.block_on(async {
+        let sandbox = Sandbox::new(1).unwrap();
+        let packed = std::fs::read(parts.join("python-runtime.cwasm.zst")).unwrap();
+        let python = sandbox.map(&packed).unwrap();
+        let native = sandbox.map(&component(parts)).unwrap();
+        let mut told = serde_json::Map::new();
+        for lines in [1, 200, 2_000] {
+            let payload = payload(lines);
+            let (mut plugin, hook) = load(&python).await;
+            let whole = calls(&mut plugin, &hook, &payload).await;
+            let asked =
+                json!({"value": serde_json::from_str::<Value>(&payload).unwrap(), "times": CALLS / 5}).to_string();
+            let alone: f64 = plugin.call_method("alone", &asked).await.unwrap().parse().unwrap();
+            told.insert(format!("python {lines}"), whole.into());
+            told.insert(format!("python {lines} beyond"), (whole - alone * 1e6).into());
+        }
+        let files = Arc::new(Files(BTreeMap::new()));
+        let (mut plugin, loaded) = native.load(files, "{}", "{}", Limits::default()).await.unwrap();
+        let hook = loaded.hooks[0].clone();
+        for lines in [1, 200] {
+            told.insert(format!("component {lines}"), calls(&mut plugin, &hook, &payload(lines)).await.into());
+        }
+        told.insert("side by side".to_owned(), side_by_side(&python, &payload(200)).await.into());
+        let (mut loading, mut many) = (Vec::new(), Vec::new());
+        for _ in 0..MANY {
+            let begun = Instant::now();
+            many.push(load(&python).await);
+            loading.push(begun.elapsed());
+        }
+        for (plugin, hook) in &mut many {
+            plugin.call_hook(hook, &payload(200)).await.unwrap();
+        }
+        loading.sort_unstable();
+        told.insert("load".to_owned(), (loading[MANY / 2].as_secs_f64() * 1e3).into());
+        told.insert("many".to_owned(), resident_of("self").into());
+        Value::Object(told)
+    });
+    println!("{told}");
+}
