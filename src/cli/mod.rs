@@ -39,6 +39,7 @@ mod plugin_logs;
 mod plugin_new;
 mod plugin_org;
 mod plugin_sign;
+mod plugin_templates;
 mod plugin_test;
 mod privacy;
 mod project;

@@ -1,17 +1,19 @@
 //! `resoftai plugin new`: a folder to start from, whose own tests pass as it stands.
 //!
-//! Invariant: nothing that is there is overwritten. The templates lie in `plugin-sdk/templates`; `{{name}}` and the like in
-//! them are replaced and nothing else happens to them.
+//! Invariant: nothing that is there is overwritten. In templates `{{name}}` and the like are replaced, and nothing else
+//! happens to them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::base::error::Error;
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::Output;
+use crate::cli::plugin_templates::{Kind, Language};
 use crate::plugins::is_slug;
 
 #[derive(Debug, Args)]
@@ -27,67 +29,9 @@ pub struct NewArgs {
     /// Who writes it.
     #[arg(long, value_name = "NAME", default_value = "")]
     author: String,
-}
-
-/// The six kinds of the contract, and one that is none of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// A new member of the team.
-    Agent,
-    /// A source of language models.
-    LlmProvider,
-    /// Tells another system what happens.
-    Integration,
-    /// An order of stages.
-    Workflow,
-    /// Looks at code.
-    CodeQuality,
-    /// A project to start from.
-    Template,
-    /// Hangs on hooks, and nothing else.
-    Plain,
-}
-
-/// What a kind's folder is made of.
-struct Template {
-    summary: &'static str,
-    main: &'static str,
-    test: &'static str,
-    fields: &'static str,
-    /// Beside those, by path.
-    more: &'static [(&'static str, &'static str)],
-}
-
-macro_rules! template {
-    ($folder:literal, $summary:literal, $more:expr) => {
-        Template {
-            summary: $summary,
-            main: include_str!(concat!("../../plugin-sdk/templates/", $folder, "/main.py")),
-            test: include_str!(concat!("../../plugin-sdk/templates/", $folder, "/test_plugin.py")),
-            fields: include_str!(concat!("../../plugin-sdk/templates/", $folder, "/fields.json")),
-            more: $more,
-        }
-    };
-}
-
-const README: &str = include_str!("../../plugin-sdk/templates/README.md");
-const STARTED: &[(&str, &str)] = &[
-    ("files/app/main.py", include_str!("../../plugin-sdk/templates/template/app_main.py")),
-    ("files/README.md", include_str!("../../plugin-sdk/templates/template/app_readme.md")),
-];
-
-impl Kind {
-    fn template(self) -> Template {
-        match self {
-            Self::Agent => template!("agent", "Adds an agent that reviews documentation.", &[]),
-            Self::LlmProvider => template!("llm-provider", "Answers with the models of another server.", &[]),
-            Self::Integration => template!("integration", "Sends events to a webhook.", &[]),
-            Self::Workflow => template!("workflow", "Adds a short workflow: requirements, design, code, tests.", &[]),
-            Self::CodeQuality => template!("code-quality", "Finds long lines and spaces at the end of lines.", &[]),
-            Self::Template => template!("template", "Starts a project with a small program.", STARTED),
-            Self::Plain => template!("plain", "Counts the files that are made.", &[]),
-        }
-    }
+    /// What it is written in.
+    #[arg(long, short, value_enum, default_value_t)]
+    language: Language,
 }
 
 /// `plugin.json`, in the order people read it.
@@ -153,7 +97,7 @@ impl Names {
 pub fn run(args: &NewArgs, out: Output) -> Result<()> {
     let names = Names::of(&args.name)?;
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from(&names.slug));
-    let files = files(args.kind, &names, &args.author)?;
+    let files = files(args, &names)?;
     if fs::symlink_metadata(&folder).is_ok() && fs::read_dir(&folder).map_or(true, |mut all| all.next().is_some()) {
         let detail = format!("{} is there already. Give another place with --output.", folder.display());
         return Err(Failure::new(Exit::Conflict, "folder_exists", detail));
@@ -164,7 +108,13 @@ pub fn run(args: &NewArgs, out: Output) -> Result<()> {
     let paths: Vec<&String> = files.iter().map(|(path, _)| path).collect();
     let shown = json!({"folder": folder, "slug": names.slug, "files": paths});
     let place = folder.display();
-    out.done(&shown, &format!("Made {place}. Run its tests: resoftai plugin test {place}"))
+    let next = match args.language {
+        Language::Python => format!("Run its tests: resoftai plugin test {place}"),
+        Language::Javascript => {
+            format!("Build it and run its tests: sh {place}/.sdk/build.sh && resoftai plugin test {place}")
+        }
+    };
+    out.done(&shown, &format!("Made {place}. {next}"))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -174,36 +124,36 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|cause| Failure::usage(format!("Cannot write {}: {cause}.", path.display())))
 }
 
-fn files(kind: Kind, names: &Names, author: &str) -> Result<Vec<(String, String)>> {
-    let template = kind.template();
-    let fields: Value = serde_json::from_str(template.fields).map_err(crate::base::error::Error::internal)?;
+fn files(args: &NewArgs, names: &Names) -> Result<Vec<(String, String)>> {
+    let template = args.kind.template(args.language);
+    let fields: Value = serde_json::from_str(template.fields).map_err(Error::internal)?;
     let manifest = Manifest {
         name: &names.name,
         slug: &names.slug,
         version: "0.1.0",
         description: template.summary,
-        author,
+        author: &args.author,
         category: fields["category"].clone(),
         tags: [],
         min_platform_version: env!("CARGO_PKG_VERSION"),
         dependencies: [],
-        entry_point: format!("main.py:{}Plugin", names.class),
+        entry_point: args.language.entry_point(&names.class),
         license: "Apache-2.0",
         capabilities: fields["capabilities"].clone(),
         config_schema: fields["config_schema"].clone(),
     };
-    let manifest = serde_json::to_string_pretty(&manifest).map_err(crate::base::error::Error::internal)? + "\n";
-    let filled = [("README.md", README), ("main.py", template.main), ("tests/test_plugin.py", template.test)];
+    let manifest = serde_json::to_string_pretty(&manifest).map_err(Error::internal)? + "\n";
     let mut files = vec![("plugin.json".to_owned(), manifest)];
-    for (path, text) in filled.iter().chain(template.more) {
-        files.push(((*path).to_owned(), names.fill(text, template.summary)));
-    }
+    files.extend(template.filled.map(|(path, text)| (path.to_owned(), names.fill(text, template.summary))));
+    files.extend(template.as_it_is().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
     Ok(files)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
     use crate::plugins::pack::pack;
     use crate::plugins::package::Files;
@@ -212,13 +162,23 @@ mod tests {
     fn every_kind_makes_a_plugin_that_packs() {
         let names = Names::of("Nice  slack-notifier 2").unwrap();
         assert_eq!((names.slug.as_str(), names.class.as_str()), ("nice-slack-notifier-2", "NiceSlackNotifier2"));
-        for kind in Kind::value_variants() {
+        for (kind, language) in Kind::value_variants()
+            .iter()
+            .flat_map(|kind| Language::value_variants().iter().map(move |each| (*kind, *each)))
+        {
+            let args = NewArgs { kind, name: String::new(), output: None, author: "Ada".to_owned(), language };
             let mut files = Files::default();
-            for (path, text) in super::files(*kind, &names, "Ada").unwrap() {
-                assert!(!text.contains("{{"), "{kind:?} {path}: {text}");
-                files.add(&path, text.into_bytes()).unwrap();
+            for (path, text) in super::files(&args, &names).unwrap() {
+                assert!(path.starts_with(".sdk/") || !text.contains("{{"), "{kind:?} {path}: {text}");
+                if !path.starts_with('.') {
+                    files.add(&path, text.into_bytes()).unwrap();
+                }
             }
-            assert_eq!(pack(files, vec![]).unwrap().manifest.slug, names.slug, "{kind:?}");
+            if language == Language::Javascript {
+                // What building it would make.
+                files.add("plugin.wasm", b"\0asm\x0d\0\x01\0".to_vec()).unwrap();
+            }
+            assert_eq!(pack(files, vec![]).unwrap().manifest.slug, names.slug, "{kind:?} {language:?}");
         }
     }
 

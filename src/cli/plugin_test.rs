@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Output, clean};
 use crate::cli::{block_on, plugin_folder};
-use crate::plugins::trial::{Tested, Trial, Verdict};
-use crate::server::PYTHON_RUNTIME;
+use crate::plugins::package::MAX_TOTAL;
+use crate::plugins::trial::{COMPONENT, Parts, Tested, Trial, Verdict};
+use crate::server::{PLUGIN_COMPILER, PYTHON_RUNTIME};
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// The plugin's folder, with a plugin.json and tests/test*.py.
+    /// The plugin's folder, with a plugin.json and tests/test*.py, or .sdk/tests.wasm.
     #[arg(default_value = ".")]
     folder: PathBuf,
     /// Only tests whose name holds this.
@@ -29,7 +30,10 @@ pub fn run(args: &TestArgs, out: Output) -> Result<()> {
 }
 
 async fn all(args: &TestArgs, out: Output) -> Result<()> {
-    let mut trial = Trial::new(plugin_folder::files(&args.folder)?, PYTHON_RUNTIME)?;
+    let built = args.folder.join(COMPONENT);
+    let component = built.is_file().then(|| plugin_folder::read(&built, MAX_TOTAL as u64)).transpose()?;
+    let parts = Parts { runtime: PYTHON_RUNTIME, compiler: PLUGIN_COMPILER };
+    let mut trial = Trial::new(plugin_folder::files(&args.folder)?, component, parts).await?;
     let (names, mut done) = trial.collect().await?;
     for tested in &done {
         show(tested, args.verbose, out)?;

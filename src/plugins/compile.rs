@@ -120,7 +120,7 @@ impl Compiler {
     }
 
     async fn made(&self, sandbox: &Sandbox, digest: &str, component: Bytes) -> Result<Program> {
-        let code = self.compile(component).await?;
+        let code = machine_code(self.part, &component).await?;
         let (path, key, place, sandbox) = (self.folder.join(digest), self.key.clone(), place(digest), sandbox.clone());
         blocking(move || {
             let program = sandbox.map(&code).map_err(|cause| refused(&cause.to_string()))?;
@@ -132,28 +132,31 @@ impl Compiler {
         })
         .await
     }
+}
 
-    async fn compile(&self, component: Bytes) -> Result<Vec<u8>> {
-        if self.part.is_empty() {
-            let sentence = "This build of resoftai carries no plugin compiler, so only Python plugins run. Use a release \
-                            build, or build with `make plugin-runtime` first.";
-            return Err(Error::unavailable("no_plugin_compiler", sentence));
-        }
-        let part = self.part;
-        let executable = blocking(move || Executable::unpack("plugin-compiler", part).map_err(|cause| failed(&cause)));
-        let executable = executable.await?;
-        let mut command = executable.command();
-        command.arg(LEVEL).env_clear().env("RAYON_NUM_THREADS", "2").current_dir("/");
-        // A group of its own: Ctrl-C is for the server.
-        command.process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|cause| failed(&cause))?;
-        // It waits for its input until then.
-        limit(&child).map_err(|cause| failed(&cause))?;
-        match timeout(WALL, talk(&mut child, &component)).await {
-            Ok(outcome) => outcome.map_err(|cause| failed(&cause))?.code(),
-            Err(_) => Err(refused(&format!("The compiler was not done within {} s.", WALL.as_secs()))),
-        }
+/// The machine code of a component, packed, from the compiler in `part` (compressed; empty when a build carries none).
+///
+/// # Errors
+/// `no_plugin_compiler`; `plugin_not_compiled` with the reason; `plugin_compiler_failed`.
+pub async fn machine_code(part: &'static [u8], component: &[u8]) -> Result<Vec<u8>> {
+    if part.is_empty() {
+        let sentence = "This build of resoftai carries no plugin compiler, so only Python plugins run. Use a release \
+                        build, or build with `make plugin-runtime` first.";
+        return Err(Error::unavailable("no_plugin_compiler", sentence));
+    }
+    let executable = blocking(move || Executable::unpack("plugin-compiler", part).map_err(|cause| failed(&cause)));
+    let executable = executable.await?;
+    let mut command = executable.command();
+    command.arg(LEVEL).env_clear().env("RAYON_NUM_THREADS", "2").current_dir("/");
+    // A group of its own: Ctrl-C is for the server.
+    command.process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|cause| failed(&cause))?;
+    // It waits for its input until then.
+    limit(&child).map_err(|cause| failed(&cause))?;
+    match timeout(WALL, talk(&mut child, component)).await {
+        Ok(outcome) => outcome.map_err(|cause| failed(&cause))?.code(),
+        Err(_) => Err(refused(&format!("The compiler was not done within {} s.", WALL.as_secs()))),
     }
 }
 

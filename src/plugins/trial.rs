@@ -1,8 +1,12 @@
 //! A plugin's own tests, run in the real sandbox without a server.
 //!
+//! Tests in Python lie in the package; those of a component are a component themselves, whose methods `collect` and `run`
+//! answer as those of `resoftai._testrun` do.
+//!
 //! Invariant: a test has what a plugin's call has: the same limits, no network, no files but the package. A test that is
 //! stopped costs itself only; the next one gets a fresh instance.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +15,7 @@ use resoftai_sandbox::{Failure, Host, HttpRequest, HttpResponse, Level, Limits, 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::manifest;
+use super::compile::machine_code;
 use super::pack::assemble;
 use super::package::{Files, Package};
 use super::runtime::NO_RUNTIME;
@@ -19,7 +23,10 @@ use crate::base::error::{Error, Kind, Result};
 
 /// The file that takes the place of the plugin's entry point.
 const ENTRY: &str = "_resoftai_run_tests.py";
-const NOT_HERE: &str = "A test has no platform. Give LoadedPlugin a LocalHost that answers (resoftai.testing).";
+const NOT_HERE: &str =
+    "A test has no platform. Give LoadedPlugin what answers in its place (resoftai.testing, resoftai/testing).";
+/// The tests of a component, in the plugin's folder; hidden, so that no package carries them.
+pub const COMPONENT: &str = ".sdk/tests.wasm";
 /// Lines of log kept of one test.
 const MAX_LINES: usize = 1_000;
 
@@ -73,21 +80,44 @@ pub struct Trial {
     instance: Option<Instance>,
 }
 
+/// What this program carries to run tests with; empty in a build without.
+#[derive(Clone, Copy)]
+pub struct Parts {
+    /// The Python runtime, compressed.
+    pub runtime: &'static [u8],
+    /// The compiler of components, compressed.
+    pub compiler: &'static [u8],
+}
+
 impl Trial {
-    /// Checks the plugin and makes the sandbox; `runtime` is the compressed Python runtime. Blocks for a while.
+    /// Checks the plugin and makes the sandbox; `component` are the tests of one that is no Python.
     ///
     /// # Errors
-    /// `invalid_plugin`, naming the file; `no_plugin_runtime`.
-    pub fn new(files: Files, runtime: &'static [u8]) -> Result<Self> {
+    /// `invalid_plugin`, naming the file; `no_tests`; `no_plugin_runtime`, `no_plugin_compiler`, `plugin_not_compiled`.
+    pub async fn new(files: Files, component: Option<Vec<u8>>, parts: Parts) -> Result<Self> {
         let (package, _) = assemble(files, Vec::new())?;
-        let manifest = stand_in(&package)?;
+        let in_python = package.component().is_none();
+        let manifest = stand_in(&package, in_python)?;
         let (_, mut files) = package.into_parts();
-        files.add(ENTRY, b"from resoftai._testrun import TestRun\n".to_vec())?;
-        if runtime.is_empty() {
-            return Err(Error::unavailable("no_plugin_runtime", NO_RUNTIME));
-        }
+        let code = match component {
+            _ if in_python && parts.runtime.is_empty() => {
+                return Err(Error::unavailable("no_plugin_runtime", NO_RUNTIME));
+            }
+            _ if in_python => {
+                files.add(ENTRY, b"from resoftai._testrun import TestRun\n".to_vec())?;
+                Cow::Borrowed(parts.runtime)
+            }
+            Some(component) => Cow::Owned(machine_code(parts.compiler, &component).await?),
+            None => {
+                let sentence = format!(
+                    "There is no {COMPONENT} in the plugin's folder, which holds the tests of a plugin that is a component. \
+                     Write tests/plugin.test.js and build it: sh .sdk/build.sh. `resoftai plugin new --language javascript` shows how."
+                );
+                return Err(Error::new(Kind::NotFound, "no_tests", sentence));
+            }
+        };
         let program = Sandbox::new(1)
-            .and_then(|sandbox| sandbox.map(runtime))
+            .and_then(|sandbox| sandbox.map(&code))
             .map_err(|cause| Error::unavailable("plugin_runtime_failed", cause.to_string()))?;
         let host = Arc::new(TrialHost { files, lines: Mutex::default() });
         Ok(Self { program, host, manifest, limits: Limits::default(), instance: None })
@@ -148,15 +178,11 @@ impl Trial {
 }
 
 /// The plugin's manifest with the test runner for an entry point.
-fn stand_in(package: &Package) -> Result<String> {
-    let text = package.manifest_text();
-    let mut fields: Value = serde_json::from_str(&text).map_err(Error::internal)?;
-    if !package.manifest.entry_point.contains(".py:") {
-        let sentence =
-            "Only plugins in Python have tests that run in the sandbox. Test this one with its own language's tools.";
-        return Err(manifest::wrong(sentence).field("entry_point"));
+fn stand_in(package: &Package, in_python: bool) -> Result<String> {
+    let mut fields: Value = serde_json::from_str(&package.manifest_text()).map_err(Error::internal)?;
+    if in_python {
+        fields["entry_point"] = Value::from(format!("{ENTRY}:TestRun"));
     }
-    fields["entry_point"] = Value::from(format!("{ENTRY}:TestRun"));
     fields["config_schema"] = Value::Null;
     Ok(fields.to_string())
 }

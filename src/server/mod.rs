@@ -14,7 +14,7 @@ pub mod router;
 mod system;
 pub mod tls;
 
-pub use parts::PYTHON_RUNTIME;
+pub use parts::{PLUGIN_COMPILER, PYTHON_RUNTIME};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -25,15 +25,17 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 11] = [
     "benchmarks",
     "cli",
     "mail",
     "plugins/capabilities",
+    "plugins/hooks",
     "plugins/manifest",
     "plugins/sdk",
     "plugins/testing",
     "plugins/troubleshooting",
+    "quality",
     "runs",
 ];
 /// Guide, first line of the block, why it cannot run.
@@ -118,6 +120,17 @@ fn converse(mut child: Child) -> String {
     shown
 }
 
+/// How npm reaches packages on this machine: what guides do has a home of its own.
+fn where_packages_are() -> impl Iterator<Item = (String, String)> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let given = std::env::vars().filter(|(name, _)| {
+        let name = name.to_uppercase();
+        name.starts_with("NPM_CONFIG_") || name.starts_with("NODE_") || name.ends_with("_PROXY")
+    });
+    let own = [("NPM_CONFIG_USERCONFIG", ".npmrc"), ("NPM_CONFIG_CACHE", ".npm")];
+    own.into_iter().map(move |(name, file)| (name.to_owned(), format!("{home}/{file}"))).chain(given)
+}
+
 struct Site {
     app: App,
     /// Of an administrator of the site.
@@ -143,7 +156,7 @@ impl Site {
 
     fn run(&self, script: &str) -> String {
         let mut shell = shell(&self.app, &format!("set -eu\n{script}"));
-        shell.env("RESOFTAI_TOKEN", &self.root).env("TOKEN", &self.ada);
+        shell.env("RESOFTAI_TOKEN", &self.root).env("TOKEN", &self.ada).envs(where_packages_are());
         converse(shell.spawn().unwrap())
     }
 
@@ -236,6 +249,11 @@ async fn the_guides_for_plugin_authors_work_as_they_stand() {
 }
 
 #[tokio::test]
+async fn the_guide_to_plugins_in_javascript_works_as_it_stands() {
+    Site::new("acme").await.follow("plugins/javascript", &[]);
+}
+
+#[tokio::test]
 async fn the_guide_to_privacy_works_as_it_stands() {
     Site::new("acme").await.follow("privacy", &[]);
 }
@@ -261,12 +279,13 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 11] = [
+const FOLLOWED: [&str; 12] = [
     "accounts",
     "audit",
     "models",
     "organizations",
     "plugins/index",
+    "plugins/javascript",
     "plugins/packaging",
     "plugins/quick-start",
     "privacy",

@@ -1,7 +1,8 @@
-//! Plugins that are components: without any runtime, compiled on the site once and kept.
+//! Plugins that are components: without any runtime, in JavaScript, compiled on the site once and kept.
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -114,4 +115,33 @@ async fn what_is_no_plugin_is_refused_by_its_reason() {
         assert!(refused.body["detail"].as_str().unwrap().contains(words), "{words}: {}", refused.body);
     }
     assert_eq!(app.call("GET", "/api/plugins", Some(&admin), None).await.body["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_plugin_in_javascript_looks_at_files() {
+    let app = App::start();
+    app.org("acme");
+    let (admin, ada) = (app.person("root", "admin", None).await, app.person("ada", "developer", Some("acme")).await);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["plugin.json", "main.js", "rules.js"] {
+        fs::write(folder.path().join(name), example(&format!("script-review/{name}"))).unwrap();
+    }
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/javascript/build.sh");
+    let built = Command::new("sh").arg(build).arg(folder.path()).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    let made =
+        upload(&app, &admin, archive(&[("plugin.json", read("plugin.json")), ("plugin.wasm", read("plugin.wasm"))]))
+            .await;
+    assert_eq!((made.status, &made.body["status"]), (201, &json!("active")), "{}", made.body);
+
+    let code = "const a = 1;\nvar b = a == 2;\ndebugger;\n";
+    let found = findings(&app, &ada, "script-review", "a.js", code).await;
+    let seen: Vec<_> = found.iter().map(|one| (one["type"].as_str().unwrap(), one["line"].as_i64().unwrap())).collect();
+    assert_eq!(seen, [("var", 2), ("loose_comparison", 2), ("debugger", 3)]);
+
+    let body = json!({"ignore": ["tabs"]});
+    let refused = app.call("PUT", "/api/plugins/script-review/config", Some(&admin), Some(body)).await;
+    assert_eq!(refused.body["code"], "plugin_load_failed", "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("RangeError: ignore names tabs"), "{}", refused.body);
 }

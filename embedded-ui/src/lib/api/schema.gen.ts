@@ -554,6 +554,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/{id}/fix": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a plugin how it would mend a file: its `fix_code`. Nothing is written. */
+        post: operations["post_api_files_id_fix"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/{id}/format": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the plugins how a file would look in order: the hook `code.format`. Nothing is written. */
+        post: operations["post_api_files_id_format"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/{id}/lint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask the plugins for a quick look at a file: the hook `code.lint`. What they say is not kept. */
+        post: operations["post_api_files_id_lint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/{id}/restore/{version}": {
         parameters: {
             query?: never;
@@ -1746,11 +1797,31 @@ export interface paths {
         };
         /** One project. */
         get: operations["get_api_projects_id"];
-        /** Change a project's name, requirements or team; what is absent stays. Moving it asks for `project.update` in both places. */
+        /** Change a project's name, requirements, team or quality gate; what is absent stays. Moving it asks for `project.update` in both places. */
         put: operations["put_api_projects_id"];
         post?: never;
         /** Delete a project for good. */
         delete: operations["delete_api_projects_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{id}/analyze": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have plugins look at a project's files again. It goes on in the background, see `analysis` of the project's quality; what
+         *     they find takes the place of what they found before.
+         */
+        post: operations["post_api_projects_id_analyze"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1800,6 +1871,23 @@ export interface paths {
         };
         /** What plugins found in a project's files, newest first. */
         get: operations["get_api_projects_id_findings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{id}/quality": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What plugins make of a project: score, findings by severity, the worst files, and how far an analysis is. */
+        get: operations["get_api_projects_id_quality"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1959,7 +2047,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Go on with a paused run. */
+        /** Go on with a paused run. One that the quality gate holds goes on when its project passes by now. */
         post: operations["post_api_runs_id_resume"];
         delete?: never;
         options?: never;
@@ -2534,6 +2622,37 @@ export interface components {
          * @enum {string}
          */
         AgentRole: "project_manager" | "requirements_analyst" | "architect" | "uxui_designer" | "developer" | "test_engineer" | "quality_expert";
+        /** @description An analysis that somebody asked for, as it is shown. */
+        AnalysisRun: {
+            /** @description Why it failed; null otherwise. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description How many files there are to look at.
+             */
+            files: number;
+            /** Format: int64 */
+            files_done: number;
+            finished_at?: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description Another one for each that is asked for.
+             */
+            number: number;
+            /** Format: int64 */
+            project_id: number;
+            started_at: components["schemas"]["Time"];
+            status: components["schemas"]["AnalysisStatus"];
+        };
+        /**
+         * @description How an analysis stands.
+         * @enum {string}
+         */
+        AnalysisStatus: "running" | "done" | "failed";
+        AnalyzeRequest: {
+            /** @description Files, or folders that end with a slash, as `src/`; absent: the whole project. At most 500. */
+            paths?: string[] | null;
+        };
         /** @description A role as it is held. */
         Assignment: {
             granted_at: components["schemas"]["Time"];
@@ -2873,6 +2992,17 @@ export interface components {
             /** @description `base64` for what is no UTF-8 text, or holds a NUL, which no text that is sent here may. */
             encoding: components["schemas"]["Encoding"];
         };
+        /** @description A file and what the strictest plugin makes of it. */
+        FileScore: {
+            /** Format: int64 */
+            file_id: number;
+            path: string;
+            /**
+             * Format: double
+             * @description From 0 to 100.
+             */
+            score: number;
+        };
         /** @description A version as it is shown. */
         FileVersion: {
             created_at: components["schemas"]["Time"];
@@ -2938,6 +3068,14 @@ export interface components {
             started_at?: components["schemas"]["Time"] | null;
             /** @description The address or the path. */
             target: string;
+        };
+        /** @description The gate as it stands. */
+        Gate: {
+            organization?: components["schemas"]["QualityGate"] | null;
+            passed: boolean;
+            project?: components["schemas"]["QualityGate"] | null;
+            /** @description What keeps the project from passing. */
+            reasons: string[];
         };
         /** @description Who gave a role. */
         Giver: {
@@ -3346,6 +3484,8 @@ export interface components {
                 slug: string;
                 status: components["schemas"]["PluginStatus"];
                 version: string;
+                /** @description What its author should know: callbacks that are never called. */
+                warnings: string[];
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -3367,6 +3507,7 @@ export interface components {
                 name: string;
                 /** Format: int64 */
                 organization_id: number;
+                quality_gate?: components["schemas"]["QualityGate"] | null;
                 /** @description What is to be built, in the words of the people who want it. */
                 requirements: string;
                 status: components["schemas"]["ProjectStatus"];
@@ -3471,6 +3612,8 @@ export interface components {
                 created_by: string;
                 error?: components["schemas"]["RunError"] | null;
                 finished_at?: components["schemas"]["Time"] | null;
+                /** @description Why the quality gate holds it while it is paused; null: it does not. */
+                held?: string | null;
                 /** Format: int64 */
                 id: number;
                 /**
@@ -3844,6 +3987,21 @@ export interface components {
             /** @description Relative to the project, with `/`, such as `src/main.py`. */
             path: string;
         };
+        /** @description One finding, not yet kept anywhere. */
+        NewFinding: {
+            /** @description The code in question. */
+            code?: string | null;
+            /**
+             * Format: int64
+             * @description Counts from 1; None when the plugin does not know.
+             */
+            line?: number | null;
+            message: string;
+            recommendation?: string | null;
+            severity: components["schemas"]["Severity"];
+            /** @description Such as `sql_injection`; the plugin's own word. */
+            type: string;
+        };
         NewInvitation: {
             /**
              * Format: int64
@@ -4107,6 +4265,23 @@ export interface components {
             organization: string;
             role: string;
         };
+        /** @description What one plugin said. */
+        Opinion: {
+            /** @description Why there are none to be had; null: it looked. */
+            error?: string | null;
+            findings: components["schemas"]["NewFinding"][];
+            /** @description The plugin's slug. */
+            plugin: string;
+        };
+        /** @description What plugins say about a version of a file; it is not kept. */
+        Opinions: {
+            /** Format: int64 */
+            file_id: number;
+            /** @description In the order of slugs; a plugin that does not lint is not there. */
+            items: components["schemas"]["Opinion"][];
+            /** Format: int64 */
+            version: number;
+        };
         /** @description A plugin as an organisation sees it. */
         OrgPlugin: {
             /** @description What it asks for and nobody here decided about, in words: of a new version, what the one before did not ask for. */
@@ -4276,6 +4451,8 @@ export interface components {
             slug: string;
             status: components["schemas"]["PluginStatus"];
             version: string;
+            /** @description What its author should know: callbacks that are never called. */
+            warnings: string[];
         };
         /**
          * @description Whether a plugin is asked.
@@ -4314,6 +4491,7 @@ export interface components {
             name: string;
             /** Format: int64 */
             organization_id: number;
+            quality_gate?: components["schemas"]["QualityGate"] | null;
             /** @description What is to be built, in the words of the people who want it. */
             requirements: string;
             status: components["schemas"]["ProjectStatus"];
@@ -4326,6 +4504,7 @@ export interface components {
         };
         ProjectChange: {
             name?: string | null;
+            quality_gate?: components["schemas"]["QualityGate"] | null;
             requirements?: string | null;
             /**
              * Format: int64
@@ -4372,6 +4551,20 @@ export interface components {
          * @enum {string}
          */
         ProjectStatus: "pending" | "planning" | "developing" | "testing" | "completed" | "failed" | "canceled";
+        /** @description Another text for a file. Write it with `PUT /api/files/{id}`, with `version` as its `expected_version`. */
+        ProposedFile: {
+            changed: boolean;
+            content: string;
+            /** Format: int64 */
+            file_id: number;
+            /** @description In the order in which they were asked. */
+            plugins: components["schemas"]["Rewrite"][];
+            /**
+             * Format: int64
+             * @description What it was made of.
+             */
+            version: number;
+        };
         /** @description A server of models as administrators see it. */
         Provider: {
             base_url?: string | null;
@@ -4399,6 +4592,46 @@ export interface components {
          * @enum {string}
          */
         ProviderKind: "builtin" | "openai";
+        /** @description What plugins make of a project. */
+        Quality: {
+            analysis?: components["schemas"]["AnalysisRun"] | null;
+            /**
+             * Format: int64
+             * @description How many files plugins looked at.
+             */
+            files: number;
+            findings: components["schemas"]["SeverityCounts"];
+            /** @description Whether runs of the project go on. */
+            gate: components["schemas"]["Gate"];
+            /**
+             * Format: double
+             * @description From 0 to 100: the mean over the files that plugins looked at; null: they looked at none.
+             */
+            score?: number | null;
+            /** @description At most 20 files, the lowest scores first. */
+            worst: components["schemas"]["FileScore"][];
+        };
+        /** @description What a project must be like for its runs to go on; what is null is not looked at. */
+        QualityGate: {
+            /**
+             * Format: int64
+             * @description The most critical findings.
+             * @default null
+             */
+            max_critical: number | null;
+            /**
+             * Format: int64
+             * @description The most high findings.
+             * @default null
+             */
+            max_high: number | null;
+            /**
+             * Format: int64
+             * @description The least score, 0 to 100. A project that no plugin looked at passes.
+             * @default null
+             */
+            min_score: number | null;
+        };
         /** @description A quota as it is shown. */
         Quota: {
             /** @description False: it is the one that the organisation's tier has. */
@@ -4569,6 +4802,14 @@ export interface components {
             /** @description http, kv, files, llm, memory_mib or time_ms; absent: everything that was granted. */
             capabilities?: string[] | null;
         };
+        /** @description What one plugin did to a text. */
+        Rewrite: {
+            changed: boolean;
+            /** @description Why it did nothing; null: it had its say. */
+            error?: string | null;
+            /** @description The plugin's slug. */
+            plugin: string;
+        };
         /** @description What a change may set; absent stays. */
         RoleChange: {
             description?: string | null;
@@ -4617,6 +4858,8 @@ export interface components {
             created_by: string;
             error?: components["schemas"]["RunError"] | null;
             finished_at?: components["schemas"]["Time"] | null;
+            /** @description Why the quality gate holds it while it is paused; null: it does not. */
+            held?: string | null;
             /** Format: int64 */
             id: number;
             /**
@@ -5935,6 +6178,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Finding"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_files_id_fix: {
+        parameters: {
+            query: {
+                /** @description The slug of a plugin for code quality. */
+                plugin: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProposedFile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_files_id_format: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProposedFile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_files_id_lint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Opinions"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -8234,6 +8546,32 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_projects_id_analyze: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AnalyzeRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnalysisRun"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_projects_id_download: {
         parameters: {
             query?: {
@@ -8334,6 +8672,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Finding"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_projects_id_quality: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quality"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -8579,7 +8939,10 @@ export interface operations {
     };
     post_api_runs_id_resume: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Also when the quality gate holds it; needs the permission team.manage where the project is. */
+                override?: boolean;
+            };
             header?: never;
             path: {
                 id: number;

@@ -1,0 +1,202 @@
+/**
+ * What a plugin in JavaScript is written against: classes to inherit from, and what the platform gives a running plugin.
+ *
+ * Everything that reaches the platform throws a `HostError` with one sentence when it was refused or failed. Nothing else
+ * is there: no files, sockets, timers that outlive a call, or modules of Node.
+ */
+
+import * as platform from "resoftai:plugin/host@1.0.0";
+
+/** The platform refused or could not do what was asked; the message says what, and what to do. */
+export class HostError extends Error {
+  name = "HostError";
+}
+
+function ask(call) {
+  try {
+    return call();
+  } catch (refusal) {
+    throw new HostError(typeof refusal?.payload === "string" ? refusal.payload : String(refusal));
+  }
+}
+
+const text = (bytes) => new TextDecoder().decode(bytes);
+const bytes = (content) => (typeof content === "string" ? new TextEncoder().encode(content) : content);
+
+/** The plugin's log on the platform. */
+export const log = {
+  debug: (message) => platform.log("debug", String(message)),
+  info: (message) => platform.log("info", String(message)),
+  warning: (message) => platform.log("warning", String(message)),
+  error: (message) => platform.log("error", String(message)),
+};
+
+/** Small data that outlives the plugin's instance: any JSON value under a key of this plugin alone. */
+export const kv = {
+  get(key, otherwise = null) {
+    const kept = ask(() => platform.kvGet(key));
+    return kept === undefined ? otherwise : JSON.parse(kept);
+  },
+  set: (key, value) => ask(() => platform.kvSet(key, JSON.stringify(value))),
+  delete: (key) => ask(() => platform.kvSet(key, undefined)),
+  keys: (prefix = "") => ask(() => platform.kvList(prefix)),
+};
+
+/** Files of the project that the current call is about, as far as the plugin was granted them. */
+export const files = {
+  list: (pattern = "**") => ask(() => platform.filesList(pattern)),
+  read: (path) => ask(() => platform.filesRead(path)),
+  readText: (path) => text(ask(() => platform.filesRead(path))),
+  write: (path, content) => ask(() => platform.filesWrite(path, bytes(content))),
+  delete: (path) => ask(() => platform.filesDelete(path)),
+};
+
+/** The plugin's own files. */
+export const ownFiles = {
+  list: () => platform.packageList(),
+  read: (path) => ask(() => platform.packageRead(path)),
+  readText: (path) => text(ask(() => platform.packageRead(path))),
+};
+
+/** Requests to hosts that the manifest's `capabilities.http` names and an administrator granted. */
+export const http = {
+  /** `{ method, headers, body, json, timeoutMs }`; gives `{ status, headers, body, text(), json() }`. */
+  request(url, { method = "GET", headers = {}, body = "", json, timeoutMs = 10_000 } = {}) {
+    const given = { ...(json === undefined ? {} : { "content-type": "application/json" }), ...headers };
+    const content = json === undefined ? body : JSON.stringify(json);
+    const request = { method, url, headers: Object.entries(given), body: bytes(content), timeoutMs };
+    const reply = ask(() => platform.httpRequest(request));
+    return {
+      status: reply.status,
+      headers: Object.fromEntries(reply.headers.map(([name, value]) => [name.toLowerCase(), value])),
+      body: reply.body,
+      text: () => text(reply.body),
+      json: () => JSON.parse(text(reply.body)),
+    };
+  },
+  get: (url, options = {}) => http.request(url, options),
+  post: (url, options = {}) => http.request(url, { ...options, method: "POST" }),
+};
+
+/** The site's own language model. */
+export const llm = {
+  /** `messages` are `{ role, content }`; options `{ maxTokens, temperature }`; gives `{ content, model, usage }`. */
+  chat(messages, { maxTokens, temperature } = {}) {
+    const request = { messages, max_tokens: maxTokens, temperature };
+    return JSON.parse(ask(() => platform.llmComplete(JSON.stringify(request))));
+  },
+  complete: (prompt, options) => llm.chat([{ role: "user", content: prompt }], options).content,
+};
+
+/** Where `activate` registers what the plugin wants to be told or asked. Lower priority runs first, over all plugins. */
+export class Hooks {
+  registered = [];
+
+  /** `told(payload)` is told that something happened. */
+  action(name, told, priority = 10) {
+    this.#register(name, "action", told, priority);
+  }
+
+  /** `asked(value)` is given a value and returns the new one. */
+  filter(name, asked, priority = 10) {
+    this.#register(name, "filter", asked, priority);
+  }
+
+  #register(name, kind, call, priority) {
+    if (typeof call !== "function" || !Number.isInteger(priority)) {
+      throw new TypeError(`hooks.${kind}("${name}", function, priority) takes a function and a whole number.`);
+    }
+    this.registered.push({ name, kind, call, priority });
+  }
+}
+
+/** What every plugin is: `export default class Mine extends CodeQualityPlugin { .. }`. Methods may be async. */
+export class Plugin {
+  static kind = "plugin";
+  hooks = new Hooks();
+
+  /** `manifest` is plugin.json, `config` what the administrator set. */
+  constructor(manifest, config) {
+    this.manifest = manifest;
+    this.config = config;
+  }
+
+  /** What the plugin calls its tool, agent role, provider, integration, workflow or template. */
+  get toolName() {
+    return undefined;
+  }
+
+  /** JSON Schema of the configuration; the manifest's own unless this is overridden. */
+  get configSchema() {
+    return this.manifest.config_schema;
+  }
+
+  /** Registers hooks. What it throws is why the plugin cannot be loaded. */
+  activate() {}
+
+  deactivate() {}
+}
+
+/** A role that does a stage's work: `toolName` is the role. Override `systemPrompt`, or `processRequest({ request })` to work itself. */
+export class AgentPlugin extends Plugin {
+  static kind = "agent";
+
+  /** What the model is told to be, when the agent leaves its work to the model. */
+  get systemPrompt() {
+    return "";
+  }
+
+  /** Stages that this role does wherever a workflow names no other. */
+  get responsibleStages() {
+    return [];
+  }
+
+  /** What the platform asks first. */
+  describe() {
+    const works = [
+      ["handleTaskAssignment", "handle_task_assignment"],
+      ["processRequest", "process_request"],
+    ].find(([method]) => typeof this[method] === "function");
+    return {
+      role: this.toolName,
+      name: this.manifest.name,
+      system_prompt: this.systemPrompt,
+      responsible_stages: this.responsibleStages,
+      works_by: works?.[1] ?? null,
+    };
+  }
+}
+
+/** A source of answers. Override `generate({ prompt, system_prompt })`, and `generateStream` as a generator of text. */
+export class LLMProviderPlugin extends Plugin {
+  static kind = "llm_provider";
+}
+
+/** Tells somebody else. Override `sendNotification({ event, data })`, which returns whether it arrived. */
+export class IntegrationPlugin extends Plugin {
+  static kind = "integration";
+}
+
+/** Stages of its own. Override `getWorkflowStages()`: names, or `{ name, role, produces, optional }`. */
+export class WorkflowPlugin extends Plugin {
+  static kind = "workflow";
+
+  getWorkflowName() {
+    return this.toolName ?? this.manifest.name;
+  }
+}
+
+/** Looks at code. Override `analyzeCode({ code, language, file_path })`, which returns `{ issues: [..] }`. */
+export class CodeQualityPlugin extends Plugin {
+  static kind = "code_quality";
+}
+
+/** Files to begin with. Override `getTemplateFiles()`, which returns texts by path. */
+export class TemplatePlugin extends Plugin {
+  static kind = "template";
+
+  /** The variables of the texts; null: those in the package's template.json, if there is one. */
+  getTemplateVariables() {
+    return null;
+  }
+}
