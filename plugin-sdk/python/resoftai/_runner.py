@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, AsyncGenerator, Callable, Generator
 
 from resoftai import _host, _parts
+from resoftai.core.agent import Agent
 from resoftai.plugins import base
 from resoftai.plugins.errors import PluginError, PluginLoadError, PluginValidationError
 from resoftai.plugins.hooks import Registration, marks
@@ -237,7 +238,17 @@ def _describe_agent(agent: Any, role: Any) -> dict[str, Any]:
         "system_prompt": plain("system_prompt", ""),
         "capabilities": plain("capabilities", []),
         "responsible_stages": plain("responsible_stages", []),
+        "works_by": _own_work(agent),
     }
+
+
+def _own_work(agent: Any) -> str | None:
+    """The method by which an agent does its work itself; None leaves it to the model, under its system prompt."""
+    for name in ("handle_task_assignment", "process_request"):
+        method = getattr(type(agent), name, None)
+        if method is not None and method is not getattr(Agent, name):
+            return name
+    return None
 
 
 def _name_of(callback: Callable[..., Any]) -> str:

@@ -238,8 +238,8 @@ class WorkflowPlugin(Plugin):
         """The name people choose."""
 
     @abstractmethod
-    def get_workflow_stages(self) -> list[str]:
-        """The stages, in order."""
+    def get_workflow_stages(self) -> list[str | dict[str, Any]]:
+        """The stages, in order, 1 to 20: names, or `{"name": .., "role": .., "produces": .., "optional": ..}`."""
 
 
 class CodeQualityPlugin(Plugin):
