@@ -7,12 +7,13 @@
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
 //! `activations` where it works; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite`
-//! has them propose others.
+//! has them propose others, `colleagues` has them take part in runs.
 
 mod activations;
 mod analyze;
 mod archive;
 mod capabilities;
+pub mod colleagues;
 mod compile;
 mod counts;
 mod crew;
@@ -263,11 +264,13 @@ impl Inner {
         let Limits { memory_bytes, cpu, wall } = self.limits;
         let memory = granted.memory_mib.map_or(memory_bytes, |mib| (mib << 20).max(memory_bytes));
         let computing = granted.time_ms.map_or(cpu, |ms| Duration::from_millis(ms).max(cpu));
+        // What it waits for beside computing stays the same.
+        let waiting = (wall + computing.saturating_sub(cpu)).min(self.most.wall.max(wall));
         Limits {
             memory_bytes: memory.min(self.most.memory_bytes.max(memory_bytes)),
             cpu: computing.min(self.most.cpu.max(cpu)),
-            // What it waits for beside computing stays the same.
-            wall: (wall + computing.saturating_sub(cpu)).min(self.most.wall.max(wall)),
+            // Models take their time, and whoever calls says how long that may be.
+            wall: if granted.llm.is_some() { waiting.max(colleagues::TURN_LIMIT) } else { waiting },
         }
     }
 }

@@ -4,10 +4,12 @@
 //! worst case is taken from the day's share before the question goes out and what was not used is given back; all of it
 //! also counts in the organisation's quota, as any call does.
 
+use std::sync::atomic::Ordering;
+
 use serde::Deserialize;
 use serde_json::json;
 
-use super::PluginHost;
+use super::{Meter, PluginHost};
 use crate::access::{Caller, OrgId, Permission, PermissionSet};
 use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Kind, Result as Outcome};
@@ -45,10 +47,16 @@ impl PluginHost {
         };
         let prompt = llm.count_tokens(org, &model, &chat.messages).await.map_err(|error| error.to_string())?;
         let worst = prompt.tokens.saturating_add(chat.max_tokens.into());
+        let about = self.about();
+        if let Some(left) = about.meter.as_ref().map(Meter::left).filter(|left| *left < worst) {
+            return Err(format!("The run has {left} tokens left for this turn, and up to {worst} are needed."));
+        }
         self.take(worst, grant.tokens_per_day).await?;
-        let project = self.about().project;
-        let answer = llm.complete(&caller, org, project, &model, chat, None).await;
+        let answer = llm.complete(&caller, org, about.project, &model, chat, None).await;
         let used = answer.as_ref().map_or(0, |answer| answer.prompt_tokens + answer.completion_tokens);
+        if let Some(meter) = about.meter {
+            meter.used.fetch_add(used, Ordering::AcqRel);
+        }
         self.give_back(worst.saturating_sub(used)).await;
         let answer = answer.map_err(|error| error.to_string())?;
         let usage = json!({"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens,

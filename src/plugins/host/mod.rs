@@ -6,7 +6,7 @@
 mod http;
 mod llm;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -35,6 +35,21 @@ const MAX_KEYS: usize = 1_000;
 pub struct About {
     /// The project whose files the plugin may reach while the call lasts, as far as it was granted.
     pub project: Option<i64>,
+    /// What the call may use of models, for who pays for it; None: only the plugin's own share counts.
+    pub meter: Option<Meter>,
+}
+
+/// The tokens a call may use, and those it used so far.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    pub most: u64,
+    pub used: Arc<AtomicU64>,
+}
+
+impl Meter {
+    fn left(&self) -> u64 {
+        self.most.saturating_sub(self.used.load(Ordering::Acquire))
+    }
 }
 
 pub struct PluginHost {
