@@ -1,7 +1,7 @@
 // Words and numbers for people: stage and role names, sizes, durations, times in the reader's locale.
-import type { AgentRole, ProjectStatus, RunStatus, Stage, StageStatus } from './api/types';
+import type { ProjectStatus, RunStatus, Stage, StageStatus } from './api/types';
 
-export const STAGE_NAMES: Record<Stage, string> = {
+const STAGE_NAMES: Record<Stage, string> = {
   requirement_analysis: 'Requirement analysis',
   architecture_design: 'Architecture design',
   ui_design: 'UI design',
@@ -10,7 +10,7 @@ export const STAGE_NAMES: Record<Stage, string> = {
   qa_review: 'Quality review',
 };
 
-const ROLE_NAMES: Record<AgentRole, string> = {
+const ROLE_NAMES: Record<string, string> = {
   project_manager: 'Project manager',
   requirements_analyst: 'Requirements analyst',
   architect: 'Architect',
@@ -26,8 +26,12 @@ export function words(name: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+export function stageName(stage: Stage): string {
+  return STAGE_NAMES[stage] ?? words(stage);
+}
+
 export function roleName(role: string): string {
-  return ROLE_NAMES[role as AgentRole] ?? words(role);
+  return ROLE_NAMES[role] ?? words(role);
 }
 
 export type Tone = 'neutral' | 'active' | 'good' | 'warn' | 'bad';

@@ -43,8 +43,9 @@ export type ProjectFile = Full<Schemas['ProjectFile']>;
 export type FileContent = Full<Schemas['FileContent']>;
 export type FileVersion = Full<Schemas['FileVersion']>;
 export type Finding = Full<Schemas['Finding']>;
-export type Stage = Full<Schemas['Stage']>;
-export type AgentRole = Full<Schemas['AgentRole']>;
+export type WorkflowView = Full<Schemas['WorkflowView']>;
+/** A stage by its name; workflows of plugins have names of their own. */
+export type Stage = string;
 export type StageStatus = Full<Schemas['StageStatus']>;
 export type StageView = Full<Schemas['StageView']>;
 export type RunStatus = Full<Schemas['RunStatus']>;
