@@ -3,13 +3,11 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::client::escape;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::lookup::ProjectRef;
 use crate::cli::output::{Column, cell};
 use crate::cli::{Context, ListArgs, follow, input, lookup, project};
-
-const STAGES: [&str; 6] =
-    ["requirement_analysis", "architecture_design", "ui_design", "development", "testing", "qa_review"];
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -34,6 +32,9 @@ pub struct RunArgs {
     /// Leave the design of the user interface out.
     #[arg(long)]
     skip_ui_design: bool,
+    /// The workflow of a plugin to keep to, by its slug or its name [default: the platform's own].
+    #[arg(long, value_name = "WORKFLOW")]
+    workflow: Option<String>,
     /// How often development and testing may go round.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
     max_iterations: Option<u32>,
@@ -87,7 +88,6 @@ pub enum RunsCommand {
         /// The run's id.
         id: i64,
         /// Which [default: the one that failed].
-        #[arg(value_parser = STAGES)]
         stage: Option<String>,
     },
 }
@@ -133,6 +133,7 @@ fn body(args: &RunArgs, requirement: Option<String>) -> Value {
     let given = [
         ("requirement", requirement.map(Value::from)),
         ("model", args.model.clone().map(Value::from)),
+        ("workflow", args.workflow.clone().map(Value::from)),
         ("max_iterations", args.max_iterations.map(Value::from)),
         ("token_budget", args.token_budget.map(Value::from)),
     ];
@@ -188,7 +189,7 @@ pub async fn run(command: &RunsCommand, context: &Context) -> Result<()> {
                 Some(stage) => stage.clone(),
                 None => failed_stage(*id, context).await?,
             };
-            act(*id, &format!("stages/{stage}/retry"), context).await
+            act(*id, &format!("stages/{}/retry", escape(&stage)), context).await
         }
     }
 }
@@ -204,16 +205,18 @@ async fn failed_stage(id: i64, context: &Context) -> Result<String> {
     let failed =
         stages.iter().rev().find(|stage| stage["status"] == "failed").and_then(|stage| stage["stage"].as_str());
     failed.map(str::to_owned).ok_or_else(|| {
-        Failure::usage(format!("No stage of run {id} failed. Name the one to do again: {}.", STAGES.join(", ")))
+        let names: Vec<&str> = stages.iter().filter_map(|stage| stage["stage"].as_str()).collect();
+        Failure::usage(format!("No stage of run {id} failed. Name the one to do again: {}.", names.join(", ")))
     })
 }
 
 fn show(run: &Value, context: &Context) -> Result<()> {
-    const FIELDS: [Column; 10] = [
+    const FIELDS: [Column; 11] = [
         ("run", "id"),
         ("project", "project_id"),
         ("status", "status"),
         ("stage", "stage"),
+        ("workflow", "workflow"),
         ("iteration", "iteration"),
         ("model", "model"),
         ("tokens", "tokens_used"),

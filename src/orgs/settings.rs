@@ -33,12 +33,24 @@ pub struct QualityGate {
     pub min_score: Option<i64>,
 }
 
+/// A stage that every run of the organisation has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtraStage {
+    /// The name of the stage that it comes after.
+    pub after: String,
+    /// The role that does it: one of the platform's own, or that of a plugin's agent.
+    pub role: String,
+}
+
 /// An organisation's settings, as rules read them; what is not set is None.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The model of runs and calls that name none.
     pub default_model: Option<String>,
+    /// Stages that its runs have besides.
+    pub extra_stages: Vec<ExtraStage>,
     /// The most days an invitation counts.
     pub invitation_days: Option<i64>,
     /// The domains whose addresses may be invited; empty: all.
@@ -133,6 +145,8 @@ mod tests {
             (json!({"default_model": null}), Some("settings.default_model")),
             (json!({"require_second_factor": "yes"}), Some("settings.require_second_factor")),
             (json!({"quality_gate": {"max_critical": 0, "min_score": 80}}), None),
+            (json!({"extra_stages": [{"after": "testing", "role": "api_designer"}]}), None),
+            (json!({"extra_stages": [{"after": "testing"}]}), Some("settings.extra_stages.0")),
             (json!({"quality_gate": {"min_score": 101}}), Some("settings.quality_gate.min_score")),
             (json!({"colour": "red"}), Some("settings.colour")),
         ] {

@@ -60,7 +60,7 @@ impl Privacy {
     /// # Errors
     /// When the database fails.
     pub(super) fn erase_in(&self, tx: &mut Tx<'_>, caller: &Caller, now: Time, user: &User) -> Result<Erased> {
-        let (id, person) = (UserId(user.id), Person::of(user));
+        let (id, person) = (UserId(user.id), Person::of(tx, user)?);
         self.accounts.forget_callers(tx);
         self.runs.cancel_of(tx, id)?;
         self.tell(tx, caller, now, user)?;

@@ -25,8 +25,8 @@ use crate::accounts::{Accounts, User};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::config::Config;
-use crate::db::Db;
-use crate::runs::{AgentRole, Runs};
+use crate::db::{Db, Tx};
+use crate::runs::{self, Runs};
 
 pub use erase::Erased;
 pub use inventory::Inventory;
@@ -73,14 +73,14 @@ struct Person {
 }
 
 impl Person {
-    fn of(user: &User) -> Self {
-        let agents = AgentRole::ALL.into_iter().map(|role| role.name_for(&user.username));
-        Self {
+    fn of(tx: &mut Tx<'_>, user: &User) -> Result<Self> {
+        let agents = runs::agents_for(tx, UserId(user.id), &user.username)?;
+        Ok(Self {
             id: UserId(user.id),
             name: user.username.clone(),
             email: user.email.clone(),
             names: std::iter::once(user.username.clone()).chain(agents).collect(),
             grants: user.grants(),
-        }
+        })
     }
 }

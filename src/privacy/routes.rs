@@ -35,7 +35,7 @@ impl Privacy {
             user.require_person()?;
             let words = format!("Exported all data about {}", user.username);
             audit::record(tx, now, &caller, &Event::new(AuditAction::Export, "user", words).id(user.id).person(id))?;
-            Ok(Person::of(&user))
+            Person::of(tx, &user)
         });
         let person = found.await?;
         Ok(export::archive(self, person, turn))

@@ -292,7 +292,9 @@ pub static TABLES: &[Table] = &[
         key: &["id"],
         groups: &[
             plain("id project_id organization_id model status stage role iteration max_iterations skip_ui_design?"),
-            plain("token_id token_budget tokens_used error_code created_at started_at finished_at step_job last_event"),
+            plain(
+                "plan place token_id token_budget tokens_used error_code created_at started_at finished_at step_job last_event",
+            ),
             work("requirement error_detail held"),
             about("started_by", Class::Number, &AUTHOR),
             about("created_by", Class::Name, &AUTHOR),

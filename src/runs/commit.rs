@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::control::{brief, enqueue};
 use super::events::{Level, RunEvent};
+use super::plan::Next;
 use super::reply::{Form, Reply};
 use super::step::{Outcome, Turn};
-use super::workflow::Next;
-use super::{AgentRole, Record, RunStage, RunStatus, Runs, StageStatus, gate, no_longer_ours, store};
+use super::{COMPLETED, Record, RunStatus, Runs, StageStatus, gate, no_longer_ours, store};
 use crate::access::{Caller, OrgId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
@@ -29,8 +29,7 @@ impl Runs {
     pub(super) async fn settle_unused(&self, turn: &Turn, completion: Completion, told: String) -> Result<u64> {
         let usage = turn.usage(&completion);
         let (tokens, org) = (usage.tokens, turn.org());
-        let (hub, now, id, job, role) =
-            (self.inner.hub.clone(), self.inner.rooms.clock.now(), turn.record.run.id, turn.job, turn.record.step.role);
+        let (hub, now, id, job) = (self.inner.hub.clone(), self.inner.rooms.clock.now(), turn.record.run.id, turn.job);
         let (completion, uncounted) = (Arc::new(completion), turn.uncounted.clone());
         let settled = completion.clone();
         self.inner
@@ -40,10 +39,10 @@ impl Runs {
                 settled.reservation.settle_in(tx, &usage)?;
                 uncounted.counted_by(tx);
                 let mut record = ours(tx, id, job)?;
-                record.count(record.step.stage, tokens);
+                record.count(record.step.place, tokens);
+                let role = record.role().to_owned();
                 store::save(tx, &record)?;
-                let words =
-                    format!("Counted {tokens} tokens of an answer in run {id} that the {} could not use", role.code());
+                let words = format!("Counted {tokens} tokens of an answer in run {id} that the {role} could not use");
                 let did = Event::new(AuditAction::Execute, "run", words).id(id).org(org).failed();
                 audit::record(tx, now, &Caller::system(), &did)?;
                 let message = RunEvent::Message { role, level: Level::Warning, text: told.clone(), at: now };
@@ -60,19 +59,19 @@ impl Runs {
     }
 
     fn commit_in(&self, tx: &mut Tx<'_>, turn: &Turn, outcome: &Outcome) -> Result<()> {
-        let (now, id, role) = (self.inner.rooms.clock.now(), turn.record.run.id, turn.record.step.role);
-        let usage = turn.usage(&outcome.completion);
-        outcome.completion.reservation.settle_in(tx, &usage)?;
+        let (now, id, role) = (self.inner.rooms.clock.now(), turn.record.run.id, turn.record.role());
+        let tokens = settled(tx, turn, outcome)?;
         turn.uncounted.counted_by(tx);
         let mut record = ours(tx, id, turn.job)?;
         jobs::finish(tx, turn.job)?;
         let project = projects::store::find(tx, &turn.permit, ProjectId(record.run.project_id))?;
-        let message = |level, text: &str| RunEvent::Message { role, level, text: text.to_owned(), at: now };
+        let message =
+            |level, text: &str| RunEvent::Message { role: role.to_owned(), level, text: text.to_owned(), at: now };
         let mut events: Vec<RunEvent> = outcome.notes.iter().map(|text| message(Level::Warning, text)).collect();
         write_files(tx, (turn, &self.inner.rooms.hooks), outcome, &project, now, &mut events)?;
-        record.count(record.step.stage, usage.tokens);
-        let next = record.step.next(record.plan(), outcome.reply.approved);
-        let stage_ends = !matches!(next, Next::Step(step) if step.stage == record.step.stage);
+        record.count(record.step.place, tokens);
+        let next = record.plan.next(record.step, record.course(), outcome.reply.approved);
+        let stage_ends = !matches!(next, Next::Step(step) if step.place == record.step.place);
         let held = if stage_ends { gate::why_held(tx, &record, next, &project)? } else { None };
         if let Some(stage) = record.stage_mut() {
             stage.summary = Some(outcome.reply.summary.clone());
@@ -86,8 +85,8 @@ impl Runs {
         if let Some(words) = verdict(&record, &outcome.reply, next) {
             events.push(message(Level::Info, &words));
         }
-        let did = format!("{} finished a turn of run {id} in {}", role.code(), record.step.stage.code());
-        self.tell_turn(tx, &record, outcome, usage.tokens);
+        let did = format!("{role} finished a turn of run {id} in {}", record.stage());
+        self.tell_turn(tx, &record, outcome, tokens);
         match held {
             Some(why) => {
                 events.push(message(Level::Warning, &gate::words(&why)));
@@ -97,7 +96,7 @@ impl Runs {
         }
         self.tell_end(tx, &record);
         projects::store::set_status(tx, &turn.permit, project.id, project_status(&record), now)?;
-        self.audit(tx, turn, outcome, &record, usage.tokens, did)?;
+        self.audit(tx, turn, outcome, &record, tokens, did)?;
         store::save(tx, &record)?;
         events.push(RunEvent::Status(Box::new(record.run)));
         self.inner.hub.append(tx, id, &events)
@@ -128,7 +127,7 @@ impl Runs {
         match next {
             Next::Completed => {
                 record.run.status = RunStatus::Completed;
-                record.run.stage = RunStage::Completed;
+                record.run.stage = COMPLETED.to_owned();
                 record.run.finished_at = Some(now);
                 return Ok(());
             }
@@ -136,13 +135,14 @@ impl Runs {
             Next::Again(step) => {
                 record.step = step;
                 record.run.iteration += 1;
-                for view in record.run.stages.iter_mut().filter(|view| view.stage >= step.stage) {
+                let again = record.run.stages.iter_mut().skip(step.place);
+                for view in again.filter(|view| view.status != StageStatus::Skipped) {
                     view.status = StageStatus::Pending;
                     view.finished_at = None;
                 }
             }
         }
-        record.run.stage = record.step.stage.into();
+        record.run.stage = record.stage().to_owned();
         if record.run.status == RunStatus::Running { enqueue(tx, now, record) } else { Ok(()) }
     }
 }
@@ -155,12 +155,12 @@ fn write_files(
     now: Time,
     events: &mut Vec<RunEvent>,
 ) -> Result<()> {
-    let role = turn.record.step.role;
+    let role = turn.record.role();
     for (staged, analyses) in &outcome.files {
         let file = files::store::write(tx, (&turn.permit, hooks), now, project, staged, None)?;
         findings::store::replace(tx, &file, analyses)?;
         let id = file.id;
-        events.push(RunEvent::File { file: Box::new(file), role });
+        events.push(RunEvent::File { file: Box::new(file), role: role.to_owned() });
         events.extend(analyses.iter().map(|analysis| looked_at(analysis, id, staged, role, now)));
     }
     Ok(())
@@ -174,6 +174,14 @@ pub(super) fn used(tx: &mut Tx<'_>, runs: &Runs, record: &Record) -> Result<RunE
     Ok(RunEvent::Tokens { tokens_used, token_budget, quota, at: rooms.clock.now() })
 }
 
+/// Counts what the turn used against the quota, unless a plugin's own calls were counted as they happened; how many tokens.
+fn settled(tx: &mut Tx<'_>, turn: &Turn, outcome: &Outcome) -> Result<u64> {
+    let Some(completion) = &outcome.completion else { return Ok(turn.uncounted.get()) };
+    let usage = turn.usage(completion);
+    completion.reservation.settle_in(tx, &usage)?;
+    Ok(usage.tokens)
+}
+
 /// The run, when `job` may still move it on.
 fn ours(tx: &mut Tx<'_>, run: i64, job: i64) -> Result<Record> {
     let record = store::lock(tx, run)?.filter(|record| record.step_job == Some(job));
@@ -183,11 +191,11 @@ fn ours(tx: &mut Tx<'_>, run: i64, job: i64) -> Result<Record> {
 fn project_status(record: &Record) -> ProjectStatus {
     match record.run.status {
         RunStatus::Completed => ProjectStatus::Completed,
-        _ => record.step.stage.project_status(),
+        _ => record.phase().project_status(),
     }
 }
 
-fn looked_at(analysis: &Analysis, file_id: i64, staged: &StagedFile, role: AgentRole, now: Time) -> RunEvent {
+fn looked_at(analysis: &Analysis, file_id: i64, staged: &StagedFile, role: &str, now: Time) -> RunEvent {
     let path = staged.path.as_str().to_owned();
     match &analysis.outcome {
         Ok(found) => RunEvent::Finding {
@@ -199,18 +207,19 @@ fn looked_at(analysis: &Analysis, file_id: i64, staged: &StagedFile, role: Agent
         },
         Err(sentence) => {
             let text = format!("The plugin {} could not look at {path}: {sentence}", analysis.plugin);
-            RunEvent::Message { role, level: Level::Warning, text, at: now }
+            RunEvent::Message { role: role.to_owned(), level: Level::Warning, text, at: now }
         }
     }
 }
 
 /// What the review said, for people.
 fn verdict(record: &Record, reply: &Reply, next: Next) -> Option<String> {
-    if Form::of(record.step.role) == Form::Files || reply.approved {
+    if Form::of(&record.plan, record.step) == Form::Files || reply.approved {
         return None;
     }
     let then = match next {
         Next::Again(_) => "Development begins again.",
+        Next::Step(_) => "The work goes on as its workflow has it.",
         _ => "The limit of iterations is reached, so the work is handed over as it is.",
     };
     let problems: Vec<String> = reply.problems.iter().map(|problem| format!("- {problem}")).collect();

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::events::{Hub, RunEvent};
+use super::plan::Step;
 use super::store::{self, NewRun};
-use super::workflow::Step;
-use super::{Record, Run, RunStatus, Runs, Stage, StageStatus, step};
+use super::{Record, Run, RunStatus, Runs, StageStatus, StageView, step};
 use crate::access::actions::RunExecute;
 use crate::access::{Caller, OrgId, Permit, UserId};
 use crate::accounts::Deactivated;
@@ -21,22 +21,23 @@ use crate::orgs;
 use crate::projects::{self, ProjectId, ProjectStatus};
 
 /// What may be done to a run that exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     Pause,
     /// Past a closed quality gate when true.
     Resume(bool),
     Cancel,
-    Retry(Stage),
+    /// The stage of this name.
+    Retry(String),
 }
 
 impl Act {
-    fn past(self) -> String {
+    fn past(&self) -> String {
         match self {
             Self::Pause => "Paused".to_owned(),
             Self::Resume(_) => "Resumed".to_owned(),
             Self::Cancel => "Canceled".to_owned(),
-            Self::Retry(stage) => format!("Began stage {} again in", stage.code()),
+            Self::Retry(stage) => format!("Began stage {} again in", stage.escape_debug()),
         }
     }
 }
@@ -105,18 +106,18 @@ impl Runs {
                     at_work(tx, OrgId(record.run.organization_id))?;
                 }
                 let mut passed = None;
-                match act {
+                match &act {
                     Act::Pause => pause(&mut record)?,
                     Act::Resume(anyway) if record.run.held.is_some() => {
-                        passed = runs.release(tx, &permit, &mut record, anyway)?;
+                        passed = runs.release(tx, &permit, &mut record, *anyway)?;
                     }
                     Act::Resume(_) => resume(tx, now, &mut record)?,
                     Act::Cancel => cancel(tx, &hub, now, &mut record)?,
                     Act::Retry(stage) => retry(tx, now, &mut record, stage)?,
                 }
-                let status = match act {
+                let status = match &act {
                     Act::Cancel => Some(ProjectStatus::Canceled),
-                    Act::Retry(stage) => Some(stage.project_status()),
+                    Act::Retry(_) => Some(record.phase().project_status()),
                     Act::Resume(_) if record.run.status == RunStatus::Completed => Some(ProjectStatus::Completed),
                     Act::Pause | Act::Resume(_) => None,
                 };
@@ -231,28 +232,31 @@ fn cancel(tx: &mut Tx<'_>, hub: &Hub, now: Time, record: &mut Record) -> Result<
 }
 
 /// Goes back to `stage`: it and what follows it is to be done anew. Files stay; what is written gets new versions.
-fn retry(tx: &mut Tx<'_>, now: Time, record: &mut Record, stage: Stage) -> Result<()> {
+fn retry(tx: &mut Tx<'_>, now: Time, record: &mut Record, stage: &str) -> Result<()> {
+    let Some(place) = record.plan.place_of(stage) else {
+        let known: Vec<&str> = record.plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+        return Err(Error::not_found(format!("stage `{}` (there are: {})", stage.escape_debug(), known.join(", "))));
+    };
     if !record.run.status.is_final() {
         return Err(wrong_state(&record.run, "retry", "Cancel it first, or wait for its end."));
     }
     let views = &mut record.run.stages;
-    if views.iter().any(|view| view.stage == stage && view.status == StageStatus::Skipped) {
-        let sentence =
-            format!("Stage {} is left out in run {}. Start a new run to have it done.", stage.code(), record.run.id);
+    if views[place].status == StageStatus::Skipped {
+        let sentence = format!("Stage {stage} is left out in run {}. Start a new run to have it done.", record.run.id);
         return Err(Error::conflict("stage_skipped", sentence));
     }
-    if views.iter().any(|view| view.stage < stage && !matches!(view.status, StageStatus::Done | StageStatus::Skipped)) {
-        let sentence =
-            format!("Run {} has not come to stage {}. Retry the stage it stopped at.", record.run.id, stage.code());
+    let is_over = |view: &StageView| matches!(view.status, StageStatus::Done | StageStatus::Skipped);
+    if !views[..place].iter().all(is_over) {
+        let sentence = format!("Run {} has not come to stage {stage}. Retry the stage it stopped at.", record.run.id);
         return Err(Error::conflict("stage_not_reached", sentence));
     }
-    for view in views.iter_mut().filter(|view| view.stage >= stage && view.status != StageStatus::Skipped) {
+    for view in views[place..].iter_mut().filter(|view| view.status != StageStatus::Skipped) {
         view.status = StageStatus::Pending;
         view.started_at = None;
         view.finished_at = None;
     }
-    record.step = Step::first_of(stage);
-    record.run.stage = stage.into();
+    record.step = Step { place, turn: 0 };
+    record.run.stage = stage.to_owned();
     record.run.status = RunStatus::Queued;
     record.run.error = None;
     record.run.finished_at = None;
@@ -277,6 +281,7 @@ pub(super) fn brief(run: &Run) -> serde_json::Value {
         "model": run.model,
         "status": run.status,
         "stage": run.stage,
+        "workflow": run.workflow,
         "iteration": run.iteration,
         "token_budget": run.token_budget,
         "tokens_used": run.tokens_used,

@@ -10,7 +10,7 @@ use super::commit::used;
 use super::control::brief;
 use super::events::{Level, RunEvent};
 use super::step::Payload;
-use super::{Record, RunError, RunStatus, Runs, Stage, StageStatus, store};
+use super::{Record, RunError, RunStatus, Runs, StageStatus, store};
 use crate::access::actions::RunExecute;
 use crate::access::{Caller, OrgId, UserId};
 use crate::audit::{self, AuditAction, Event};
@@ -32,6 +32,11 @@ impl Uncounted {
         self.0.load(Ordering::Acquire)
     }
 
+    /// For whoever counts in place of the turn.
+    pub fn shared(&self) -> Arc<AtomicU64> {
+        self.0.clone()
+    }
+
     /// Forgets them once the present write, which counts them, is durable.
     pub fn counted_by(&self, tx: &mut Tx<'_>) {
         let own = self.clone();
@@ -44,16 +49,16 @@ impl Uncounted {
 pub(super) struct Lost {
     pub run: i64,
     pub job: i64,
-    /// Where the tokens were used.
-    pub used: Option<(Stage, u64)>,
+    /// The place of the stage, and the tokens.
+    pub used: Option<(usize, u64)>,
     /// It may have been committed, and nobody was told.
     pub unsure: bool,
 }
 
 impl Lost {
-    /// A turn that ended with `error` after it used `tokens` in `stage`.
-    pub fn new(run: i64, job: &Job, stage: Stage, tokens: u64, error: &Error) -> Self {
-        let used = Some((stage, tokens)).filter(|_| tokens > 0);
+    /// A turn that ended with `error` after it used `tokens` in the stage at `place`.
+    pub fn new(run: i64, job: &Job, place: usize, tokens: u64, error: &Error) -> Self {
+        let used = Some((place, tokens)).filter(|_| tokens > 0);
         Self { run, job: job.id, used, unsure: error.code() == "commit_unknown" }
     }
 
@@ -62,8 +67,8 @@ impl Lost {
         let Some(mut record) = store::lock(tx, self.run)? else { return Ok(None) };
         let ours = record.step_job == Some(self.job);
         // A commit that did happen has taken the job along, and counted.
-        if let Some((stage, tokens)) = self.used.filter(|_| ours || !self.unsure) {
-            record.count(stage, tokens);
+        if let Some((place, tokens)) = self.used.filter(|_| ours || !self.unsure) {
+            record.count(place, tokens);
             store::save(tx, &record)?;
         }
         Ok(ours.then_some(record))
@@ -128,7 +133,7 @@ impl Runs {
                 _ => "The turn is tried again.",
             };
             runs.tell_broken(tx, &record, &why, false);
-            let (role, text) = (record.step.role, format!("{} {then}", why.detail));
+            let (role, text) = (record.role().to_owned(), format!("{} {then}", why.detail));
             let mut events = vec![RunEvent::Message { role, level: Level::Warning, text, at: now }];
             if lost.used.is_some() {
                 events.push(used(tx, &runs, &record)?);
@@ -150,7 +155,7 @@ impl Runs {
             record.run.status = RunStatus::Failed;
             record.run.error = Some(why.clone());
             record.run.finished_at = Some(now);
-            let role = record.step.role;
+            let role = record.role().to_owned();
             let mut events = vec![RunEvent::Message { role, level: Level::Error, text: why.detail.clone(), at: now }];
             if let Some(stage) = record.stage_mut() {
                 stage.status = StageStatus::Failed;

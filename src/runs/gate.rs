@@ -3,7 +3,8 @@
 //! Invariant: from development on, no stage begins and no run is completed past a closed gate unless somebody who may said
 //! so; that is in the trail with what was wrong. The turn that was done is committed either way.
 
-use super::workflow::{Next, Stage};
+use super::plan::Next;
+use super::workflow::Stage;
 use super::{Record, RunStatus, Runs};
 use crate::access::actions::RunExecute;
 use crate::access::{Permission, Permit};
@@ -13,7 +14,7 @@ use crate::projects::{self, Project, ProjectId, quality};
 
 /// Why the run may not come to `next`, its stage done; None: it may. A review that sends the work back is no reason to wait.
 pub(super) fn why_held(tx: &mut Tx<'_>, record: &Record, next: Next, project: &Project) -> Result<Option<String>> {
-    if record.step.stage < Stage::Development || matches!(next, Next::Again(_)) {
+    if record.phase() < Stage::Development || matches!(next, Next::Again(_)) {
         return Ok(None);
     }
     let reasons = quality::of(tx, project)?.gate.reasons;
@@ -59,7 +60,7 @@ impl Runs {
         record.run.status = RunStatus::Running;
         record.run.held = None;
         // A review that sends the work back is not held.
-        let next = record.step.next(record.plan(), true);
+        let next = record.plan.next(record.step, record.course(), true);
         self.go_on(tx, record, next)?;
         Ok(why)
     }

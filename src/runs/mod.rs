@@ -1,20 +1,24 @@
-//! Runs: agents of seven roles turn a requirement into a project's files, stage by stage.
+//! Runs: agents of seven roles, and those of plugins, turn a requirement into a project's files, stage by stage.
 //!
 //! Invariant: each turn of a role is one durable job and one commit: the files, what the plugins found in them, the tokens,
 //! the audit entry, the events and the next job are there together or not at all. So a run goes on after a crash from the
 //! last turn that was committed, and what people see is what there is. One run at a time works on a project.
 //!
-//! `workflow` is the order of the work; `step` does one turn, `commit` makes it last, `fault` is what becomes of one that
+//! `workflow` is the platform's own stages and roles, `plan` the order a run keeps to, `planning` makes one; `step` does one
+//! turn, `colleague` one of a plugin's agent, `commit` makes it last, `fault` is what becomes of one that
 //! failed; `gate` holds it; `control` is what people do to a run; `events` is what they see of it; `prompt`, `question`, `reply`, `blocks`
 //! and `place` are the conversation with the model; `telling` is what plugins are told.
 
 mod blocks;
+mod colleague;
 mod commit;
 mod control;
 pub mod events;
 mod fault;
 mod gate;
 mod place;
+mod plan;
+mod planning;
 mod prompt;
 mod question;
 mod reply;
@@ -30,7 +34,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
-pub use workflow::{AgentRole, Stage};
+pub use store::agents_for;
+use workflow::Stage;
 
 use crate::access::{Origin, Place};
 use crate::accounts::{self, Accounts};
@@ -46,12 +51,14 @@ use crate::plugins::Plugins;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 use events::Hub;
-use workflow::{Plan, Step};
+use plan::{Course, Plan, Step};
 
 /// Runs worked on at a time; more wait in the queue.
 const AT_WORK: usize = 4;
 pub const DEFAULT_ITERATIONS: i64 = 3;
 pub const MAX_ITERATIONS: i64 = 10;
+/// Where a run is at its end.
+const COMPLETED: &str = "completed";
 const MAX_REQUIREMENT: usize = 200_000;
 /// Event streams at a time.
 const SEATS: usize = 1000;
@@ -125,9 +132,10 @@ impl StageStatus {
 /// A stage of a run as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StageView {
-    pub stage: Stage,
+    /// Unlike all others of the run.
+    pub stage: String,
     /// Whose turn it is, or was last.
-    pub role: AgentRole,
+    pub role: String,
     pub status: StageStatus,
     /// How often the stage was begun.
     pub attempts: i64,
@@ -146,32 +154,6 @@ pub struct RunError {
     pub detail: String,
 }
 
-/// Where a run is: a stage, or at its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RunStage {
-    RequirementAnalysis,
-    ArchitectureDesign,
-    UiDesign,
-    Development,
-    Testing,
-    QaReview,
-    Completed,
-}
-
-impl From<Stage> for RunStage {
-    fn from(stage: Stage) -> Self {
-        match stage {
-            Stage::RequirementAnalysis => Self::RequirementAnalysis,
-            Stage::ArchitectureDesign => Self::ArchitectureDesign,
-            Stage::UiDesign => Self::UiDesign,
-            Stage::Development => Self::Development,
-            Stage::Testing => Self::Testing,
-            Stage::QaReview => Self::QaReview,
-        }
-    }
-}
-
 /// A run as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
@@ -181,11 +163,14 @@ pub struct Run {
     pub requirement: String,
     pub model: String,
     pub status: RunStatus,
-    pub stage: RunStage,
+    /// The name of the stage it is in; `completed` at its end.
+    pub stage: String,
     /// How often development was begun, from 1.
     pub iteration: i64,
     pub max_iterations: i64,
     pub skip_ui_design: bool,
+    /// The plugin whose workflow it keeps to; null: the platform's own order.
+    pub workflow: Option<String>,
     /// The most tokens the run may use; null: as many as the organisation's quota allows.
     pub token_budget: Option<i64>,
     pub tokens_used: i64,
@@ -206,6 +191,8 @@ struct Record {
     run: Run,
     /// The project's team, if it has one.
     team: Option<i64>,
+    /// What it keeps to from its beginning to its end.
+    plan: Plan,
     /// The turn under way or next.
     step: Step,
     /// On whose behalf; None: the local operator's.
@@ -224,23 +211,36 @@ impl Record {
         Place::of(Some(self.run.organization_id), self.team)
     }
 
-    fn plan(&self) -> Plan {
-        let Run { skip_ui_design, iteration, max_iterations, .. } = self.run;
-        Plan { skip_ui_design, iteration, max_iterations }
+    fn course(&self) -> Course {
+        let Run { iteration, max_iterations, .. } = self.run;
+        Course { iteration, max_iterations }
     }
 
-    /// Adds tokens that `stage` used.
-    fn count(&mut self, stage: Stage, tokens: u64) {
+    fn role(&self) -> &str {
+        self.plan.role(self.step)
+    }
+
+    /// The name of the stage it is in.
+    fn stage(&self) -> &str {
+        &self.plan.stage(self.step).name
+    }
+
+    /// Which of the platform's own parts of the work it is in.
+    fn phase(&self) -> Stage {
+        self.plan.phase(self.step.place)
+    }
+
+    /// Adds tokens that the stage at `place` used.
+    fn count(&mut self, place: usize, tokens: u64) {
         let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
         self.run.tokens_used = self.run.tokens_used.saturating_add(tokens);
-        if let Some(view) = self.run.stages.iter_mut().find(|view| view.stage == stage) {
+        if let Some(view) = self.run.stages.get_mut(place) {
             view.tokens = view.tokens.saturating_add(tokens);
         }
     }
 
     fn stage_mut(&mut self) -> Option<&mut StageView> {
-        let stage = self.step.stage;
-        self.run.stages.iter_mut().find(|view| view.stage == stage)
+        self.run.stages.get_mut(self.step.place)
     }
 }
 

@@ -3,7 +3,10 @@
 //! Invariant: pure. Nothing is cut: a text goes in whole or not at all, and what stays out is named in the question itself
 //! and returned, so that neither the model nor the person believes that all was read.
 
-use super::workflow::{AgentRole, Stage, Step};
+use std::collections::HashSet;
+
+use super::plan::{Plan, PlannedStage, Player, Step};
+use super::workflow::{AgentRole, Stage};
 
 /// The fewest tokens worth asking for.
 pub const LEAST_ANSWER: u64 = 128;
@@ -22,8 +25,16 @@ const REVIEW: &str = "quality/quality-assessment.md";
 /// Documents the roles write for each other; everything else in a project is the product.
 const DOCUMENTS: [&str; 5] = [PLAN, REQUIREMENTS, ARCHITECTURE, DESIGN, REVIEW];
 
+/// What the model is told to be.
+pub fn of(player: &Player) -> &str {
+    match player {
+        Player::Own(role) => of_role(*role),
+        Player::Plugin(agent) => &agent.system_prompt,
+    }
+}
+
 /// The prompt of each role, a file a role.
-pub fn of(role: AgentRole) -> &'static str {
+fn of_role(role: AgentRole) -> &'static str {
     match role {
         AgentRole::ProjectManager => include_str!("prompts/project_manager.md"),
         AgentRole::RequirementsAnalyst => include_str!("prompts/requirements_analyst.md"),
@@ -81,8 +92,26 @@ pub fn longest_list(left_out: &LeftOut, sections: &[(Section, u64)]) -> Vec<Stri
 }
 
 /// The paths a role should read, the most needed first, out of all there are.
-pub fn reading(step: Step, iteration: i64, paths: &[String]) -> Vec<String> {
-    let documents: &[&str] = match step.role {
+pub fn reading(plan: &Plan, step: Step, iteration: i64, paths: &[String]) -> Vec<String> {
+    let documents: &[&str] = match plan.player(step) {
+        Player::Plugin(_) => &[REQUIREMENTS, ARCHITECTURE, DESIGN],
+        Player::Own(role) => documents_for(*role, iteration),
+    };
+    // What earlier stages of a plugin's workflow were for.
+    let made = plan.stages.iter().take(step.place).filter_map(|stage| stage.produces.as_deref());
+    let mut documents: Vec<&str> = documents.iter().copied().chain(made).collect();
+    let mut seen = HashSet::new();
+    documents.retain(|path| seen.insert(*path) && paths.iter().any(|there| there == path));
+    let mut wanted: Vec<String> = documents.into_iter().map(str::to_owned).collect();
+    if plan.phase(step.place) >= Stage::Development {
+        let product = paths.iter().filter(|path| !DOCUMENTS.contains(&path.as_str()) && !seen.contains(path.as_str()));
+        wanted.extend(product.cloned());
+    }
+    wanted
+}
+
+fn documents_for(role: AgentRole, iteration: i64) -> &'static [&'static str] {
+    match role {
         AgentRole::ProjectManager => &[],
         AgentRole::RequirementsAnalyst => &[PLAN],
         AgentRole::Architect => &[REQUIREMENTS, PLAN],
@@ -90,17 +119,17 @@ pub fn reading(step: Step, iteration: i64, paths: &[String]) -> Vec<String> {
         AgentRole::Developer if iteration > 1 => &[REVIEW, ARCHITECTURE, REQUIREMENTS, DESIGN],
         AgentRole::Developer => &[ARCHITECTURE, REQUIREMENTS, DESIGN],
         AgentRole::TestEngineer | AgentRole::QualityExpert => &[REQUIREMENTS],
-    };
-    let there = |wanted: &&&str| paths.iter().any(|path| path == **wanted);
-    let mut wanted: Vec<String> = documents.iter().filter(there).map(|path| (*path).to_owned()).collect();
-    if step.stage >= Stage::Development {
-        wanted.extend(paths.iter().filter(|path| !DOCUMENTS.contains(&path.as_str())).cloned());
     }
-    wanted
 }
 
 /// What must be in the question: the requirement, the names of files there are, what went wrong before.
-pub fn task(step: Step, project: &str, requirement: &str, paths: &[String], complaint: Option<&str>) -> String {
+pub fn task(
+    stage: &PlannedStage,
+    project: &str,
+    requirement: &str,
+    paths: &[String],
+    complaint: Option<&str>,
+) -> String {
     let mut task = format!("# Project\n{project}\n\n# Requirement\n{requirement}\n\n");
     if !paths.is_empty() {
         task.push_str("# Files in the project\n");
@@ -109,11 +138,21 @@ pub fn task(step: Step, project: &str, requirement: &str, paths: &[String], comp
         }
         task.push('\n');
     }
-    task.push_str(&format!("# Your task\nDo the stage {} now.\n", step.stage.code().replace('_', " ")));
+    task.push_str(&format!("# Your task\n{}\n", to_do(stage)));
     if let Some(complaint) = complaint {
         task.push_str(&format!("\nYour last answer could not be used. {complaint}\n"));
     }
     task
+}
+
+fn to_do(stage: &PlannedStage) -> String {
+    let name = stage.name.replace('_', " ");
+    if stage.kind.is_some() {
+        return format!("Do the stage {name} now.");
+    }
+    let then =
+        stage.produces.as_ref().map(|path| format!(" What you write becomes the file {path}.")).unwrap_or_default();
+    format!("Do the stage {name} of the project now: what that name asks of your role, for this requirement.{then}")
 }
 
 /// Tokens for one question and its answer.
@@ -176,11 +215,12 @@ mod tests {
     #[test]
     fn each_role_reads_what_it_needs() {
         let there = paths(&["app.py", ARCHITECTURE, PLAN, REVIEW, REQUIREMENTS]);
-        let read = |role, stage, iteration| reading(Step { stage, role }, iteration, &there);
-        assert_eq!(read(AgentRole::RequirementsAnalyst, Stage::RequirementAnalysis, 1), [PLAN]);
-        assert_eq!(read(AgentRole::Developer, Stage::Development, 1), [ARCHITECTURE, REQUIREMENTS, "app.py"]);
-        assert_eq!(read(AgentRole::Developer, Stage::Development, 2), [REVIEW, ARCHITECTURE, REQUIREMENTS, "app.py"]);
-        assert_eq!(read(AgentRole::QualityExpert, Stage::QaReview, 1), [REQUIREMENTS, "app.py"]);
+        let plan = Plan::built_in(false);
+        let read = |place, role: &str, iteration| reading(&plan, plan.at(place, role).unwrap(), iteration, &there);
+        assert_eq!(read(0, "requirements_analyst", 1), [PLAN]);
+        assert_eq!(read(3, "developer", 1), [ARCHITECTURE, REQUIREMENTS, "app.py"]);
+        assert_eq!(read(3, "developer", 2), [REVIEW, ARCHITECTURE, REQUIREMENTS, "app.py"]);
+        assert_eq!(read(5, "quality_expert", 1), [REQUIREMENTS, "app.py"]);
     }
 
     #[test]
@@ -232,8 +272,8 @@ mod tests {
 
     #[test]
     fn the_task_names_the_complaint() {
-        let step = Step::first_of(Stage::Development);
-        let text = task(step, "Shop", "Sell bikes.", &paths(&["a.py"]), Some("It was empty."));
+        let text =
+            task(&Plan::built_in(false).stages[3], "Shop", "Sell bikes.", &paths(&["a.py"]), Some("It was empty."));
         assert!(["Shop", "Sell bikes.", "- a.py", "It was empty."].iter().all(|word| text.contains(word)));
     }
 }

@@ -3,10 +3,11 @@
 //! Invariant: prompt and answer fit into the model's context and into what the run may still use, together; otherwise the
 //! turn ends with the numbers before a token is spent. What of the project stays out is told to the model and the person.
 
+use super::Runs;
 use super::prompt::{self, LEAST_ANSWER, LeftOut, MOST_ANSWER, MOST_LISTED, NAMED, Room, Section};
 use super::reply::Form;
 use super::step::{TOKEN_BYTES, Turn};
-use super::{Runs, Stage};
+use super::workflow::Stage;
 use crate::base::error::{Error, Result};
 use crate::llm::{Count, Message, ModelInfo};
 use crate::projects::files::ProjectFile;
@@ -35,12 +36,12 @@ pub(super) struct Question {
 }
 
 /// The project as a question may tell of it.
-struct Known {
-    name: String,
-    files: Vec<ProjectFile>,
-    paths: Vec<String>,
+pub(super) struct Known {
+    pub name: String,
+    pub files: Vec<ProjectFile>,
+    pub paths: Vec<String>,
     /// The worst of what plugins found, a line each; empty for roles that need not know.
-    findings: Vec<String>,
+    pub findings: Vec<String>,
     /// How many findings there are besides.
     more_findings: usize,
 }
@@ -63,13 +64,14 @@ impl Runs {
     pub(super) async fn question(
         &self,
         turn: &Turn,
-        form: Form,
+        form: Form<'_>,
         complaint: Option<&str>,
         model: &ModelInfo,
         spent: u64,
     ) -> Result<Question> {
         let known = self.known(turn).await?;
-        let system = format!("{}\n{}", prompt::of(turn.record.step.role), form.words(model.structured));
+        let system =
+            format!("{}\n{}", prompt::of(turn.record.plan.player(turn.record.step)), form.words(model.structured));
         let context = u64::from(model.context_length);
         let Base { system, task, total, room, mut left_out } =
             self.base(turn, system, &known, complaint, context, spent).await?;
@@ -87,9 +89,9 @@ impl Runs {
     }
 
     /// The project's name, its files, and what plugins found where a role should know of it.
-    async fn known(&self, turn: &Turn) -> Result<Known> {
+    pub(super) async fn known(&self, turn: &Turn) -> Result<Known> {
         let (permit, id) = (turn.permit.clone(), ProjectId(turn.record.run.project_id));
-        let wants_findings = turn.record.step.stage >= Stage::Development;
+        let wants_findings = turn.record.phase() >= Stage::Development;
         self.inner
             .rooms
             .db
@@ -126,7 +128,13 @@ impl Runs {
         let mut listed = all.min(MOST_LISTED);
         loop {
             let requirement = &record.run.requirement;
-            let task = prompt::task(record.step, &known.name, requirement, &known.paths[..listed], complaint);
+            let task = prompt::task(
+                record.plan.stage(record.step),
+                &known.name,
+                requirement,
+                &known.paths[..listed],
+                complaint,
+            );
             let left_out = LeftOut { findings: known.more_findings, unlisted: all - listed, ..LeftOut::default() };
             // The most that has to be said of what stays out, so that it can be said in any case.
             let most = LeftOut { unread: all + usize::from(!known.findings.is_empty()), ..left_out.clone() };
@@ -152,7 +160,7 @@ impl Runs {
             let section = Section { title: "What plugins found".to_owned(), text: known.findings.join("\n") };
             sections.push(self.measured(turn, section).await?);
         }
-        let wanted = prompt::reading(record.step, record.run.iteration, &known.paths);
+        let wanted = prompt::reading(&record.plan, record.step, record.run.iteration, &known.paths);
         left_out.unread += wanted.len().saturating_sub(MOST_READ);
         for path in wanted.into_iter().take(MOST_READ) {
             let Some(file) = known.files.iter().find(|file| file.path == path) else { continue };
@@ -232,10 +240,10 @@ fn total(turn: &Turn, needed: u64, context: u64, spent: u64) -> Result<u64> {
     if left < least {
         return Err(over_budget(turn, least, left));
     }
-    let (step, plan) = (turn.record.step, turn.record.plan());
+    let (step, plan) = (turn.record.step, &turn.record.plan);
     // Those who come later have more to read: a budget that suffices for all of them is not used up before the last.
-    let later = (least + least / 4) * step.later(plan) as u64;
-    let share = step.share(plan, left).min(left.saturating_sub(later));
+    let later = (least + least / 4) * plan.later(step) as u64;
+    let share = plan.share(step, left).min(left.saturating_sub(later));
     Ok(context.min(share.max(least)))
 }
 

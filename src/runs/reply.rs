@@ -12,29 +12,41 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::blocks;
+use super::plan::{Plan, Player, Step};
 use super::workflow::AgentRole;
 use crate::projects::path::ProjectPath;
 
 /// Files in one answer.
 pub const MAX_FILES: usize = 30;
-const MAX_SUMMARY: usize = 400;
+pub const MAX_SUMMARY: usize = 400;
 const MIN_DOCUMENT: usize = 200;
 const MAX_PROBLEMS: usize = 10;
 const MAX_PROBLEM: usize = 400;
 
 /// The form of a role's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Form<'a> {
     /// One document, at this path.
-    Document(&'static str),
+    Document(&'a str),
     /// Files the role names.
     Files,
     /// A document at this path, and a verdict.
-    Review(&'static str),
+    Review(&'a str),
 }
 
-impl Form {
-    pub fn of(role: AgentRole) -> Self {
+impl<'a> Form<'a> {
+    /// What the player of `step` answers with.
+    pub fn of(plan: &'a Plan, step: Step) -> Self {
+        let produces = plan.stage(step).produces.as_deref();
+        match (plan.player(step), produces) {
+            (Player::Own(AgentRole::QualityExpert), Some(path)) => Self::Review(path),
+            (_, Some(path)) => Self::Document(path),
+            (Player::Own(role), None) => Self::of_role(*role),
+            (Player::Plugin(_), None) => Self::Files,
+        }
+    }
+
+    fn of_role(role: AgentRole) -> Self {
         match role {
             AgentRole::ProjectManager => Self::Document("planning/development-plan.md"),
             AgentRole::RequirementsAnalyst => Self::Document("requirements/SRS.md"),
@@ -133,7 +145,7 @@ struct AnswerFile {
 ///
 /// # Errors
 /// A sentence for the model, saying what is wrong with its answer and how to answer instead.
-pub fn read(form: Form, text: &str) -> Result<Reply, String> {
+pub fn read(form: Form<'_>, text: &str) -> Result<Reply, String> {
     let text = without_thoughts(text).trim();
     if text.is_empty() {
         return Err("The answer was empty.".to_owned());
@@ -144,7 +156,16 @@ pub fn read(form: Form, text: &str) -> Result<Reply, String> {
     }
 }
 
-fn from_object(form: Form, answer: Answer) -> Result<Reply, String> {
+/// Makes a reply of files that were handed in as such, (path, text) each.
+///
+/// # Errors
+/// A sentence that says what is wrong with them.
+pub fn of_files(files: Vec<(String, String)>) -> Result<Reply, String> {
+    let files = checked(files.into_iter())?;
+    Ok(Reply { summary: summary("", &files), files, approved: true, problems: Vec::new() })
+}
+
+fn from_object(form: Form<'_>, answer: Answer) -> Result<Reply, String> {
     let files = match form {
         Form::Document(path) | Form::Review(path) => vec![document(path, &answer.document)?],
         Form::Files => checked(answer.files.into_iter().map(|file| (file.path, file.content)))?,
@@ -158,7 +179,7 @@ fn from_object(form: Form, answer: Answer) -> Result<Reply, String> {
     Ok(Reply { summary: summary(&answer.summary, &files), files, approved, problems })
 }
 
-fn from_prose(form: Form, text: &str) -> Result<Reply, String> {
+fn from_prose(form: Form<'_>, text: &str) -> Result<Reply, String> {
     let (files, approved) = match form {
         Form::Document(path) => (vec![document(path, text)?], true),
         Form::Files => (checked(blocks::read(text)?.into_iter())?, true),
@@ -277,7 +298,7 @@ mod tests {
 
     use super::*;
 
-    const FORMS: [Form; 3] = [Form::Document("a/b.md"), Form::Files, Form::Review("c.md")];
+    const FORMS: [Form<'static>; 3] = [Form::Document("a/b.md"), Form::Files, Form::Review("c.md")];
 
     fn files(text: &str) -> Result<Vec<(String, String)>, String> {
         let reply = read(Form::Files, text)?;

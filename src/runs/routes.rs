@@ -17,8 +17,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::control::Act;
+use super::planning::WorkflowView;
 use super::store::{self, NewRun};
-use super::{DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_REQUIREMENT, Rooms, Run, Runs, Stage, events};
+use super::{DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_REQUIREMENT, Rooms, Run, Runs, events};
 use crate::access::actions::{ProjectRead, RunExecute};
 use crate::access::{Caller, OrgId, Permit, TeamId};
 use crate::base::error::{Error, Result};
@@ -36,6 +37,7 @@ impl Runs {
     pub fn routes(self) -> OpenApiRouter {
         OpenApiRouter::new()
             .routes(routes!(list, create))
+            .routes(routes!(workflows))
             .routes(routes!(get))
             .routes(routes!(pause))
             .routes(routes!(resume))
@@ -69,6 +71,9 @@ struct NewRunRequest {
     model: Option<String>,
     #[serde(default)]
     skip_ui_design: bool,
+    /// The workflow to keep to, by its plugin's slug or its name; the platform's own when absent. See
+    /// `GET /api/projects/{id}/workflows`.
+    workflow: Option<String>,
     /// How often development may be begun, 1 to 10; 3 when absent.
     max_iterations: Option<i64>,
     /// The most tokens of prompts and answers, at least 2000; when absent, what the project's team and the organisation have
@@ -99,14 +104,15 @@ async fn create(
     let read = rooms.db.read(move |tx| {
         let project = projects::store::find(tx, &asked, ProjectId(id))?;
         let org = OrgId(project.organization_id);
-        let most = orgs::settings::of(tx, org)?.run_token_budget;
-        Ok((teams::settings::of(tx, org, project.team_id.map(TeamId))?, most, project))
+        let set = orgs::settings::of(tx, org)?;
+        Ok((teams::settings::of(tx, org, project.team_id.map(TeamId))?, set, project))
     });
-    let (team, most, project) = read.await?;
-    let most = [("team", team.run_token_budget), ("organisation", most)];
+    let (team, set, project) = read.await?;
+    let most = [("team", team.run_token_budget), ("organisation", set.run_token_budget)];
     let token_budget = budget(body.token_budget, &most)?;
     let org = OrgId(project.organization_id);
     let requirement = check_requirement(body.requirement.unwrap_or(project.requirements))?;
+    let plan = runs.plan(org, body.workflow.as_deref(), &set.extra_stages, body.skip_ui_design).await?;
     let requirement = runs.filtered(&permit, org, id, requirement).await;
     let model = body.model.or(team.default_model);
     let model = rooms.llm.model(permit.caller(), org, model.as_deref()).await?.id;
@@ -118,8 +124,22 @@ async fn create(
         skip_ui_design: body.skip_ui_design,
         max_iterations,
         token_budget,
+        plan,
     };
     runs.start(permit, new).await.map(Created)
+}
+
+/// The workflows of plugins that a run of the project can keep to, beside the platform's own order.
+#[utoipa::path(get, path = "/api/projects/{id}/workflows", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = List<WorkflowView>), (status = "default", response = Problem)))]
+async fn workflows(
+    State(runs): State<Runs>,
+    permit: Permit<ProjectRead>,
+    Path(id): Path<i64>,
+) -> Result<Json<List<WorkflowView>>> {
+    let project = runs.inner.rooms.db.read(move |tx| projects::store::find(tx, &permit, ProjectId(id))).await?;
+    let items = runs.workflows_in(OrgId(project.organization_id)).await;
+    Ok(Json(List { items, next_cursor: None }))
 }
 
 impl Runs {
@@ -203,17 +223,13 @@ async fn cancel(State(runs): State<Runs>, permit: Permit<RunExecute>, Path(id): 
 
 /// Do a stage of an ended run again, and what follows it.
 #[utoipa::path(post, path = "/api/runs/{id}/stages/{stage}/retry", tag = "runs",
-    params(("id" = i64, Path), ("stage" = Stage, Path)),
+    params(("id" = i64, Path), ("stage" = String, Path, description = "The stage's name, as the run lists it")),
     responses((status = 200, body = Run), (status = "default", response = Problem)))]
 async fn retry(
     State(runs): State<Runs>,
     permit: Permit<RunExecute>,
     Path((id, stage)): Path<(i64, String)>,
 ) -> Result<Json<Run>> {
-    let stage = Stage::from_code(&stage).ok_or_else(|| {
-        let known: Vec<&str> = Stage::ALL.into_iter().map(Stage::code).collect();
-        Error::not_found(format!("stage `{}` (there are: {})", stage.escape_debug(), known.join(", ")))
-    })?;
     runs.act(permit, id, Act::Retry(stage)).await.map(Json)
 }
 

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use super::events::RunEvent;
 use super::fault::{Lost, Uncounted, is_charged};
 use super::place::{self, Misfit};
+use super::plan::Player;
 use super::reply::{self, Form, Reply};
+use super::workflow::agent_name;
 use super::{Record, RunStatus, Runs, StageStatus, no_longer_ours, store};
 use crate::access::actions::RunExecute;
 use crate::access::{Actor, ActorKind, Caller, OrgId, Permit, UserId};
@@ -56,7 +58,8 @@ pub(super) struct Turn {
 pub(super) struct Outcome {
     pub reply: Reply,
     pub files: Vec<(StagedFile, Vec<Analysis>)>,
-    pub completion: Completion,
+    /// The model's answer; None: a plugin's agent worked by itself.
+    pub completion: Option<Completion>,
     /// What the person should know about the question and the answer.
     pub notes: Vec<String>,
 }
@@ -88,14 +91,14 @@ impl Runs {
         // Before the run is looked at, so that whoever cancels it afterwards finds the turn.
         let under_way = self.inner.hub.turn(job.id);
         let Some(record) = self.begin(run, job.id, job.attempts > 1).await? else { return Ok(()) };
-        let (stage, uncounted) = (record.step.stage, Uncounted::default());
+        let (place, uncounted) = (record.step.place, Uncounted::default());
         let done = tokio::select! {
             biased;
             () = under_way.stop.cancelled() => Err(no_longer_ours(run)),
             done = self.turn(record, job.id, uncounted.clone()) => done,
         };
         let Err(error) = done else { return Ok(()) };
-        let lost = Lost::new(run, &job, stage, uncounted.get(), &error);
+        let lost = Lost::new(run, &job, place, uncounted.get(), &error);
         self.broken(lost, &job, error).await
     }
 
@@ -131,7 +134,7 @@ impl Runs {
             Some(user) => Caller::clone(&*self.inner.rooms.accounts.caller_of(UserId(user), record.token).await?),
             None => Caller::system(),
         };
-        let name = record.step.role.name_for(&record.run.created_by);
+        let name = agent_name(record.role(), &record.run.created_by);
         caller.actor = Actor { kind: ActorKind::Agent, id: record.started_by, name };
         caller.origin = record.origin.clone();
         Ok(caller)
@@ -156,7 +159,7 @@ impl Runs {
                 let first = record.run.status == RunStatus::Queued;
                 record.run.status = RunStatus::Running;
                 record.run.started_at = record.run.started_at.or(Some(now));
-                let role = record.step.role;
+                let role = record.role().to_owned();
                 let mut events = Vec::new();
                 if let Some(stage) = record.stage_mut() {
                     if stage.status != StageStatus::Running {
@@ -183,21 +186,26 @@ impl Runs {
 
     /// Asks until the answer can be used.
     async fn work(&self, turn: &Turn) -> Result<Outcome> {
-        let form = Form::of(turn.record.step.role);
+        let form = Form::of(&turn.record.plan, turn.record.step);
         self.has_room_for_document(turn, form).await?;
+        if let Player::Plugin(agent) = turn.record.plan.player(turn.record.step)
+            && let Some(method) = &agent.works_by
+        {
+            return self.colleague(turn, form, agent, method).await;
+        }
         let (mut complaint, mut spent) = (None, 0);
         for question in 1..=QUESTIONS {
             let (completion, notes) = self.ask(turn, form, complaint.as_deref(), spent).await?;
             let reason = match self.judge(turn, form, &completion.text).await {
-                Ok(Ok(reply)) => return self.look_at(turn, reply, completion, notes).await,
+                Ok(Ok(reply)) => return self.look_at(turn, reply, Some(completion), notes).await,
                 Ok(Err(reason)) => reason,
-                Err(error) => return Err(wasted(turn, completion, error)),
+                Err(error) => return Err(wasted(turn, Some(completion), error)),
             };
             let told = unusable(&reason, &completion, question);
             spent += self.settle_unused(turn, completion, told).await?;
             complaint = Some(reason);
         }
-        let role = turn.record.step.role.code();
+        let role = turn.record.role();
         let sentence = format!(
             "The model {} gave no answer that the {role} could use, {QUESTIONS} times. Its last one could not be used because: {} Retry the stage, or use a larger model.",
             turn.record.run.model,
@@ -210,16 +218,16 @@ impl Runs {
     ///
     /// # Errors
     /// `document_unwritable`, before a token is spent.
-    async fn has_room_for_document(&self, turn: &Turn, form: Form) -> Result<()> {
+    async fn has_room_for_document(&self, turn: &Turn, form: Form<'_>) -> Result<()> {
         let (Form::Document(path) | Form::Review(path)) = form else { return Ok(()) };
         let Err(Misfit { why, .. }) = self.fits(turn, vec![ProjectPath::parse(path)?]).await? else { return Ok(()) };
-        let role = turn.record.step.role.code();
+        let role = turn.record.role();
         let sentence = format!("{why} The {role} always writes that file: make room for it, then retry the stage.");
         Err(Error::invalid("document_unwritable", sentence))
     }
 
     /// The answer as files that the project takes, or what to tell the model.
-    async fn judge(&self, turn: &Turn, form: Form, text: &str) -> Result<Result<Reply, String>> {
+    async fn judge(&self, turn: &Turn, form: Form<'_>, text: &str) -> Result<Result<Reply, String>> {
         let reply = match reply::read(form, text) {
             Ok(reply) => reply,
             Err(reason) => return Ok(Err(reason)),
@@ -229,7 +237,7 @@ impl Runs {
         Ok(fits.map(|()| reply).map_err(|Misfit { why, instead }| format!("{why} {instead}")))
     }
 
-    async fn fits(&self, turn: &Turn, wanted: Vec<ProjectPath>) -> Result<Result<(), Misfit>> {
+    pub(super) async fn fits(&self, turn: &Turn, wanted: Vec<ProjectPath>) -> Result<Result<(), Misfit>> {
         let project = ProjectId(turn.record.run.project_id);
         let there = self.inner.rooms.db.read(move |tx| files::store::list_paths(tx, project)).await?;
         Ok(place::check(&there, &wanted))
@@ -239,7 +247,7 @@ impl Runs {
     async fn ask(
         &self,
         turn: &Turn,
-        form: Form,
+        form: Form<'_>,
         complaint: Option<&str>,
         spent: u64,
     ) -> Result<(Completion, Vec<String>)> {
@@ -254,7 +262,7 @@ impl Runs {
             schema: model.structured.then(|| form.schema()),
         };
         let (words, mut heard) = mpsc::channel::<String>(WORDS);
-        let (hub, role, id) = (&self.inner.hub, record.step.role, run.id);
+        let (hub, role, id) = (&self.inner.hub, record.role(), run.id);
         let pass_on = async {
             let (mut pieces, mut bytes) = (0, 0);
             while let Some(words) = heard.recv().await {
@@ -282,7 +290,13 @@ impl Runs {
     }
 
     /// Has the files kept and looked at.
-    async fn look_at(&self, turn: &Turn, reply: Reply, completion: Completion, notes: Vec<String>) -> Result<Outcome> {
+    pub(super) async fn look_at(
+        &self,
+        turn: &Turn,
+        reply: Reply,
+        completion: Option<Completion>,
+        notes: Vec<String>,
+    ) -> Result<Outcome> {
         let mut kept = Vec::with_capacity(reply.files.len());
         for file in &reply.files {
             match self.look_at_one(turn, file).await {
@@ -312,7 +326,7 @@ impl Runs {
         let (path, run) = (file.path.as_str(), &turn.record.run);
         let value = || {
             json!({"content": file.content, "language": language::of(path).unwrap_or_default(), "file_path": path,
-                "project_id": run.project_id, "run_id": run.id, "role": turn.record.step.role.code(),
+                "project_id": run.project_id, "run_id": run.id, "role": turn.record.role(),
                 "organization_id": run.organization_id})
         };
         let changed = self.inner.rooms.hooks.filter_text(Hook::FilterCodeContent, turn.org(), "content", value).await;
@@ -336,10 +350,12 @@ impl Runs {
     }
 }
 
-/// Settles an answer that is lost because of `error`.
-fn wasted(turn: &Turn, completion: Completion, error: Error) -> Error {
-    let usage = turn.usage(&completion);
-    completion.reservation.settle(usage, None);
+/// Settles a model's answer that is lost because of `error`.
+fn wasted(turn: &Turn, completion: Option<Completion>, error: Error) -> Error {
+    if let Some(completion) = completion {
+        let usage = turn.usage(&completion);
+        completion.reservation.settle(usage, None);
+    }
     error
 }
 

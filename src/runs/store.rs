@@ -2,8 +2,9 @@
 //!
 //! Invariant: whoever changes a run locks its row first, loads it, and saves it in the same transaction.
 
-use super::workflow::Step;
-use super::{AgentRole, Record, Run, RunError, RunStage, RunStatus, Stage, StageStatus, StageView};
+use super::plan::{Plan, Step};
+use super::workflow::{AgentRole, agent_name};
+use super::{COMPLETED, Record, Run, RunError, RunStatus, StageStatus, StageView};
 use crate::access::actions::ProjectRead;
 use crate::access::{Action, OrgId, Origin, Permit, UserId};
 use crate::base::clock::Time;
@@ -15,7 +16,7 @@ use crate::projects::{self, ProjectId};
 const COLUMNS: &str = "id, project_id, organization_id, requirement, model, status, stage, role, iteration, max_iterations, \
     skip_ui_design, token_budget, tokens_used, error_code, error_detail, started_by, created_by, created_at, started_at, \
     finished_at, step_job, ip_address, user_agent, held, \
-    (SELECT team_id FROM projects WHERE projects.id = runs.project_id), token_id";
+    (SELECT team_id FROM projects WHERE projects.id = runs.project_id), token_id, plan, place";
 
 /// What a new run starts with; checked by the rule that made it.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct NewRun {
     pub skip_ui_design: bool,
     pub max_iterations: i64,
     pub token_budget: Option<i64>,
+    /// Sound.
+    pub plan: Plan,
 }
 
 /// Makes a run, queued, with all its stages to come.
@@ -36,12 +39,15 @@ pub struct NewRun {
 pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &NewRun) -> Result<Record> {
     let id = tx.next_id()?;
     let caller = permit.caller();
+    let (plan, first) = (&new.plan, new.plan.first());
+    let own = *plan == Plan::built_in(new.skip_ui_design);
+    let kept = if own { None } else { Some(serde_json::to_string(plan).map_err(Error::internal)?) };
     let inserted = tx.savepoint(|tx| {
         tx.execute(
             "INSERT INTO runs (id, project_id, organization_id, requirement, model, status, stage, role, iteration, \
              max_iterations, skip_ui_design, token_budget, tokens_used, started_by, created_by, created_at, last_event, \
-             ip_address, user_agent, token_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0, $15, $16, $17)",
+             ip_address, user_agent, token_id, plan, place) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $11, 0, $12, $13, $14, 0, $15, $16, $17, $18, $19)",
             &params![
                 id,
                 new.project_id,
@@ -49,8 +55,8 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
                 &new.requirement,
                 &new.model,
                 RunStatus::Queued.code(),
-                Step::FIRST.stage.code(),
-                Step::FIRST.role.code(),
+                &plan.stage(first).name,
+                plan.role(first),
                 new.max_iterations,
                 new.skip_ui_design,
                 new.token_budget,
@@ -59,7 +65,9 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
                 now,
                 caller.origin.ip_address.clone(),
                 caller.origin.user_agent.clone(),
-                caller.token().filter(|token| token.is_limited()).map(|token| token.id)
+                caller.token().filter(|token| token.is_limited()).map(|token| token.id),
+                kept.clone(),
+                place_of(first)
             ],
         )
     });
@@ -67,13 +75,12 @@ pub fn insert<A: Action>(tx: &mut Tx<'_>, permit: &Permit<A>, now: Time, new: &N
         Err(DbError::Unique(_)) => return Err(active()),
         other => other?,
     };
-    for stage in Stage::ALL {
-        let skipped = new.skip_ui_design && stage == Stage::UiDesign;
-        let status = if skipped { StageStatus::Skipped } else { StageStatus::Pending };
-        let place = i64::try_from(stage.place()).unwrap_or(0);
+    for (place, stage) in plan.stages.iter().enumerate() {
+        let status = if stage.skipped { StageStatus::Skipped } else { StageStatus::Pending };
+        let step = Step { place, turn: 0 };
         tx.execute(
             "INSERT INTO run_stages (run_id, place, stage, role, status, attempts, tokens) VALUES ($1, $2, $3, $4, $5, 0, 0)",
-            &params![id, place, stage.code(), Step::first_of(stage).role.code(), status.code()],
+            &params![id, place_of(step), &stage.name, plan.role(step), status.code()],
         )?;
     }
     load(tx, id)?.ok_or_else(|| Error::not_found("run"))
@@ -146,16 +153,15 @@ pub fn list(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, project: i64, page: P
 /// Writes everything that changes in a run's life.
 pub fn save(tx: &mut Tx<'_>, record: &Record) -> Result<()> {
     let Record { run, step, step_job, .. } = record;
-    let stage = if run.stage == RunStage::Completed { "completed" } else { step.stage.code() };
     let saved = tx.savepoint(|tx| {
         tx.execute(
             "UPDATE runs SET status = $2, stage = $3, role = $4, iteration = $5, tokens_used = $6, error_code = $7, \
-             error_detail = $8, started_at = $9, finished_at = $10, step_job = $11, held = $12 WHERE id = $1",
+             error_detail = $8, started_at = $9, finished_at = $10, step_job = $11, held = $12, place = $13 WHERE id = $1",
             &params![
                 run.id,
                 run.status.code(),
-                stage,
-                step.role.code(),
+                &run.stage,
+                record.role(),
                 run.iteration,
                 run.tokens_used,
                 run.error.as_ref().map(|error| error.code.clone()),
@@ -163,7 +169,8 @@ pub fn save(tx: &mut Tx<'_>, record: &Record) -> Result<()> {
                 run.started_at,
                 run.finished_at,
                 *step_job,
-                run.held.clone()
+                run.held.clone(),
+                place_of(*step)
             ],
         )
     });
@@ -171,15 +178,14 @@ pub fn save(tx: &mut Tx<'_>, record: &Record) -> Result<()> {
         Err(DbError::Unique(_)) => return Err(active()),
         other => other?,
     };
-    for view in &run.stages {
-        let place = i64::try_from(view.stage.place()).unwrap_or(0);
+    for (place, view) in run.stages.iter().enumerate() {
         tx.execute(
             "UPDATE run_stages SET role = $3, status = $4, attempts = $5, tokens = $6, summary = $7, started_at = $8, \
              finished_at = $9 WHERE run_id = $1 AND place = $2",
             &params![
                 run.id,
-                place,
-                view.role.code(),
+                place_of(Step { place, turn: 0 }),
+                &view.role,
                 view.status.code(),
                 view.attempts,
                 view.tokens,
@@ -205,15 +211,9 @@ fn with_stages(tx: &mut Tx<'_>, mut record: Record) -> Result<Record> {
 }
 
 fn read(row: &Row<'_>) -> Result<Record, DbError> {
-    let role: AgentRole = code(row, 7, AgentRole::from_code)?;
-    let stage_code: String = row.get(6)?;
-    let (stage, shown) = match stage_code.as_str() {
-        "completed" => (Stage::QaReview, RunStage::Completed),
-        _ => {
-            let stage = code(row, 6, Stage::from_code)?;
-            (stage, stage.into())
-        }
-    };
+    let stage: String = row.get(6)?;
+    let plan = plan(row)?;
+    let step = step(row, &plan, &stage)?;
     let error: Option<String> = row.get(13)?;
     let detail: Option<String> = row.get(14)?;
     let run = Run {
@@ -223,10 +223,11 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         requirement: row.get(3)?,
         model: row.get(4)?,
         status: code(row, 5, RunStatus::from_code)?,
-        stage: shown,
+        stage,
         iteration: row.get(8)?,
         max_iterations: row.get(9)?,
         skip_ui_design: row.get(10)?,
+        workflow: plan.workflow.clone(),
         token_budget: row.get(11)?,
         tokens_used: row.get(12)?,
         held: row.get(23)?,
@@ -238,14 +239,14 @@ fn read(row: &Row<'_>) -> Result<Record, DbError> {
         stages: Vec::new(),
     };
     let origin = Origin { ip_address: row.get(21)?, user_agent: row.get(22)?, request_id: None };
-    let (team, step, started_by) = (row.get(24)?, Step { stage, role }, row.get(15)?);
-    Ok(Record { run, team, step, started_by, token: row.get(25)?, origin, step_job: row.get(20)? })
+    let (team, started_by) = (row.get(24)?, row.get(15)?);
+    Ok(Record { run, team, plan, step, started_by, token: row.get(25)?, origin, step_job: row.get(20)? })
 }
 
 fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {
     Ok(StageView {
-        stage: code(row, 0, Stage::from_code)?,
-        role: code(row, 1, AgentRole::from_code)?,
+        stage: row.get(0)?,
+        role: row.get(1)?,
         status: code(row, 2, StageStatus::from_code)?,
         attempts: row.get(3)?,
         tokens: row.get(4)?,
@@ -253,6 +254,45 @@ fn read_stage(row: &Row<'_>) -> Result<StageView, DbError> {
         started_at: row.get(6)?,
         finished_at: row.get(7)?,
     })
+}
+
+/// What the run began with.
+fn plan(row: &Row<'_>) -> Result<Plan, DbError> {
+    let Some(kept) = row.get::<Option<String>>(26)? else { return Ok(Plan::built_in(row.get(10)?)) };
+    let plan: Result<Plan, _> = serde_json::from_str(&kept);
+    plan.ok().filter(Plan::is_sound).ok_or_else(|| DbError::Other("a run holds a plan nobody can keep to".to_owned()))
+}
+
+/// Where in its plan the run is.
+fn step(row: &Row<'_>, plan: &Plan, stage: &str) -> Result<Step, DbError> {
+    let role: String = row.get(7)?;
+    let place = match row.get::<Option<i64>>(27)? {
+        Some(place) => usize::try_from(place).ok(),
+        None if stage == COMPLETED => return Ok(plan.last()),
+        None => plan.place_of(stage),
+    };
+    let step = place.and_then(|place| plan.at(place, &role));
+    step.ok_or_else(|| {
+        DbError::Other(format!("a run is at stage `{stage}` with role `{role}`, which its plan has not"))
+    })
+}
+
+fn place_of(step: Step) -> i64 {
+    i64::try_from(step.place).unwrap_or(i64::MAX)
+}
+
+/// What the agents are called that may have worked for a person: those of the platform, and of plugins in their runs.
+///
+/// # Errors
+/// When the database fails.
+pub fn agents_for(tx: &mut Tx<'_>, person: UserId, name: &str) -> Result<Vec<String>> {
+    let sql = "SELECT DISTINCT run_stages.role FROM run_stages JOIN runs ON runs.id = run_stages.run_id \
+        WHERE runs.started_by = $1 ORDER BY run_stages.role";
+    let mut roles: Vec<String> = tx.query_map(sql, &params![person.0], |row| row.get(0))?;
+    roles.extend(AgentRole::ALL.map(|role| role.code().to_owned()));
+    roles.sort();
+    roles.dedup();
+    Ok(roles.iter().map(|role| agent_name(role, name)).collect())
 }
 
 fn code<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, DbError> {

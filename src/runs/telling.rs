@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::step::Outcome;
+use super::workflow::agent_name;
 use super::{Record, Run, RunError, RunStatus, Runs};
 use crate::access::OrgId;
 use crate::db::Tx;
@@ -77,10 +78,10 @@ fn by_starter(record: &Record, mut payload: Value) -> Value {
 
 fn agent(record: &Record) -> Value {
     let mut payload = run(&record.run);
-    payload["role"] = json!(record.step.role.code());
-    payload["stage"] = json!(record.step.stage.code());
+    payload["role"] = json!(record.role());
+    payload["stage"] = json!(record.stage());
     payload["actor"] = json!("agent");
     payload["user_id"] = json!(record.started_by);
-    payload["user_name"] = json!(record.step.role.name_for(&record.run.created_by));
+    payload["user_name"] = json!(agent_name(record.role(), &record.run.created_by));
     payload
 }

@@ -25,13 +25,14 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "benchmarks",
     "cli",
     "mail",
     "plugins/capabilities",
     "plugins/hooks",
     "plugins/manifest",
+    "plugins/runs",
     "plugins/sdk",
     "plugins/testing",
     "plugins/troubleshooting",

@@ -48,9 +48,9 @@ async fn until(what: &str, mut wanted: impl FnMut() -> bool) {
 pub struct Site {
     pub app: App,
     pub org: i64,
-    admin: String,
+    pub admin: String,
     pub token: String,
-    server: ModelServer,
+    pub server: ModelServer,
 }
 
 /// The recorded words; a developer's with a file around them.
@@ -111,7 +111,7 @@ impl Site {
         self.call("POST", "/api/projects", Some(body)).await["id"].as_i64().unwrap()
     }
 
-    async fn ended(&self, run: &Value) -> Value {
+    pub async fn ended(&self, run: &Value) -> Value {
         let started = Instant::now();
         loop {
             let run = self.call("GET", &format!("/api/runs/{}", run["id"]), None).await;

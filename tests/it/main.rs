@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod agents;
 mod app;
 mod audit;
 mod audit_forward;

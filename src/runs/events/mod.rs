@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 pub(super) use stream::stream;
 
-use super::{AgentRole, Run, StageView};
+use super::{Run, StageView};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::db::Tx;
@@ -47,15 +47,15 @@ pub enum RunEvent {
     /// A stage in its new state.
     Stage(StageView),
     /// A role wrote a file.
-    File { file: Box<ProjectFile>, role: AgentRole },
+    File { file: Box<ProjectFile>, role: String },
     /// A plugin looked at a file; `worst` is null when it found nothing.
     Finding { file_id: i64, path: String, count: usize, worst: Option<Severity>, plugin: String },
     /// What the run has used, and how the organisation's quota stands.
     Tokens { tokens_used: i64, token_budget: Option<i64>, quota: Option<Quota>, at: Time },
     /// The run has something to say about itself.
-    Message { role: AgentRole, level: Level, text: String, at: Time },
+    Message { role: String, level: Level, text: String, at: Time },
     /// The model's words as they come. This one alone has no number and is not kept.
-    Delta { role: AgentRole, text: String },
+    Delta { role: String, text: String },
 }
 
 /// An event as the stream names and writes it.
@@ -80,7 +80,7 @@ enum Live {
     /// There are new events.
     Committed,
     /// The model said this.
-    Words(AgentRole, Arc<str>),
+    Words(Arc<str>, Arc<str>),
 }
 
 /// The readers and the turns under way in this process.
@@ -114,8 +114,8 @@ impl Hub {
     }
 
     /// Passes the model's words on.
-    pub fn words(&self, run: i64, role: AgentRole, words: &str) {
-        self.tell(run, Live::Words(role, words.into()));
+    pub fn words(&self, run: i64, role: &str, words: &str) {
+        self.tell(run, Live::Words(role.into(), words.into()));
     }
 
     fn tell(&self, run: i64, live: Live) {
@@ -199,7 +199,7 @@ mod tests {
         let hub = Hub::default();
         let (first, mut second, other) = (hub.listen(1), hub.listen(1), hub.listen(2));
         drop(first);
-        hub.words(1, AgentRole::Developer, "still heard");
+        hub.words(1, "developer", "still heard");
         assert!(matches!(second.live.try_recv(), Ok(Live::Words(..))));
         drop(second);
         assert_eq!(hub.readers.lock().unwrap().keys().collect::<Vec<_>>(), [&2]);

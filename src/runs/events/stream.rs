@@ -98,7 +98,7 @@ impl Reader {
             () = self.tasks.stopping() => None,
             heard = self.ear.live.recv() => Some(match heard {
                 Ok(Live::Words(role, text)) => {
-                    let told = json!(RunEvent::Delta { role, text: text.to_string() });
+                    let told = json!(RunEvent::Delta { role: role.to_string(), text: text.to_string() });
                     Heard::Words(Event::default().event("delta").data(told["data"].to_string()))
                 }
                 Ok(Live::Committed) | Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::Look,

@@ -174,6 +174,7 @@ impl Site {
             of("GET /api/projects/{id}/files", Read, project),
             of("GET /api/projects/{id}/findings", Read, project),
             of("GET /api/projects/{id}/runs", Read, project),
+            of("GET /api/projects/{id}/workflows", Read, project),
             of("GET /api/projects/{id}/download", Read, project),
             of("GET /api/files/{id}", Read, file),
             of("GET /api/files/{id}/findings", Read, file),
