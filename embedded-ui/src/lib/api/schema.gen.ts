@@ -1914,6 +1914,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{id}/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The workflows of plugins that a run of the project can keep to, beside the platform's own order. */
+        get: operations["get_api_projects_id_workflows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/role-assignments": {
         parameters: {
             query?: never;
@@ -2617,11 +2634,6 @@ export interface components {
          * @enum {string}
          */
         ActorKind: "user" | "service" | "operator" | "agent" | "system" | "anonymous";
-        /**
-         * @description Who does a step.
-         * @enum {string}
-         */
-        AgentRole: "project_manager" | "requirements_analyst" | "architect" | "uxui_designer" | "developer" | "test_engineer" | "quality_expert";
         /** @description An analysis that somebody asked for, as it is shown. */
         AnalysisRun: {
             /** @description Why it failed; null otherwise. */
@@ -3630,7 +3642,8 @@ export interface components {
                 project_id: number;
                 requirement: string;
                 skip_ui_design: boolean;
-                stage: components["schemas"]["RunStage"];
+                /** @description The name of the stage it is in; `completed` at its end. */
+                stage: string;
                 stages: components["schemas"]["StageView"][];
                 started_at?: components["schemas"]["Time"] | null;
                 status: components["schemas"]["RunStatus"];
@@ -3641,6 +3654,8 @@ export interface components {
                 token_budget?: number | null;
                 /** Format: int64 */
                 tokens_used: number;
+                /** @description The plugin whose workflow it keeps to; null: the platform's own order. */
+                workflow?: string | null;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -3761,6 +3776,21 @@ export interface components {
                  */
                 service_of?: number | null;
                 username: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_WorkflowView: {
+            items: {
+                /** @description Why it cannot be used; null: it can. */
+                error?: string | null;
+                /** @description The name people know it by. */
+                name: string;
+                /** @description The names of its stages, in order. */
+                stages: string[];
+                /** @description What a run is started with: the plugin's slug. */
+                workflow: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -4147,6 +4177,11 @@ export interface components {
              *     set for a run, else only the quota counts.
              */
             token_budget?: number | null;
+            /**
+             * @description The workflow to keep to, by its plugin's slug or its name; the platform's own when absent. See
+             *     `GET /api/projects/{id}/workflows`.
+             */
+            workflow?: string | null;
         };
         /** @description A service account to be made. */
         NewServiceAccount: {
@@ -4876,7 +4911,8 @@ export interface components {
             project_id: number;
             requirement: string;
             skip_ui_design: boolean;
-            stage: components["schemas"]["RunStage"];
+            /** @description The name of the stage it is in; `completed` at its end. */
+            stage: string;
             stages: components["schemas"]["StageView"][];
             started_at?: components["schemas"]["Time"] | null;
             status: components["schemas"]["RunStatus"];
@@ -4887,6 +4923,8 @@ export interface components {
             token_budget?: number | null;
             /** Format: int64 */
             tokens_used: number;
+            /** @description The plugin whose workflow it keeps to; null: the platform's own order. */
+            workflow?: string | null;
         };
         /** @description Why a run failed. */
         RunError: {
@@ -4908,7 +4946,7 @@ export interface components {
             /** @description A role wrote a file. */
             data: {
                 file: components["schemas"]["ProjectFile"];
-                role: components["schemas"]["AgentRole"];
+                role: string;
             };
             /** @enum {string} */
             event: "file";
@@ -4941,7 +4979,7 @@ export interface components {
             data: {
                 at: components["schemas"]["Time"];
                 level: components["schemas"]["Level"];
-                role: components["schemas"]["AgentRole"];
+                role: string;
                 text: string;
             };
             /** @enum {string} */
@@ -4949,17 +4987,12 @@ export interface components {
         } | {
             /** @description The model's words as they come. This one alone has no number and is not kept. */
             data: {
-                role: components["schemas"]["AgentRole"];
+                role: string;
                 text: string;
             };
             /** @enum {string} */
             event: "delta";
         };
-        /**
-         * @description Where a run is: a stage, or at its end.
-         * @enum {string}
-         */
-        RunStage: "requirement_analysis" | "architecture_design" | "ui_design" | "development" | "testing" | "qa_review" | "completed";
         /**
          * @description How a run stands.
          * @enum {string}
@@ -5088,11 +5121,6 @@ export interface components {
             trusted: boolean;
         };
         /**
-         * @description A part of the work, in this order.
-         * @enum {string}
-         */
-        Stage: "requirement_analysis" | "architecture_design" | "ui_design" | "development" | "testing" | "qa_review";
-        /**
          * @description How a stage stands.
          * @enum {string}
          */
@@ -5106,8 +5134,9 @@ export interface components {
             attempts: number;
             finished_at?: components["schemas"]["Time"] | null;
             /** @description Whose turn it is, or was last. */
-            role: components["schemas"]["AgentRole"];
-            stage: components["schemas"]["Stage"];
+            role: string;
+            /** @description Unlike all others of the run. */
+            stage: string;
             started_at?: components["schemas"]["Time"] | null;
             status: components["schemas"]["StageStatus"];
             /** @description What was done, in a sentence; null before. */
@@ -5316,6 +5345,17 @@ export interface components {
             can_consume: boolean;
             /** @description Why not; null when it can. */
             error?: string | null;
+        };
+        /** @description A workflow that a run can keep to. */
+        WorkflowView: {
+            /** @description Why it cannot be used; null: it can. */
+            error?: string | null;
+            /** @description The name people know it by. */
+            name: string;
+            /** @description The names of its stages, in order. */
+            stages: string[];
+            /** @description What a run is started with: the plugin's slug. */
+            workflow: string;
         };
         /**
          * @description What is wrong.
@@ -8752,6 +8792,28 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_projects_id_workflows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_WorkflowView"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_role_assignments: {
         parameters: {
             query?: {
@@ -8968,7 +9030,8 @@ export interface operations {
             header?: never;
             path: {
                 id: number;
-                stage: components["schemas"]["Stage"];
+                /** @description The stage's name, as the run lists it */
+                stage: string;
             };
             cookie?: never;
         };
