@@ -11,7 +11,7 @@ use super::mails::{self, MailPreference};
 use super::{Notice, Notices, store};
 use crate::base::error::{Error, Result};
 use crate::base::page::PageQuery;
-use crate::web::{Json, Oneself, Path, Problem, Query, SignedIn};
+use crate::web::{Json, Oneself, Path, Problem, Query};
 
 impl Notices {
     pub fn routes(self) -> OpenApiRouter {
@@ -40,7 +40,7 @@ struct NoticeList {
     responses((status = 200, body = NoticeList), (status = "default", response = Problem)))]
 async fn list(
     State(notices): State<Notices>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<NoticeList>> {
     let page = query.check()?;
@@ -58,7 +58,7 @@ async fn list(
     responses((status = 204), (status = "default", response = Problem)))]
 async fn read_one(
     State(notices): State<Notices>,
-    SignedIn(caller): SignedIn,
+    Oneself(caller): Oneself,
     Path(id): Path<i64>,
 ) -> Result<StatusCode> {
     let user = caller.user.ok_or_else(|| Error::not_found("such notice"))?;
@@ -78,7 +78,7 @@ struct ReadNotices {
 /// Mark all of the caller's notices as read.
 #[utoipa::path(post, path = "/api/notices/read", tag = "notices",
     responses((status = 200, body = ReadNotices), (status = "default", response = Problem)))]
-async fn read_all(State(notices): State<Notices>, SignedIn(caller): SignedIn) -> Result<Json<ReadNotices>> {
+async fn read_all(State(notices): State<Notices>, Oneself(caller): Oneself) -> Result<Json<ReadNotices>> {
     let Some(user) = caller.user else { return Ok(Json(ReadNotices { read: 0 })) };
     let now = notices.clock.now();
     let read = notices.db.write(move |tx| store::read_all(tx, user, now)).await?;
@@ -96,7 +96,7 @@ struct NoticePreferences {
 /// in any case.
 #[utoipa::path(get, path = "/api/notices/preferences", tag = "notices",
     responses((status = 200, body = NoticePreferences), (status = "default", response = Problem)))]
-async fn preferences(State(notices): State<Notices>, SignedIn(caller): SignedIn) -> Result<Json<NoticePreferences>> {
+async fn preferences(State(notices): State<Notices>, Oneself(caller): Oneself) -> Result<Json<NoticePreferences>> {
     let user = caller.user.ok_or_else(|| Error::not_found("account of yours"))?;
     let mail = notices.db.read(move |tx| store::preference(tx, user)).await?;
     Ok(Json(NoticePreferences { mail }))
