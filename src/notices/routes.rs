@@ -56,11 +56,7 @@ async fn list(
 /// Mark one of the caller's notices as read.
 #[utoipa::path(post, path = "/api/notices/{id}/read", tag = "notices", params(("id" = i64, Path)),
     responses((status = 204), (status = "default", response = Problem)))]
-async fn read_one(
-    State(notices): State<Notices>,
-    Oneself(caller): Oneself,
-    Path(id): Path<i64>,
-) -> Result<StatusCode> {
+async fn read_one(State(notices): State<Notices>, Oneself(caller): Oneself, Path(id): Path<i64>) -> Result<StatusCode> {
     let user = caller.user.ok_or_else(|| Error::not_found("such notice"))?;
     let now = notices.clock.now();
     if notices.db.write(move |tx| store::read_one(tx, user, id, now)).await? {

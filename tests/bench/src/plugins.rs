@@ -17,7 +17,7 @@ const WARM_UP: usize = 50;
 const CALLS: usize = 500;
 /// What the issue wants to be loaded at once.
 const MANY: usize = 50;
-/// Looks at every line by a regular expression, as linters do. `alone` is the same without the platform, in seconds.
+/// Looks at every line by a regular expression, as linters do, and tells how long that took it, in seconds.
 const MAIN: &str = r#"
 import re, time
 from resoftai.plugins.base import CodeQualityPlugin
@@ -27,6 +27,7 @@ LONG = re.compile(r"\b(eval|exec|md5|password)\b")
 class Look(CodeQualityPlugin):
     def load(self, context):
         self.context = context
+        self.taken = []
         return True
     def activate(self):
         self.context.hooks.register_filter("code.analyze", self.look)
@@ -36,16 +37,14 @@ class Look(CodeQualityPlugin):
     def get_tool_name(self): return "look"
     def analyze_code(self, code, language): return {}
     def look(self, value):
+        begun = time.perf_counter()
         lines = enumerate(value["code"].split("\n"), 1)
         value["look"] = [{"message": "m", "line": n} for n, line in lines if LONG.search(line)]
+        self.taken.append(time.perf_counter() - begun)
         return value
-    def alone(self, value, times):
-        taken = []
-        for _ in range(times):
-            begun = time.perf_counter()
-            self.look(dict(value))
-            taken.append(time.perf_counter() - begun)
-        return sorted(taken)[times // 2]
+    def own(self):
+        taken, self.taken = self.taken, []
+        return taken
 "#;
 const MANIFEST: &str = r#"{"name": "look", "slug": "look", "version": "1.0.0", "entry_point": "main.py:Look"}"#;
 
@@ -107,34 +106,31 @@ fn payload(lines: usize) -> String {
     json!({"code": code, "language": "python", "file_path": "a.py", "project_id": 1, "organization_id": 1}).to_string()
 }
 
-/// Median of a warm call, in microseconds.
-async fn calls(plugin: &mut Plugin, hook: &Hook, payload: &str) -> f64 {
+/// Warm calls, each in seconds.
+async fn calls(plugin: &mut Plugin, hook: &Hook, payload: &str) -> Vec<f64> {
     let mut taken = Vec::new();
-    for turn in 0..WARM_UP + CALLS {
+    for _ in 0..WARM_UP + CALLS {
         let begun = Instant::now();
         plugin.call_hook(hook, payload).await.unwrap();
-        if turn >= WARM_UP {
-            taken.push(begun.elapsed());
-        }
+        taken.push(begun.elapsed().as_secs_f64());
     }
-    taken.sort_unstable();
-    taken[CALLS / 2].as_secs_f64() * 1e6
+    taken.split_off(WARM_UP)
 }
 
-/// Milliseconds of so many calls in two tasks at once, against one task alone.
+/// In microseconds, of seconds.
+fn median(mut taken: Vec<f64>) -> f64 {
+    taken.sort_unstable_by(f64::total_cmp);
+    taken[taken.len() / 2] * 1e6
+}
+
+/// How many times as long two plugins take for their calls at once as one alone.
 async fn side_by_side(program: &Program, payload: &str) -> f64 {
     let work = |program: Program, payload: String| async move {
         let (mut plugin, hook) = load(&program).await;
-        calls(&mut plugin, &hook, &payload).await;
-        let begun = Instant::now();
-        for _ in 0..CALLS {
-            plugin.call_hook(&hook, &payload).await.unwrap();
-        }
-        begun.elapsed().as_secs_f64()
+        calls(&mut plugin, &hook, &payload).await.iter().sum::<f64>()
     };
     let alone = tokio::spawn(work(program.clone(), payload.to_owned())).await.unwrap();
-    let both = [(); 2].map(|()| tokio::spawn(work(program.clone(), payload.to_owned())));
-    let [first, second] = both;
+    let [first, second] = [(); 2].map(|()| tokio::spawn(work(program.clone(), payload.to_owned())));
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     first.max(second) / alone
 }
@@ -171,17 +167,16 @@ pub fn plugins(parts: &Path) {
             let payload = payload(lines);
             let (mut plugin, hook) = load(&python).await;
             let whole = calls(&mut plugin, &hook, &payload).await;
-            let asked =
-                json!({"value": serde_json::from_str::<Value>(&payload).unwrap(), "times": CALLS / 5}).to_string();
-            let alone: f64 = plugin.call_method("alone", &asked).await.unwrap().parse().unwrap();
-            told.insert(format!("python {lines}"), whole.into());
-            told.insert(format!("python {lines} beyond"), (whole - alone * 1e6).into());
+            let own: Vec<f64> = serde_json::from_str(&plugin.call_method("own", "[]").await.unwrap()).unwrap();
+            let beyond = whole.iter().zip(&own[WARM_UP..]).map(|(whole, own)| whole - own).collect();
+            told.insert(format!("python {lines}"), median(whole).into());
+            told.insert(format!("python {lines} beyond"), median(beyond).into());
         }
         let files = Arc::new(Files(BTreeMap::new()));
         let (mut plugin, loaded) = native.load(files, "{}", "{}", Limits::default()).await.unwrap();
         let hook = loaded.hooks[0].clone();
         for lines in [1, 200] {
-            told.insert(format!("component {lines}"), calls(&mut plugin, &hook, &payload(lines)).await.into());
+            told.insert(format!("component {lines}"), median(calls(&mut plugin, &hook, &payload(lines)).await).into());
         }
         told.insert("side by side".to_owned(), side_by_side(&python, &payload(200)).await.into());
         let (mut loading, mut many) = (Vec::new(), Vec::new());
