@@ -9,6 +9,7 @@ const PAGES = [
   '/organizations',
   '/models',
   '/plugins',
+  '/plugins/security-scanner',
   '/privacy',
   '/account',
   '/account/security',

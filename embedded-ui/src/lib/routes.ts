@@ -13,11 +13,13 @@ const ORGANIZATION_TABS = [
 ] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
 const SITE_TABS = ['organizations', 'people', 'roles', 'mail', 'data'] as const;
+const PLUGIN_TABS = ['overview', 'configuration'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number] | 'retention';
 export type AccountTab = (typeof ACCOUNT_TABS)[number];
 export type SiteTab = (typeof SITE_TABS)[number];
+export type PluginTab = (typeof PLUGIN_TABS)[number];
 export type Route =
   | { page: 'projects' }
   | { page: 'new-project' }
@@ -26,6 +28,7 @@ export type Route =
   | { page: 'notices' }
   | { page: 'privacy' }
   | { page: 'plugins' }
+  | { page: 'plugin'; slug: string; tab: PluginTab }
   | { page: 'forgot' }
   | { page: 'reset' }
   | { page: 'register' }
@@ -39,6 +42,7 @@ export type Route =
 
 const NOWHERE: Route = { page: 'not-found' };
 const ID = /^[1-9]\d{0,18}$/;
+const SLUG = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const idOf = (part: string | undefined): number | null =>
   part !== undefined && ID.test(part) ? Number(part) : null;
 
@@ -108,6 +112,10 @@ export function match(path: string): Route {
     return tab ? { page: 'account', tab } : NOWHERE;
   }
   if (noun === 'site') return siteRoute(parts.slice(1));
+  if (noun === 'plugins' && second !== undefined && SLUG.test(second)) {
+    const tab = tabOf(PLUGIN_TABS, rest);
+    return tab ? { page: 'plugin', slug: second, tab } : NOWHERE;
+  }
   const id = idOf(second);
   if (id !== null && noun === 'projects') return projectRoute(id, rest);
   if (id !== null && noun === 'organizations') return organizationRoute(id, rest);
