@@ -56,6 +56,7 @@ function archive(
     '        return True',
     '    def activate(self):',
     '        self.context.hooks.register_action("project.create.after", lambda **_: None, priority=7)',
+    '        self.context.log_info("The crier is awake.")',
     '        return True',
     '    def deactivate(self):',
     '        return True',
@@ -71,6 +72,14 @@ function archive(
 async function asSite(page: Page, site: Site, username: string): Promise<void> {
   createUser(site, username, PASSWORD, ['--role', 'super_admin']);
   await signIn(page, username, PASSWORD);
+}
+
+/** Brings a plugin in past the page; with another version, in the place of the one there is. */
+async function bring(page: Page, slug: string, version: string, more: object): Promise<void> {
+  const { buffer } = archive(slug, version, more);
+  const headers = { 'content-type': 'application/x-tar', origin: new URL(page.url()).origin };
+  const reply = await page.request.post('/api/plugins/upload?replace=true', { headers, data: buffer });
+  expect(reply.status(), await reply.text()).toBe(201);
 }
 
 async function install(page: Page, slug: string): Promise<void> {
@@ -144,6 +153,7 @@ test('a form of the schema sets a plugin up, and keeps its secrets', async ({ pa
   await page.getByLabel('Rules').fill('[{"when": "now"}]');
   await page.getByRole('button', { name: 'Save configuration' }).click();
   await expect(page.getByText('The configuration is saved.')).toBeVisible();
+  await expect(page.getByLabel('Access token')).toHaveValue('');
   const kept = async () => (await ask(page, 'GET', '/api/plugins/crier-set-up')).config;
   const { token, ...others } = await kept();
   expect(others).toEqual({
@@ -183,4 +193,106 @@ test('who may only look sees what a plugin is, and nothing to change', async ({ 
   await expect(page.getByRole('link', { name: 'Configuration' })).toHaveCount(0);
   await page.goto('/plugins/not-there');
   await expect(page.getByRole('alert')).toContainText('Could not read the plugin.');
+});
+
+test('an organisation grants what it likes, sets the plugin up, reads its log and takes all back', async ({
+  page,
+  site,
+  browser,
+}) => {
+  const asks = (hosts: string[]) => ({
+    config_schema: { type: 'object', properties: { greeting: { type: 'string', default: 'Oyez' } } },
+    capabilities: { http: { hosts, methods: ['GET', 'POST'], max_bytes: 4096 }, time_ms: 900 },
+  });
+  await asSite(page, site, 'fitter3');
+  await bring(page, 'messenger', '1.0.0', asks(['hooks.example.org', '*.example.com']));
+  const theirs = await (await browser.newContext({ baseURL: site.url })).newPage();
+  await signIn(theirs, site.username, site.password);
+  const { items } = await ask(theirs, 'GET', '/api/organizations');
+  const own = `/organizations/${items[0].id}/plugins`;
+  await theirs.goto(own);
+  const row = theirs.getByRole('row').filter({ hasText: 'Tells the town' });
+  await expect(row).toContainText('Not switched on');
+  await expect(row).toContainText('Asks');
+  await readable(theirs);
+  await theirs.getByRole('link', { name: 'Town crier' }).click();
+  await expect(theirs.getByText('Bell & Sons')).toBeVisible();
+  await readable(theirs);
+
+  // It begins to work when somebody said what it may.
+  await theirs.getByRole('button', { name: 'Switch on here' }).click();
+  await expect(theirs).toHaveURL(/messenger\/capabilities$/);
+  await expect(theirs.getByRole('note')).toContainText('Send requests to hooks.example.org, *.example.com');
+  const http = theirs.getByRole('group', { name: 'Requests to other servers' });
+  await http.getByRole('switch').check();
+  await http.getByRole('checkbox', { name: 'hooks.example.org' }).check();
+  await http.getByRole('checkbox', { name: 'POST' }).check();
+  await http.getByLabel('Bytes at most, each way').fill('1024');
+  await readable(theirs);
+  await theirs.getByRole('button', { name: 'Grant and switch on' }).click();
+  await expect(theirs.getByText('Town crier is on here.')).toBeVisible();
+  const granted = async () => {
+    const plugin = await ask(theirs, 'GET', `/api${own}/messenger`);
+    return plugin.capabilities.find(({ code }: { code: string }) => code === 'http').granted;
+  };
+  expect(await granted()).toEqual({ hosts: ['hooks.example.org'], methods: ['POST'], max_bytes: 1024 });
+
+  await theirs.getByRole('link', { name: 'Configuration' }).click();
+  await expect(theirs.getByText('Empty: Oyez.')).toBeVisible();
+  await theirs.getByLabel('Greeting').fill('Hear ye');
+  await theirs.getByRole('button', { name: 'Save configuration' }).click();
+  await expect(theirs.getByText('The configuration is saved.')).toBeVisible();
+  await readable(theirs);
+  await theirs.getByRole('link', { name: 'Log', exact: true }).click();
+  await theirs.getByLabel('New lines by themselves').check();
+  await expect(theirs.getByText('The crier is awake.').first()).toBeVisible();
+  await readable(theirs);
+  await theirs.getByLabel('Level').selectOption('Errors');
+  await expect(theirs.getByRole('heading', { name: 'Nothing as urgent' })).toBeVisible();
+
+  // Another version asks for more, and goes on with what it has until that is decided.
+  await bring(page, 'messenger', '1.1.0', asks(['hooks.example.org', '*.example.com', 'example.net']));
+  await theirs.goto(`${own}?which=asks`);
+  await expect(row).toContainText('Asks for more');
+  await expect(row).toContainText('1.1.0');
+  await theirs.goto(`${own}/messenger/capabilities`);
+  await expect(theirs.getByRole('note')).toContainText('example.net');
+  await expect(http.getByRole('checkbox', { name: 'example.net' })).not.toBeChecked();
+  await readable(theirs);
+  await theirs.getByRole('button', { name: 'Save grants' }).click();
+  await expect(theirs.getByRole('note')).toHaveCount(0);
+  await theirs.getByRole('button', { name: 'Take everything back' }).click();
+  await theirs.getByRole('dialog').getByRole('button', { name: 'Take back' }).click();
+  await expect(http.getByRole('switch')).not.toBeChecked();
+  expect(await granted()).toBeNull();
+  await theirs.getByRole('button', { name: 'Switch off here' }).click();
+  await expect(theirs.getByText('Town crier is off here.')).toBeVisible();
+  await theirs.context().close();
+
+  await page.goto('/plugins/messenger/capabilities');
+  await expect(page.getByText('Compute for up to 900 ms in one call.')).toBeVisible();
+  await page.getByRole('switch').check();
+  await expect(page.getByText('Town crier works everywhere.')).toBeVisible();
+  await readable(page);
+  await page.getByRole('link', { name: 'Log', exact: true }).click();
+  await expect(page.getByText('The crier is awake.').first()).toBeVisible();
+  await readable(page);
+  await ask(page, 'DELETE', '/api/plugins/messenger');
+});
+
+test('who may not decide about plugins sees what one may, and nothing to change', async ({ page, site }) => {
+  await asSite(page, site, 'fitter4');
+  await bring(page, 'whisperer', '1.0.0', {
+    config_schema: null,
+    capabilities: { http: ['hooks.example.org'] },
+  });
+  await page.context().clearCookies();
+  createUser(site, 'onlooker', PASSWORD, ['--role', 'viewer', '--org', 'demo']);
+  await signIn(page, 'onlooker', PASSWORD);
+  const { items } = await ask(page, 'GET', '/api/organizations');
+  await page.goto(`/organizations/${items[0].id}/plugins/whisperer/capabilities`);
+  await expect(page.getByText(/Send requests to hooks\.example\.org/).first()).toBeVisible();
+  await expect(page.getByRole('switch').first()).toBeDisabled();
+  await expect(page.getByRole('button', { name: /Switch|Grant|Take|Save/ })).toHaveCount(0);
+  await readable(page);
 });

@@ -6,6 +6,7 @@ const ORGANIZATION_TABS = [
   'people',
   'teams',
   'roles',
+  'plugins',
   'usage',
   'quotas',
   'audit',
@@ -13,7 +14,7 @@ const ORGANIZATION_TABS = [
 ] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
 const SITE_TABS = ['organizations', 'people', 'roles', 'mail', 'data'] as const;
-const PLUGIN_TABS = ['overview', 'configuration'] as const;
+const PLUGIN_TABS = ['overview', 'capabilities', 'configuration', 'log'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number] | 'retention';
@@ -36,7 +37,14 @@ export type Route =
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
   | { page: 'organizations' }
-  | { page: 'organization'; id: number; tab: OrganizationTab; teamId: number | null; personId: number | null }
+  | {
+      page: 'organization';
+      id: number;
+      tab: OrganizationTab;
+      teamId: number | null;
+      personId: number | null;
+      plugin: { slug: string; tab: PluginTab } | null;
+    }
   | { page: 'site'; tab: SiteTab; personId: number | null }
   | { page: 'not-found' };
 
@@ -82,7 +90,12 @@ function projectRoute(id: number, parts: string[]): Route {
 }
 
 function organizationRoute(id: number, parts: string[]): Route {
-  const base = { page: 'organization' as const, id, teamId: null, personId: null };
+  const base = { page: 'organization' as const, id, teamId: null, personId: null, plugin: null };
+  const slug = parts[1];
+  if (parts[0] === 'plugins' && slug !== undefined && SLUG.test(slug)) {
+    const tab = tabOf(PLUGIN_TABS, parts.slice(2));
+    return tab ? { ...base, tab: 'plugins', plugin: { slug, tab } } : NOWHERE;
+  }
   const itemId = idOf(parts[1]);
   if (parts.length === 2 && itemId !== null) {
     if (parts[0] === 'people') return { ...base, tab: 'people', personId: itemId };
