@@ -13,7 +13,9 @@ use resoftai_sandbox::Kind;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::counts::Outcome;
 use super::crew::Worker;
+use super::dispatch::note;
 use super::finding::{collect, given_score};
 use super::host::About;
 use super::live::{Ask, Learned};
@@ -77,6 +79,7 @@ impl Plugins {
                 continue;
             }
             let outcome = if started.elapsed() > TIME_LIMIT {
+                note(&step.worker, hook, Outcome::Skipped);
                 let seconds = TIME_LIMIT.as_secs();
                 Err(format!("It was not asked: the plugins before it took more than {seconds} s for this file."))
             } else {
@@ -132,7 +135,10 @@ impl Plugins {
         };
         let most = payload.len() + MAX_ADDED;
         let within = self.inner.limits.wall;
+        let started = Instant::now();
         let answer = self.ask(&step.worker, &ask, &payload, about, within, |answer| read(answer, most)).await;
+        let took = started.elapsed();
+        note(&step.worker, hook, if answer.is_ok() { Outcome::Well(took) } else { Outcome::Failed(took) });
         let answer = match answer {
             Ok(answer) => answer,
             Err(failed) => return Err(self.judge(&step.worker, failed).await),

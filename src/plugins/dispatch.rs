@@ -13,6 +13,7 @@ use resoftai_sandbox::Kind as Registered;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::counts::Outcome;
 use super::crew::Worker;
 use super::host::About;
 use super::live::{Ask, Failed, HookView};
@@ -110,7 +111,7 @@ impl Plugins {
         for callback in callbacks {
             let left = most.saturating_sub(started.elapsed());
             if left.is_zero() {
-                note(callback.worker.slug(), hook, "skipped");
+                note(&callback.worker, hook, Outcome::Skipped);
                 continue;
             }
             if let Err(sentence) = self.call(&callback, hook, payload, about, left, |_| Ok(())).await {
@@ -128,7 +129,7 @@ impl Plugins {
             let slug = callback.worker.slug();
             let left = all.saturating_sub(started.elapsed()).min(each);
             if left.is_zero() {
-                note(slug, hook, "skipped");
+                note(&callback.worker, hook, Outcome::Skipped);
                 tracing::warn!(
                     plugin = slug,
                     hook = hook.name(),
@@ -162,8 +163,10 @@ impl Plugins {
     ) -> Result<T, String> {
         let worker = &callback.worker;
         let ask = Ask::Hook(callback.place, callback.kind, hook.name());
+        let started = Instant::now();
         let outcome = self.ask(worker, &ask, payload, about, within, read).await;
-        note(worker.slug(), hook, if outcome.is_ok() { "ok" } else { "failed" });
+        let took = started.elapsed();
+        note(worker, hook, if outcome.is_ok() { Outcome::Well(took) } else { Outcome::Failed(took) });
         match outcome {
             Ok(answer) => {
                 worker.entry.has_trouble(None);
@@ -206,8 +209,14 @@ fn about(payload: &Payload) -> About {
     About { project: payload.get("project_id").and_then(Value::as_i64), meter: None }
 }
 
-fn note(slug: &str, hook: Hook, outcome: &'static str) {
-    let labels = [("plugin", slug.to_owned()), ("hook", hook.name().to_owned()), ("outcome", outcome.to_owned())];
+/// Counts what became of one callback of a hook.
+pub(super) fn note(worker: &Worker, hook: Hook, outcome: Outcome) {
+    worker.entry.counts.fired(hook.name(), outcome);
+    let labels = [
+        ("plugin", worker.slug().to_owned()),
+        ("hook", hook.name().to_owned()),
+        ("outcome", outcome.code().to_owned()),
+    ];
     metrics::counter!("plugin_hook_calls_total", &labels).increment(1);
 }
 

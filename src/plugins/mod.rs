@@ -161,6 +161,8 @@ pub struct Plugin {
     pub everywhere: bool,
     /// What it asks for; what was granted is each organisation's, so `granted` says what every plugin has.
     pub capabilities: Vec<CapabilityView>,
+    /// Plugins that must be active for it, with the versions that do, as in `base-tools >=1.2`.
+    pub dependencies: Vec<String>,
     /// What its author should know: callbacks that are never called.
     pub warnings: Vec<String>,
     pub calls: i64,

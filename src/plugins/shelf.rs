@@ -153,6 +153,7 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
         config_schema,
         everywhere: kept.everywhere,
         capabilities: manifest.map(|manifest| manifest.capabilities.view(&Capabilities::default())).unwrap_or_default(),
+        dependencies: manifest.map(needs).unwrap_or_default(),
         warnings: dispatch::warnings(&hooks),
         hooks,
         calls: kept.calls.saturating_add(pending.calls),
@@ -165,6 +166,10 @@ pub fn view(kept: Kept, entry: Option<&Entry>, with_config: bool) -> Plugin {
             .unwrap_or_default(),
         slug: kept.slug,
     }
+}
+
+fn needs(manifest: &manifest::Manifest) -> Vec<String> {
+    manifest.needs().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 type Found = BTreeMap<String, Result<Arc<Package>, String>>;

@@ -341,6 +341,9 @@ async fn an_organisation_that_makes_a_plugin_fail_loses_it_alone() {
     let cost = site.app.call("GET", "/api/plugins/reach", Some(&site.root), None).await.body["cost"].clone();
     assert!(cost["p95_ms"].as_f64() >= cost["mean_ms"].as_f64().map(|_| 0.0) && cost["instances"] == 1, "{cost}");
     assert!(cost["memory_bytes"].as_u64().unwrap() > 1 << 20, "{cost}");
+    let hook = &cost["hooks"][0];
+    assert_eq!((hook["failures"].as_i64(), hook["skipped"].as_i64()), (Some(5), Some(0)), "{cost}");
+    assert!(hook["calls"].as_i64() >= Some(7) && hook["mean_ms"].as_f64() > Some(0.0), "{cost}");
     let notices = site.app.call("GET", "/api/notices", Some(&site.boss), None).await.body;
     assert!(notices["items"].as_array().unwrap().iter().any(|notice| notice["kind"] == "plugin_failed"), "{notices}");
     assert_eq!(site.change(&site.boss, site.acme, json!({"enabled": true})).await.1["status"], "active");
