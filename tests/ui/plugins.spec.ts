@@ -1,9 +1,6 @@
 // Plugins: installed from a file, looked at, set up by a form of their schema, switched off for everybody, taken out.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Page } from '@playwright/test';
+import { bringIn, packed } from './plugin';
 import { ask, createUser, expect, readable, signIn, type Site, test } from './site';
 
 test.use({ model: false });
@@ -33,9 +30,6 @@ function archive(
   version: string,
   more: object = {},
 ): { name: string; mimeType: string; buffer: Buffer } {
-  const dir = mkdtempSync(join(tmpdir(), 'resoftai-plugin-'));
-  const folder = join(dir, slug);
-  mkdirSync(folder);
   const manifest = {
     name: 'Town crier',
     slug,
@@ -47,7 +41,6 @@ function archive(
     config_schema: SCHEMA,
     ...more,
   };
-  writeFileSync(join(folder, 'plugin.json'), JSON.stringify(manifest));
   const code = [
     'from resoftai.plugins.base import Plugin',
     'class Crier(Plugin):',
@@ -63,10 +56,7 @@ function archive(
     '    def unload(self):',
     '        return True',
   ];
-  writeFileSync(join(folder, 'main.py'), `${code.join('\n')}\n`);
-  const buffer = execFileSync('tar', ['-C', folder, '-cf', '-', '.']);
-  rmSync(dir, { recursive: true });
-  return { name: `${slug}.tar`, mimeType: 'application/x-tar', buffer };
+  return { name: `${slug}.tar`, mimeType: 'application/x-tar', buffer: packed(manifest, code) };
 }
 
 async function asSite(page: Page, site: Site, username: string): Promise<void> {
@@ -76,10 +66,7 @@ async function asSite(page: Page, site: Site, username: string): Promise<void> {
 
 /** Brings a plugin in past the page; with another version, in the place of the one there is. */
 async function bring(page: Page, slug: string, version: string, more: object): Promise<void> {
-  const { buffer } = archive(slug, version, more);
-  const headers = { 'content-type': 'application/x-tar', origin: new URL(page.url()).origin };
-  const reply = await page.request.post('/api/plugins/upload?replace=true', { headers, data: buffer });
-  expect(reply.status(), await reply.text()).toBe(201);
+  await bringIn(page, archive(slug, version, more).buffer);
 }
 
 async function install(page: Page, slug: string): Promise<void> {
@@ -112,6 +99,21 @@ test('a plugin is installed from a file, replaced, switched off and taken out', 
   await expect(page.getByRole('heading', { level: 1, name: 'Town crier' })).toBeVisible();
   await expect(page.getByText('Bell & Sons')).toBeVisible();
   await expect(page.getByRole('row').filter({ hasText: 'project.create.after' })).toContainText('7');
+  await readable(page);
+
+  // What it costs is told as soon as it was called.
+  const { items } = await ask(page, 'GET', '/api/organizations');
+  const project = { name: 'Market', requirements: 'A stall.', organization_id: items[0].id };
+  await ask(page, 'POST', '/api/projects', project);
+  await expect
+    .poll(async () => (await ask(page, 'GET', '/api/plugins/crier')).cost.hooks.length)
+    .toBeGreaterThan(0);
+  await page.getByRole('button', { name: 'Load anew' }).click();
+  await expect(page.getByText('Town crier 1.0.0 is loaded.')).toBeVisible();
+  const use = page.locator('section').filter({ has: page.getByRole('heading', { name: 'Use' }) });
+  const fired = use.getByRole('row').filter({ hasText: 'project.create.after' });
+  await expect(fired.getByRole('cell').nth(1)).toHaveText('1');
+  await expect(fired.getByRole('cell').nth(4)).toHaveText(/^[\d.]+ (ms|s)$/);
   await readable(page);
 
   await page.getByRole('button', { name: 'Another version' }).click();

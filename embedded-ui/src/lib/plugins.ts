@@ -1,6 +1,6 @@
 // Words and tones of plugins, and what is granted to one as a form holds it.
 import type { Capability, OrgPlugin, Plugin } from './api/types';
-import { words, type Tone } from './format';
+import { duration, words, type Tone } from './format';
 
 const TONES: Record<Plugin['status'], Tone> = { active: 'good', disabled: 'neutral', failed: 'bad' };
 
@@ -34,6 +34,10 @@ const PARTS: Record<string, string> = {
   memory_mib: 'MiB at most',
   time_ms: 'Milliseconds of a call at most',
 };
+
+/** How long a call took; null before the first. Most take less than a millisecond. */
+export const callTime = (ms: number | null): string | null =>
+  ms === null ? null : ms < 1000 ? `${ms < 10 ? ms.toFixed(2) : Math.round(ms)} ms` : duration(ms);
 
 export const capabilityName = (code: string): string => CAPABILITIES[code] ?? words(code);
 export const partName = (part: string): string => PARTS[part] ?? words(part);
