@@ -35,6 +35,9 @@ const PARTS: Record<string, string> = {
   time_ms: 'Milliseconds of a call at most',
 };
 
+/** An error without its traceback, for a list. */
+export const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text;
+
 /** How long a call took; null before the first. Most take less than a millisecond. */
 export const callTime = (ms: number | null): string | null =>
   ms === null ? null : ms < 1000 ? `${ms < 10 ? ms.toFixed(2) : Math.round(ms)} ms` : duration(ms);

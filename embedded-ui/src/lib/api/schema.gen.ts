@@ -2856,6 +2856,8 @@ export interface components {
         };
         /** @description What a plugin costs in this process now, over all organisations. */
         Cost: {
+            /** @description By the hooks' names, of those that were fired since the server started. */
+            hooks: components["schemas"]["HookCost"][];
             /**
              * Format: int64
              * @description Instances that live.
@@ -3100,6 +3102,30 @@ export interface components {
          * @enum {string}
          */
         GroupBy: "day" | "model" | "project" | "person";
+        /** @description How calls for one hook go since the server started. */
+        HookCost: {
+            /**
+             * Format: int64
+             * @description Calls, those that failed too.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Calls that gave no answer, or one that was refused. The value passed on as it was.
+             */
+            failures: number;
+            /**
+             * Format: double
+             * @description Of all calls, in milliseconds, with the waiting for calls before them; null before the first.
+             */
+            mean_ms?: number | null;
+            name: string;
+            /**
+             * Format: int64
+             * @description Not called, because those before it had used up the time of the hook.
+             */
+            skipped: number;
+        };
         /** @description One callback as it is shown. */
         HookView: {
             /** @description `action` or `filter`. */
@@ -3479,6 +3505,8 @@ export interface components {
                 /** @description JSON Schema of `config`. */
                 config_schema?: unknown;
                 cost: components["schemas"]["Cost"];
+                /** @description Plugins that must be active for it, with the versions that do, as in `base-tools >=1.2`. */
+                dependencies: string[];
                 description: string;
                 /** @description Why it failed; the last failure while it is active; null when there was none. */
                 error?: string | null;
@@ -4469,6 +4497,8 @@ export interface components {
             /** @description JSON Schema of `config`. */
             config_schema?: unknown;
             cost: components["schemas"]["Cost"];
+            /** @description Plugins that must be active for it, with the versions that do, as in `base-tools >=1.2`. */
+            dependencies: string[];
             description: string;
             /** @description Why it failed; the last failure while it is active; null when there was none. */
             error?: string | null;
