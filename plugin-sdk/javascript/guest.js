@@ -26,8 +26,10 @@ export function serve(Class) {
     callHook: (index, payload) =>
       guarded(async () => {
         const hook = plugin.hooks.registered[index];
-        const answer = await hook.call.call(plugin, JSON.parse(payload));
-        return hook.kind === "action" ? "null" : json(answer, `The filter on ${hook.name}`);
+        const given = JSON.parse(payload);
+        const before = { ...given };
+        const answer = await hook.call.call(plugin, given);
+        return hook.kind === "action" ? "null" : json(changed(answer, before), `The filter on ${hook.name}`);
       }),
     callMethod: (name, args, streamed) =>
       guarded(async () => {
@@ -47,6 +49,14 @@ async function guarded(work) {
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw { payload: { message: message.slice(0, 2000), traceback: String(error?.stack ?? "").slice(0, 16384) } };
   }
+}
+
+/** Whole files come along with most questions; those that come back as they were need not travel. */
+function changed(answer, before) {
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
+    return answer;
+  }
+  return Object.fromEntries(Object.entries(answer).filter(([key, is]) => typeof is !== "string" || is !== before[key]));
 }
 
 /** The contract's names are in snake_case, JavaScript's in camelCase: both are found. */

@@ -50,7 +50,8 @@ export class LoadedPlugin {
   /** What the plugin's filters on `name` make of `value`. */
   async filter(name, value) {
     for (const index of this.#registered(name, "filter")) {
-      value = JSON.parse(await this.#ask("callHook", index, JSON.stringify(value)));
+      const answer = JSON.parse(await this.#ask("callHook", index, JSON.stringify(value)));
+      value = typeof answer === "object" && !Array.isArray(answer) ? { ...value, ...answer } : answer;
     }
     return value;
   }

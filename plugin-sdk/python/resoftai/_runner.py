@@ -82,12 +82,17 @@ class Runner:
         active = plugin.context is None or registration in plugin.context.hooks.registrations()
         if not active:
             return payload if registration.kind == "filter" else "null"
-        value = self._finish(registration.callback(json.loads(payload)))
+        given = json.loads(payload)
+        before = dict(given) if isinstance(given, dict) else {}
+        value = self._finish(registration.callback(given))
         if registration.kind == "action":
             return "null"
         who = f"The filter {_name_of(registration.callback)} on {registration.name}"
         if value is None:
             raise PluginValidationError(f"{who} returned None: a filter must return the new value.")
+        if isinstance(value, dict):
+            # Whole files come along with most questions; those that come back as they were need not travel.
+            value = {key: field for key, field in value.items() if not (type(field) is str and field is before.get(key))}
         return _to_json(value, who)
 
     def call_method(self, name: str, args: str, streamed: bool = False) -> str:

@@ -101,7 +101,8 @@ class LoadedPlugin:
         """What the plugin's filters on `name` make of `value`."""
         for index, (hook, kind, _) in sorted(enumerate(self.hooks), key=lambda h: h[1][2]):
             if (hook, kind) == (name, "filter"):
-                value = json.loads(self._call(self._runner.call_hook, index, json.dumps(value)))
+                answer = json.loads(self._call(self._runner.call_hook, index, json.dumps(value)))
+                value = {**value, **answer} if isinstance(value, dict) and isinstance(answer, dict) else answer
         return value
 
     def do_action(self, name: str, payload: Any) -> None:
