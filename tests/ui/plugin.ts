@@ -17,6 +17,12 @@ export function packed(manifest: { slug: string }, code: string[]): Buffer {
   return archive;
 }
 
+/** An archive of one of the SDK's examples. */
+export function example(slug: string): Buffer {
+  const folder = join(import.meta.dirname, '../../plugin-sdk/examples', slug);
+  return execFileSync('tar', ['-C', folder, '-cf', '-', '.']);
+}
+
 /** Brings an archive in with the page's session; in the place of the plugin there is. */
 export async function bringIn(page: Page, data: Buffer): Promise<void> {
   const headers = { 'content-type': 'application/x-tar', origin: new URL(page.url()).origin };

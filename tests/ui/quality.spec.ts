@@ -1,14 +1,12 @@
 // Code quality: having plugins look at a project, the gate that holds its runs, and a text that a plugin proposes.
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo } from 'node:net';
 import { type Page } from '@playwright/test';
 import { bringIn, packed } from './plugin';
+import { MODEL, withScribe } from './scribe';
 import { ask, createUser, expect, readable, signIn, type Site, test } from './site';
 
 test.use({ model: false });
 
 const PASSWORD = 'nine calm judges read slowly';
-const MODEL = 'scribe';
 
 /** A plugin that objects to every line that shouts, and mends it. */
 const INSPECTOR = packed(
@@ -37,35 +35,6 @@ const INSPECTOR = packed(
     '        return code.replace("LOUD", "soft")',
   ],
 );
-
-/** A model server: its developer writes a file, its reviewer approves. */
-function scribe(): Promise<Server> {
-  const words = (system: string) => {
-    if (system.startsWith('You are the developer')) return 'src/bell.txt\n```\nring\n```\n';
-    if (system.startsWith('You are the test engineer')) return 'tests/bell.txt\n```\nheard\n```\n';
-    return 'All is well.\n\nApproved.';
-  };
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (piece) => (body += piece));
-    request.on('end', () => {
-      if (request.method === 'GET') {
-        response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify({ object: 'list', data: [{ id: MODEL, meta: { n_ctx: 8192 } }] }));
-        return;
-      }
-      const content = words(JSON.parse(body).messages?.[0]?.content ?? '');
-      const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
-      const frame = (choices: object[], more = {}) =>
-        `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: MODEL, choices, ...more })}\n\n`;
-      response.setHeader('content-type', 'text/event-stream');
-      response.write(frame([{ index: 0, delta: { role: 'assistant', content }, finish_reason: null }]));
-      response.write(frame([{ index: 0, delta: {}, finish_reason: 'stop' }]));
-      response.end(`${frame([], { usage })}data: [DONE]\n\n`);
-    });
-  });
-  return new Promise((ready) => server.listen(0, '127.0.0.1', () => ready(server)));
-}
 
 /** An administrator of the site, with the inspector at work, and a project whose two files shout. */
 async function shouting(page: Page, site: Site, username: string): Promise<{ org: number; project: number }> {
@@ -127,14 +96,7 @@ test('plugins look at a project when they are asked, and one mends a file', asyn
 test('a gate holds a run with its reason, until somebody who may lets it pass', async ({ page, site }) => {
   test.setTimeout(120_000);
   const { org, project } = await shouting(page, site, 'keeper');
-  const server = await scribe();
-  const base_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  await ask(page, 'POST', '/api/llm/providers', {
-    name: 'scribes',
-    base_url,
-    organization_id: org,
-    models: [MODEL],
-  });
+  const close = await withScribe(page, org);
   await page.goto(`/projects/${project}/settings`);
   await page.getByLabel('Critical findings at most').fill('0');
   await page.getByLabel('Score at least').fill('75');
@@ -169,6 +131,5 @@ test('a gate holds a run with its reason, until somebody who may lets it pass', 
   }
   await expect(page.getByRole('button', { name: 'Run again' })).toBeVisible();
   await expect(held).toHaveCount(0);
-  server.closeAllConnections();
-  server.close();
+  close();
 });
