@@ -30,6 +30,7 @@ test-ui: model parts
 ## Servers and verifiers of others that tests run against; before them, for a test does not wait for an installation.
 tools:
 	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
+	sh tests/sso/install.sh
 
 model:
 	sh src/llm/engine/fetch-model.sh

@@ -31,6 +31,7 @@ pub mod projects;
 pub mod quotas;
 pub mod roles;
 pub mod runs;
+pub mod sso;
 pub mod teams;
 
 // Doors.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 26] = [
+const FLOORS: [&str; 27] = [
     "base",
     "config",
     "db",
@@ -25,6 +25,7 @@ const FLOORS: [&str; 26] = [
     "accounts",
     "teams",
     "roles",
+    "sso",
     "invitations",
     "llm",
     "plugins",

@@ -90,6 +90,15 @@ impl Closing {
         Self { code: SECOND_FACTOR_NEEDED, why }
     }
 
+    /// An identity provider is to open the session, and none did.
+    pub fn sso(whose: &str) -> Self {
+        let why = format!(
+            "{whose} asks for single sign-on, and you came another way. Sign in with its identity provider; who cannot asks an \
+             administrator of the site."
+        );
+        Self { code: SSO_NEEDED, why }
+    }
+
     fn error(&self) -> Error {
         Error::forbidden(self.code, self.why.clone())
     }
@@ -97,6 +106,8 @@ impl Closing {
 
 /// The code of errors that a second factor would prevent.
 pub const SECOND_FACTOR_NEEDED: &str = "second_factor_needed";
+/// The code of what needs single sign-on.
+pub const SSO_NEEDED: &str = "sso_needed";
 
 impl Grants {
     /// The union of roles.

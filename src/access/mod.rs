@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use grants::{Closing, Grants, Place, SECOND_FACTOR_NEEDED};
+pub use grants::{Closing, Grants, Place, SECOND_FACTOR_NEEDED, SSO_NEEDED};
 pub use policy::{Permission, PermissionSet, Role, TeamRole};
 pub use via::{TokenUsed, Via};
 
@@ -108,6 +108,10 @@ pub struct Caller {
     pub via: Via,
     /// Whether two factors were proven, or a passkey; for a token, whether its owner has a second factor.
     pub strong: bool,
+    /// Whether the account holds roles that the session does not open: an organisation's identity provider opened it.
+    pub held_back: bool,
+    /// Whether an identity provider opened the session.
+    pub sso: bool,
     /// What counts now: the account's roles, less what a token is not for.
     pub grants: Arc<Grants>,
     pub origin: Origin,
@@ -121,6 +125,8 @@ impl Caller {
             user: None,
             via: Via::Nothing,
             strong: true,
+            held_back: false,
+            sso: false,
             grants: Arc::new(Grants::all()),
             origin: Origin::default(),
         }

@@ -70,7 +70,7 @@ impl Caller {
     /// Whether the caller may look after their own account: password, tokens, sessions, what they belong to.
     ///
     /// # Errors
-    /// `token_limited` for a token that allows less than its owner may; `service_account` for an account of a program.
+    /// `token_limited` and `session_limited` for what allows less than its owner may; `service_account` for an account of a program.
     pub fn require_oneself(&self) -> Result<()> {
         if self.actor.kind == ActorKind::Service {
             let message = format!(
@@ -78,6 +78,11 @@ impl Caller {
                 self.actor.name
             );
             return Err(Error::forbidden("service_account", message));
+        }
+        if self.held_back {
+            let message = "This is about the account itself, and you came through the identity provider of one of your \
+                           organisations, which speaks for that organisation only. Sign in with your password or a passkey.";
+            return Err(Error::forbidden("session_limited", message));
         }
         match self.token().filter(|token| token.is_limited()) {
             None => Ok(()),

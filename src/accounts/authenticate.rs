@@ -42,6 +42,10 @@ pub(super) struct Standing {
     pub strong: bool,
     /// What counts of their roles with what they came with.
     pub grants: Grants,
+    /// See [`Caller::held_back`].
+    pub held_back: bool,
+    /// See [`Caller::sso`].
+    pub sso: bool,
 }
 
 /// Callers by the digest of their token.
@@ -66,6 +70,8 @@ struct Known {
     user: UserId,
     via: Via,
     strong: bool,
+    held_back: bool,
+    sso: bool,
     grants: Arc<Grants>,
     /// Believed from here on: a clock that was set back must not make it last longer.
     since: Time,
@@ -136,6 +142,8 @@ impl Accounts {
             user: Some(known.user),
             via: known.via,
             strong: known.strong,
+            held_back: known.held_back,
+            sso: known.sso,
             grants: known.grants,
             origin,
         }))
@@ -161,27 +169,51 @@ impl Accounts {
         }
         let (room, shown) = (self.clone(), via.clone());
         let standing = self.db.read(move |tx| room.standing(tx, &shown, id)).await?;
-        let Some(Standing { user, strong, grants }) = standing else { return Ok(None) };
+        let Some(Standing { user, strong, grants, held_back, sso }) = standing else { return Ok(None) };
         let until = now.plus(self.cache.fresh);
         let until = expires_at.map_or(until, |expires| expires.min(until));
-        Ok(Some(Known { actor: user.actor(), user: id, via, strong, grants: Arc::new(grants), since: now, until }))
+        Ok(Some(Known {
+            actor: user.actor(),
+            user: id,
+            via,
+            strong,
+            held_back,
+            sso,
+            grants: Arc::new(grants),
+            since: now,
+            until,
+        }))
     }
 
     /// How the owner of what was shown stands; None when they do no more.
     pub(super) fn standing(&self, tx: &mut Tx<'_>, via: &Via, owner: UserId) -> Result<Option<Standing>> {
-        let Some(user) = store::user(tx, owner)?.filter(|user| user.is_active) else { return Ok(None) };
+        let Some(mut user) = store::user(tx, owner)?.filter(|user| user.is_active) else { return Ok(None) };
+        let opening = via.session().map(|session| sessions::store::opening(tx, session)).transpose()?;
         // A program has no second factor to prove.
         let strong = user.is_service()
-            || match via.session() {
-                Some(session) => sessions::store::is_strong(tx, session)?,
+            || match opening {
+                Some(opening) => opening.strong,
                 None => factors::store::any(tx, owner)?,
             };
+        // An organisation's provider speaks for its people there, and not for what they are elsewhere.
+        let roles = user.roles.len();
+        if let Some(org) = opening.and_then(|opening| opening.held_to) {
+            user.roles.retain(|grant| grant.organization_id == Some(org.0));
+        }
+        let held_back = user.roles.len() < roles;
+        // Tokens go on: programs sign in with nobody.
+        let sso = opening.is_some_and(|opening| opening.sso);
+        if opening.is_some() && !sso {
+            for grant in &mut user.roles {
+                grant.closed = grant.closed.take().or(grant.sso.take());
+            }
+        }
         let held = if strong { user.grants() } else { user.weak_grants(self.weak().as_ref()) };
         let grants = match via {
             Via::Token(token) => tokens::limited(held, token),
             _ => held,
         };
-        Ok(Some(Standing { user, strong, grants }))
+        Ok(Some(Standing { user, strong, grants, held_back, sso }))
     }
 
     async fn personal(&self, digest: String, now: Time) -> Result<Option<Held>> {

@@ -192,6 +192,8 @@ impl Accounts {
             via,
             // Whoever had it begun proved what was asked for then.
             strong: true,
+            held_back: false,
+            sso: false,
             grants: Arc::new(grants),
             origin: Origin::default(),
         }))

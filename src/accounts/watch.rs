@@ -43,8 +43,8 @@ impl Accounts {
             Via::Socket | Via::Nothing => return Ok(Some(caller.clone())),
             Via::Session(_) | Via::Token(_) => read.await?,
         };
-        Ok(standing.map(|Standing { strong, grants, .. }| {
-            Arc::new(Caller { strong, grants: Arc::new(grants), ..(**caller).clone() })
+        Ok(standing.map(|Standing { strong, grants, held_back, sso, .. }| {
+            Arc::new(Caller { strong, held_back, sso, grants: Arc::new(grants), ..(**caller).clone() })
         }))
     }
 }

@@ -53,6 +53,7 @@ mod run;
 mod serve;
 mod service_account;
 mod sse;
+mod sso;
 mod team;
 mod token;
 mod user;
@@ -226,6 +227,9 @@ pub enum Command {
     /// Teams of an organisation, and who is in them.
     #[command(subcommand)]
     Team(team::TeamCommand),
+    /// Identity providers with which people sign in.
+    #[command(subcommand)]
+    Sso(sso::SsoCommand),
     /// Roles, who holds them, and why somebody may do something.
     #[command(subcommand)]
     Role(role::RoleCommand),
@@ -355,6 +359,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Member(command) => member::run(&command, context).await,
         Command::Invitation(command) => invitation::run(&command, context).await,
         Command::Team(command) => team::run(&command, context).await,
+        Command::Sso(command) => sso::run(&command, context).await,
         Command::Role(command) => role::run(&command, context).await,
         Command::ServiceAccount(command) => service_account::run(&command, context).await,
         Command::Token(command) => token::run(&command, context).await,

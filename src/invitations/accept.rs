@@ -140,6 +140,8 @@ fn still_given(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<(FoundRole, O
         user: Some(inviter),
         via: Via::Nothing,
         strong: true,
+        held_back: false,
+        sso: false,
         grants: Arc::new(user.grants()),
         origin: Origin::default(),
     };

@@ -59,6 +59,8 @@ pub struct Settings {
     pub quality_gate: Option<QualityGate>,
     /// Whether nothing held in it counts for who came with the password alone.
     pub require_second_factor: bool,
+    /// Whether nothing held in it counts in sessions that no identity provider opened.
+    pub require_sso: bool,
     /// The most tokens a run may use, and what one gets that names no budget.
     pub run_token_budget: Option<i64>,
 }

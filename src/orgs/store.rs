@@ -321,24 +321,18 @@ pub fn id_of_slug(tx: &mut Tx<'_>, slug: &str) -> Result<Option<OrgId>> {
     Ok(tx.query_row("SELECT id FROM organizations WHERE slug = $1", &params![slug], |row| row.get(0).map(OrgId))?)
 }
 
-/// The organisations a person holds roles in that ask for a second factor, with their names.
+/// The organisations a person holds roles in that ask for more than a password, with their names and settings.
 ///
 /// # Errors
 /// When the database fails.
-pub fn asking_for_factor(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<(OrgId, String)>> {
+pub fn asking(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<(OrgId, String, settings::Settings)>> {
     let found: Vec<(OrgId, String)> = tx.query_map(
         "SELECT DISTINCT o.id, o.name FROM role_grants g JOIN organizations o ON o.id = g.organization_id \
-         WHERE g.user_id = $1 AND o.settings LIKE '%require_second_factor%'",
+         WHERE g.user_id = $1 AND (o.settings LIKE '%require_second_factor%' OR o.settings LIKE '%require_sso%')",
         &params![user.0],
         |row| Ok((OrgId(row.get(0)?), row.get(1)?)),
     )?;
-    let mut asking = Vec::new();
-    for (org, name) in found {
-        if settings::of(tx, org)?.require_second_factor {
-            asking.push((org, name));
-        }
-    }
-    Ok(asking)
+    found.into_iter().map(|(org, name)| Ok((org, name, settings::of(tx, org)?))).collect()
 }
 
 /// The settings as they are stored; None when there is no such organisation.

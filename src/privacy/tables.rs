@@ -107,7 +107,19 @@ pub static TABLES: &[Table] = &[
             plain("id"),
             about("user_id", Class::Number, &SIGN_IN),
             about("created_at expires_at revoked_at last_seen_at ip_address user_agent", Class::Personal, &SIGN_IN),
-            about("strong?", Class::Personal, &SIGN_IN),
+            about("strong? sso_provider_id? held_to?", Class::Personal, &SIGN_IN),
+        ],
+    },
+    Table {
+        name: "sso_links",
+        holds: "Who somebody is at an identity provider",
+        rows: Rows::Number("user_id"),
+        deleted: true,
+        key: &["id"],
+        groups: &[
+            plain("id provider_id"),
+            about("user_id", Class::Number, &SIGN_IN),
+            about("subject created_at last_used_at", Class::Personal, &SIGN_IN),
         ],
     },
     Table {
@@ -478,6 +490,15 @@ pub static TABLES: &[Table] = &[
         "A challenge to a passkey that was answered, under its digest, for a day",
         &[plain("ticket_hash expires_at")],
     ),
+    nobody(
+        "sso_providers",
+        "An identity provider whose people sign in",
+        &[plain(
+            "id organization_id name slug enabled domains provision default_role second_factor attributes roles \
+             roles_within connection certificate secret_sealed end_told created_at updated_at",
+        )],
+    ),
+    nobody("sso_spent", "A sign-in that was finished, under its digest, for a day", &[plain("hash expires_at")]),
     nobody("ids", "The counter that numbers come from", &[plain("last")]),
     nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),
     Table {

@@ -132,6 +132,8 @@ impl Peer {
             user: None,
             via: Via::Socket,
             strong: true,
+            held_back: false,
+            sso: false,
             grants: Arc::new(Grants::all()),
             origin: origin.clone(),
         })

@@ -46,6 +46,7 @@ use crate::privacy::Privacy;
 use crate::projects::Projects;
 use crate::quotas::Quotas;
 use crate::runs::{self, Runs};
+use crate::sso::Sso;
 
 /// How long requests may take to finish once the server is told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -133,6 +134,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let forward = start_forward(config, dns.clone(), &db, &clock, &tasks, &process)?;
     let quotas =
         Quotas::start(db.clone(), clock.clone(), tasks.clone(), process.clone(), config.time_zone.clone()).await?;
+    let sso = Sso::new(accounts.clone(), dialler(config, dns.clone())?);
+    sso.watch_certificates(&tasks);
     let orgs = start_orgs(config, &db, &clock, &quotas, &accounts).await?;
     let ground = (db.clone(), clock.clone(), tasks.clone());
     let llm = start_llm(config, dns, site_key, ground, &quotas, hooks.clone()).await?;
@@ -174,6 +177,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         projects,
         runs,
         privacy,
+        sso,
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;

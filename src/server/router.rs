@@ -30,6 +30,7 @@ use crate::quotas::Quotas;
 use crate::roles::Roles;
 use crate::runs::Runs;
 use crate::runs::events::RunEvent;
+use crate::sso::Sso;
 use crate::teams::Teams;
 use crate::web::Problem;
 
@@ -58,6 +59,7 @@ pub struct App {
     pub projects: Projects,
     pub runs: Runs,
     pub privacy: Privacy,
+    pub sso: Sso,
     pub data_dir: PathBuf,
 }
 
@@ -78,6 +80,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
         .merge(app.privacy.clone().routes())
+        .merge(app.sso.clone().routes())
         .merge(
             system::System {
                 llm: app.llm.clone(),

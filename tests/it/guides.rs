@@ -25,7 +25,7 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "benchmarks",
     "cli",
     "mail",
@@ -38,6 +38,7 @@ const ELSEWHERE: [&str; 12] = [
     "plugins/troubleshooting",
     "quality",
     "runs",
+    "sso",
 ];
 /// Guide, first line of the block, why it cannot run.
 const CANNOT: [(&str, &str, &str); 6] = [

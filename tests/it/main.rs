@@ -56,6 +56,7 @@ mod runs_elsewhere;
 mod sd_notify;
 mod service_accounts;
 mod specification;
+mod sso;
 mod streams;
 mod teams;
 mod tokens;

@@ -29,6 +29,9 @@ pub struct RoleGrant {
     /// Why it counts only for who proved two factors. None: for everybody.
     #[serde(skip)]
     pub guarded: Option<Closing>,
+    /// Why it counts only in sessions that an identity provider opened, and with tokens. None: in all.
+    #[serde(skip)]
+    pub sso: Option<Closing>,
 }
 
 impl RoleGrant {

@@ -27,7 +27,15 @@ const FROM: &str = "FROM role_grants g LEFT JOIN roles r ON r.organization_id = 
 fn read(row: &Row<'_>) -> Result<RoleGrant, DbError> {
     let (role, kept): (String, Option<String>) = (row.get(0)?, row.get(3)?);
     let permissions = permissions(&role, kept.as_deref());
-    Ok(RoleGrant { role, organization_id: row.get(1)?, team_id: row.get(2)?, permissions, closed: None, guarded: None })
+    Ok(RoleGrant {
+        role,
+        organization_id: row.get(1)?,
+        team_id: row.get(2)?,
+        permissions,
+        closed: None,
+        guarded: None,
+        sso: None,
+    })
 }
 
 /// The roles a person holds, oldest first, with what they allow now.
@@ -49,11 +57,11 @@ pub fn of_user(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<RoleGrant>> {
             .filter(|grant| grant.organization_id == Some(org.0))
             .for_each(|grant| grant.closed.clone_from(&why));
     }
-    for (org, name) in orgs::store::asking_for_factor(tx, user)? {
-        let why = Closing::second_factor(&name);
-        held.iter_mut()
-            .filter(|grant| grant.organization_id == Some(org.0))
-            .for_each(|grant| grant.guarded = Some(why.clone()));
+    for (org, name, asks) in orgs::store::asking(tx, user)? {
+        for grant in held.iter_mut().filter(|grant| grant.organization_id == Some(org.0)) {
+            grant.guarded = asks.require_second_factor.then(|| Closing::second_factor(&name));
+            grant.sso = asks.require_sso.then(|| Closing::sso(&name));
+        }
     }
     Ok(held)
 }
@@ -229,6 +237,17 @@ pub fn take(tx: &mut Tx<'_>, accounts: &Accounts, id: i64, user: UserId, grant: 
 pub fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<(UserId, RoleGrant)>> {
     let sql = format!("{GRANT}, g.user_id {FROM} WHERE g.id = $1");
     Ok(tx.query_row(&sql, &params![id], |row| Ok((UserId(row.get(4)?), read(row)?)))?)
+}
+
+/// The id under which a person holds a role over exactly `place`.
+///
+/// # Errors
+/// When the database fails.
+pub fn id_of(tx: &mut Tx<'_>, user: UserId, code: &str, place: Place) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM role_grants WHERE user_id = $1 AND role = $2 AND organization_id IS NOT DISTINCT FROM $3 \
+               AND team_id IS NOT DISTINCT FROM $4";
+    let (org, team) = (place.org().map(|org| org.0), place.team().map(|team| team.0));
+    Ok(tx.query_row(sql, &params![user.0, code, org, team], |row| row.get(0))?)
 }
 
 /// Whether a person holds any role in the organisation or one of its teams.

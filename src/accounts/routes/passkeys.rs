@@ -30,7 +30,7 @@ use crate::web::{Created, Json, Oneself, Path, Problem, Public, Secure};
 const NAME_MAX: usize = 100;
 
 /// Where the pages are that a request came from: as the site says, else as the browser does.
-fn origin(accounts: &Accounts, headers: &HeaderMap, uri: &Uri, secure: Secure) -> String {
+pub(crate) fn origin(accounts: &Accounts, headers: &HeaderMap, uri: &Uri, secure: Secure) -> String {
     if let Some(url) = &accounts.options.public_url {
         return url.clone();
     }
@@ -107,7 +107,7 @@ pub async fn finish_sign_in(
             let (found, user) = found.as_ref().ok_or_else(unknown)?;
             passkeys::store::answer(tx, &ticket_hash, expires_at, now)?;
             passkeys::store::used(tx, found, &passkey, now)?;
-            open(tx, &accounts, user, &How { strong: true, told: " with a passkey" }, now, &origin)
+            open(tx, &accounts, user, &How { strong: true, told: " with a passkey".into() }, now, &origin)
         }
     });
     write.await?.reply(&accounts, secure)

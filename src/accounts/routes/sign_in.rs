@@ -1,5 +1,6 @@
 //! Sign in, sign out, who am I.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -10,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::COOKIE;
-use crate::access::{Actor, Grants, OrgId, Origin, PermissionSet, Place, SECOND_FACTOR_NEEDED, TokenUsed, UserId};
+use crate::access::{
+    Actor, Grants, OrgId, Origin, PermissionSet, Place, SECOND_FACTOR_NEEDED, SSO_NEEDED, TokenUsed, UserId,
+};
 use crate::accounts::factors::{self, Proof};
 use crate::accounts::throttle::{self, Key};
 use crate::accounts::{Accounts, User, grants, login_failed, store};
@@ -91,44 +94,44 @@ pub async fn login(
 }
 
 /// How somebody proved who they are.
-pub(super) struct How {
+pub(crate) struct How {
     /// With two factors.
     pub strong: bool,
     /// For the trail, such as ` with a passkey`.
-    pub told: &'static str,
+    pub told: Cow<'static, str>,
 }
 
 /// What a right password needs besides. None: the code is wrong.
 fn prove(tx: &mut Tx<'_>, accounts: &Accounts, user: &User, code: Option<&str>, now: Time) -> Result<Option<How>> {
     let id = UserId(user.id);
     if factors::store::enabled_at(tx, id)?.is_none() {
-        return Ok(Some(How { strong: false, told: "" }));
+        return Ok(Some(How { strong: false, told: "".into() }));
     }
     let code = code.filter(|code| !code.trim().is_empty()).ok_or_else(factors::code_required)?;
     match factors::accept(tx, &accounts.key, id, code, now)? {
         None => Ok(None),
-        Some(Proof::App) => Ok(Some(How { strong: true, told: " with a second factor" })),
+        Some(Proof::App) => Ok(Some(How { strong: true, told: " with a second factor".into() })),
         Some(Proof::Recovery { left }) => {
             let text = format!(
                 "Somebody signed in as you with a recovery code; {left} are left. If it was not you, change your password."
             );
             let notice = NewNotice::new("recovery_code_used", text).link("/account/security");
             notices::raise(tx, now, &[id], &notice)?;
-            Ok(Some(How { strong: true, told: " with a recovery code" }))
+            Ok(Some(How { strong: true, told: " with a recovery code".into() }))
         }
     }
 }
 
 /// A session that was opened.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     user: User,
-    session: i64,
+    pub session: i64,
     from: Time,
     until: Time,
 }
 
 /// Opens a session in the write that proved whose it is.
-pub(super) fn open(
+pub(crate) fn open(
     tx: &mut Tx<'_>,
     accounts: &Accounts,
     user: &User,
@@ -146,10 +149,21 @@ pub(super) fn open(
 }
 
 impl Opened {
+    /// The session's token, and how many seconds it lasts.
+    fn token(&self, accounts: &Accounts) -> Result<(String, i64)> {
+        let token = accounts.signer.sign(self.user.id, self.session, self.from, self.until)?;
+        Ok((token, self.until.unix_seconds() - self.from.unix_seconds()))
+    }
+
+    /// The `Set-Cookie` that carries the session.
+    pub(crate) fn cookie(&self, accounts: &Accounts, Secure(secure): Secure) -> Result<String> {
+        let (token, seconds) = self.token(accounts)?;
+        Ok(cookie(&token, seconds, secure))
+    }
+
     /// The answer with the session's token, and for browsers with its cookie.
     pub(super) fn reply(self, accounts: &Accounts, Secure(secure): Secure) -> Result<Response> {
-        let access_token = accounts.signer.sign(self.user.id, self.session, self.from, self.until)?;
-        let expires_in = self.until.unix_seconds() - self.from.unix_seconds();
+        let (access_token, expires_in) = self.token(accounts)?;
         let cookie = cookie(&access_token, expires_in, secure);
         let reply = LoginReply { access_token, token_type: "bearer".to_owned(), expires_in, user: self.user };
         Ok(([(header::SET_COOKIE, cookie), (header::CACHE_CONTROL, "no-store".to_owned())], Json(reply))
@@ -225,6 +239,8 @@ pub struct Me {
     pub strong: bool,
     /// Why some or all of what they hold does not count until they come with a second factor; null: all of it does.
     pub second_factor_needed: Option<String>,
+    /// Why some of what they hold does not count in a session that no identity provider opened; null: all of it does.
+    pub sso_needed: Option<String>,
     /// Teams in which a role is held.
     pub teams: Vec<MyTeam>,
     /// The personal token that was shown, with what it is held to; null: a session, or the local socket.
@@ -310,8 +326,10 @@ pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) ->
                 .collect();
             let teams = grants::store::teams_of(tx, &caller.grants)?.into_iter();
             let teams = teams.map(|(place, slug, name)| MyTeam::of(&caller.grants, place, slug, name));
-            let closed = caller.grants.closed.iter().find(|closed| closed.reason.code == SECOND_FACTOR_NEEDED);
-            let needed = closed.map(|closed| closed.reason.why.clone());
+            let needed = |code: &str| {
+                let closed = caller.grants.closed.iter().find(|closed| closed.reason.code == code);
+                closed.map(|closed| closed.reason.why.clone())
+            };
             Ok(Me {
                 user,
                 name: caller.actor.name.clone(),
@@ -320,7 +338,8 @@ pub async fn me(State(accounts): State<Accounts>, SignedIn(caller): SignedIn) ->
                 teams: teams.flatten().collect(),
                 token: caller.token().map(MyToken::of),
                 strong: caller.strong,
-                second_factor_needed: needed,
+                second_factor_needed: needed(SECOND_FACTOR_NEEDED),
+                sso_needed: needed(SSO_NEEDED),
                 token_max_days,
             })
         })

@@ -7,6 +7,7 @@ use super::users::check_reach;
 use crate::access::actions::UserManage;
 use crate::access::{Permit, UserId};
 use crate::accounts::confirm::person;
+use crate::accounts::sessions;
 use crate::accounts::tokens::{self, NewToken, NewTokenRequest, Token};
 use crate::accounts::{Accounts, event, factors, store};
 use crate::audit::{self, AuditAction, Event};
@@ -37,12 +38,16 @@ pub async fn create(
     Oneself(caller): Oneself,
     Json(body): Json<NewTokenRequest>,
 ) -> Result<Created<NewToken>> {
-    let (user, asked) = (person(&caller)?, accounts.check_token(&caller, &body)?);
+    let (user, mut asked) = (person(&caller)?, accounts.check_token(&caller, &body)?);
     let (secret, digest) = tokens::secret()?;
     let now = accounts.clock.now();
     let write = accounts.db.write(move |tx| {
         let owner = store::user(tx, user)?.ok_or_else(|| Error::not_found("user"))?;
         factors::require_own(tx, &caller, user)?;
+        // What an organisation's identity provider opened makes nothing that counts elsewhere.
+        if let Some(session) = caller.session() {
+            asked.org = sessions::store::opening(tx, session)?.held_to.or(asked.org);
+        }
         asked.check_held(&owner.grants())?;
         let token = tokens::store::insert(tx, user, &asked, &digest, now)?;
         let event = Event::new(AuditAction::Create, "personal_token", format!("Created token {}", token.name));

@@ -1,7 +1,7 @@
 //! All SQL of sessions as their owner sees them; opening and looking up is in `accounts::store`.
 
 use super::Session;
-use crate::access::UserId;
+use crate::access::{OrgId, UserId};
 use crate::accounts::Accounts;
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -33,12 +33,49 @@ pub fn list(tx: &mut Tx<'_>, user: UserId, current: Option<i64>, now: Time, page
     )?)
 }
 
-/// Whether a session was opened with two factors.
+/// How a session was opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// With two factors.
+    pub strong: bool,
+    /// Through an identity provider, which looked after the sign-in.
+    pub sso: bool,
+    /// The only organisation it counts in, when the provider is that organisation's: it speaks for its own people there.
+    pub held_to: Option<OrgId>,
+}
+
+/// How a session was opened; weakly when there is none.
 ///
 /// # Errors
 /// When the database fails.
-pub fn is_strong(tx: &mut Tx<'_>, id: i64) -> Result<bool> {
-    Ok(tx.query_row("SELECT strong FROM sessions WHERE id = $1", &params![id], |row| row.get(0))?.unwrap_or(false))
+pub fn opening(tx: &mut Tx<'_>, id: i64) -> Result<Opening> {
+    let found =
+        tx.query_row("SELECT strong, sso_provider_id, held_to FROM sessions WHERE id = $1", &params![id], |row| {
+            let provider: Option<i64> = row.get(1)?;
+            let held_to: Option<i64> = row.get(2)?;
+            Ok(Opening { strong: row.get(0)?, sso: provider.is_some(), held_to: held_to.map(OrgId) })
+        });
+    Ok(found?.unwrap_or_default())
+}
+
+/// Notes, in the write that opened a session, through which provider that was, and where alone it counts.
+///
+/// # Errors
+/// When the database fails.
+pub fn came_through(tx: &mut Tx<'_>, id: i64, provider: i64, held_to: Option<OrgId>) -> Result<()> {
+    let sql = "UPDATE sessions SET sso_provider_id = $2, held_to = $3 WHERE id = $1";
+    tx.execute(sql, &params![id, provider, held_to.map(|org| org.0)])?;
+    Ok(())
+}
+
+/// Ends the sessions that were opened through a provider.
+///
+/// # Errors
+/// When the database fails.
+pub fn end_through(tx: &mut Tx<'_>, accounts: &Accounts, provider: i64, now: Time) -> Result<u64> {
+    accounts.forget_callers(tx);
+    let sql = "UPDATE sessions SET revoked_at = $2 WHERE sso_provider_id = $1 AND revoked_at IS NULL";
+    Ok(tx.execute(sql, &params![provider, now])?)
 }
 
 /// How many of a person's sessions count.

@@ -187,7 +187,8 @@ impl Drop for Attempt {
     }
 }
 
-fn throttled(now: Time, until: Time) -> Error {
+/// The answer to one sign-in too many.
+pub fn throttled(now: Time, until: Time) -> Error {
     let seconds = seconds(now, until);
     let message = format!("Too many sign-ins failed for this name or address. Try again in {seconds} seconds.");
     Error::new(Kind::Limited, "login_throttled", message).retry_after(seconds)

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::access::actions::{OrganizationManage, OrganizationRead};
-use crate::access::{Caller, OrgId, Permit, SECOND_FACTOR_NEEDED};
+use crate::access::{Caller, OrgId, Permit, SECOND_FACTOR_NEEDED, SSO_NEEDED};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::orgs::{Orgs, settings, store};
@@ -63,11 +63,14 @@ pub async fn put(
         .db
         .write(move |tx| {
             let before = store::settings(tx, id)?.ok_or_else(|| Error::not_found("such organization"))?;
-            if required(&new.settings) && !required(&before) {
+            if required(&new.settings, FACTOR) && !required(&before, FACTOR) {
                 keep_oneself(permit.caller())?;
             }
+            if required(&new.settings, SSO) && !required(&before, SSO) && permit.require_site().is_err() {
+                keep_signed_on(permit.caller())?;
+            }
             store::set_settings(tx, &permit, id, &new.settings)?;
-            if required(&new.settings) != required(&before) {
+            if [FACTOR, SSO].iter().any(|key| required(&new.settings, key) != required(&before, key)) {
                 forget(tx);
             }
             let event = Event::new(AuditAction::Update, "organization", "Changed the organisation's settings");
@@ -79,8 +82,21 @@ pub async fn put(
     Ok(Json(OrganizationSettings { settings, schema: settings::schema()? }))
 }
 
-fn required(settings: &Map<String, Value>) -> bool {
-    settings.get("require_second_factor") == Some(&Value::Bool(true))
+const FACTOR: &str = "require_second_factor";
+const SSO: &str = "require_sso";
+
+fn required(settings: &Map<String, Value>, key: &str) -> bool {
+    settings.get(key) == Some(&Value::Bool(true))
+}
+
+/// Whoever turns it on shows that it works: they came that way. Administrators of the site get in whatever is set.
+fn keep_signed_on(caller: &Caller) -> Result<()> {
+    if caller.sso {
+        return Ok(());
+    }
+    let message = "You came without single sign-on, so this would lock you out yourself. Sign in with the identity provider \
+                   of the organisation, and try again.";
+    Err(Error::forbidden(SSO_NEEDED, message).field("settings.require_sso"))
 }
 
 /// Nobody locks themselves out.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Whose;
-use super::site::{Names, Site};
+use super::site::{Names, SSO_METADATA, Site};
 use crate::app::PASSWORD;
 use crate::model_server::MODEL;
 use crate::{orgs, plugins};
@@ -50,7 +50,7 @@ impl Site {
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
         let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
-        let Names { passkey, ticket, .. } = names;
+        let Names { passkey, ticket, sso, sso_link, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -311,6 +311,18 @@ impl Site {
                 .json(&json!({"username": "registered", "email": "registered@example.org", "password": password})),
             plain("POST /api/auth/passkeys/start", Public),
             plain("POST /api/auth/passkeys/finish", Bearer).json(&json!({"ticket": ticket, "credential": CREDENTIAL})),
+            plain("GET /api/auth/sso", Public),
+            plain("GET /api/sso/providers", List { viewer: false }),
+            plain("POST /api/sso/providers", Write).json(&json!({"organization_id": org, "slug": "another",
+                "name": "another", "connection": {"kind": "saml", "metadata": SSO_METADATA}})),
+            of("GET /api/sso/providers/{id}", Write, sso),
+            of("PUT /api/sso/providers/{id}", Write, sso)
+                .json(&json!({"name": "nightingale", "connection": {"kind": "saml", "metadata": SSO_METADATA}})),
+            of("POST /api/sso/providers/{id}/test", Write, sso),
+            plain("GET /api/account/sso", Own),
+            plain("POST /api/account/sso/link", Read).json(&json!({"provider": slug, "password": PASSWORD})),
+            of("DELETE /api/account/sso/{id}", Personal, sso_link),
+            of("DELETE /api/sso/providers/{id}", Write, sso),
             plain("GET /api/account/passkeys", Own),
             plain("POST /api/account/passkeys/start", Bearer).json(&json!({"password": password})),
             plain("POST /api/account/passkeys/finish", Bearer)

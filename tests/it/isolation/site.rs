@@ -17,6 +17,10 @@ use crate::{orgs, plugins};
 
 const SOURCE: &str = "nightingale = \"hunter2hunter2\"\nresult = eval(input())\n";
 
+/// Of an identity provider that is not there.
+pub(super) const SSO_METADATA: &str = include_str!("idp.xml");
+const SSO_LINK: i64 = 800_000_001;
+
 /// What a request names.
 #[derive(Clone)]
 pub(super) struct Names {
@@ -45,6 +49,10 @@ pub(super) struct Names {
     pub(super) entry: i64,
     pub(super) session: i64,
     pub(super) passkey: i64,
+    /// An identity provider.
+    pub(super) sso: i64,
+    /// The owner's link with it.
+    pub(super) sso_link: i64,
     /// Of a challenge to a passkey, or what stands for it.
     pub(super) ticket: &'static str,
     pub(super) invitation: i64,
@@ -81,6 +89,8 @@ impl Names {
             entry: 900_000_009,
             session: 900_000_010,
             passkey: 900_000_031,
+            sso: 900_000_032,
+            sso_link: 900_000_033,
             ticket: "made-up",
             invitation: 900_000_011,
             invitations: ["made-up", "made-up"].map(str::to_owned),
@@ -92,7 +102,7 @@ impl Names {
     pub(super) fn words(&self) -> Vec<String> {
         let Self { slug, username, org, project, file, run, provider, token, user, notice, entry, session, .. } = self;
         let Self { role, mate, team, assignment, site_assignment, invitation, viewer_token, service, .. } = self;
-        let passkey = &self.passkey;
+        let Self { passkey, sso, sso_link, .. } = self;
         let ids = [
             org,
             project,
@@ -111,6 +121,8 @@ impl Names {
             viewer_token,
             service,
             passkey,
+            sso,
+            sso_link,
         ];
         let words = [slug.clone(), username.clone(), role.clone(), site_assignment.to_string()];
         words.into_iter().chain(ids.map(ToString::to_string)).collect()
@@ -172,6 +184,15 @@ impl Site {
         let found = |name: &str| find(&users, "username", name)["id"].as_i64().unwrap();
         let user = found("nightingale-viewer");
         let (device, passkey) = passkeys::enrol(&app, &owner).await;
+        let sso = json!({"organization_id": org, "slug": OURS, "name": OURS,
+            "connection": {"kind": "saml", "metadata": SSO_METADATA}});
+        let sso = made(&app, &owner, "/api/sso/providers", &sso).await;
+        // What a provider's answer would have made.
+        app.sql(&format!(
+            "INSERT INTO sso_links (id, provider_id, user_id, subject, created_at) SELECT {SSO_LINK}, {}, id, 'n', 0 \
+             FROM users WHERE username = 'nightingale-owner'",
+            sso["id"]
+        ));
         let names = Names {
             slug: OURS.to_owned(),
             username: "nightingale-viewer".to_owned(),
@@ -189,6 +210,8 @@ impl Site {
             entry: 0,
             session: session(&app, "nightingale-owner", &owner).await,
             passkey,
+            sso: id(&sso),
+            sso_link: SSO_LINK,
             ticket: TICKET,
             code: code(&app, &root, "nightingale-forgetful").await,
             password: PASSWORD.to_owned(),

@@ -145,6 +145,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/account/sso": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** With which identity providers the caller signs in, oldest first, and with which else they may. */
+        get: operations["get_api_account_sso"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/sso/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to link the caller's account with an identity provider: the site's, or one of an organisation they are in. The
+         *     browser gets a cookie and goes to `location`.
+         */
+        post: operations["post_api_account_sso_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/sso/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take a link away: the caller signs in with that provider no more. */
+        delete: operations["delete_api_account_sso_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -491,6 +545,26 @@ export interface paths {
         put?: never;
         /** Set a new password with a one-time code. All sessions end. A password that is refused leaves the code as it was. */
         post: operations["post_api_auth_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/sso": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * With which identity providers somebody may sign in: the site's, an organisation's, and those for the domain of an
+         *     address. Whether there is an account is not looked at.
+         */
+        get: operations["get_api_auth_sso"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2124,6 +2198,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sso/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The identity providers the caller manages, newest first. */
+        get: operations["get_api_sso_providers"];
+        put?: never;
+        /** Make an identity provider. People of an organisation's own come into that organisation only. */
+        post: operations["post_api_sso_providers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sso/providers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One identity provider, with its certificates and until when they count. */
+        get: operations["get_api_sso_providers_id"];
+        /** Set an identity provider anew; an absent secret stays. It keeps its kind, its slug and its people. */
+        put: operations["put_api_sso_providers_id"];
+        post?: never;
+        /** Delete an identity provider: the sessions it opened end, and its people's links are gone. Their accounts stay. */
+        delete: operations["delete_api_sso_providers_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sso/providers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try an identity provider: read its metadata and certificates, or ask it what it says of itself and for its keys. */
+        post: operations["post_api_sso_providers_id_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/system": {
         parameters: {
             query?: never;
@@ -3137,6 +3265,119 @@ export interface components {
              */
             priority: number;
         };
+        /** @description Addresses of this site, which the provider has to be told. */
+        IdentityAddresses: {
+            /** @description SAML: where answers are posted (assertion consumer service). */
+            acs?: string | null;
+            /** @description OIDC: where browsers come back to (redirect URI). */
+            callback?: string | null;
+            /** @description SAML: our metadata, and what we are called (entity ID, audience). */
+            metadata?: string | null;
+            /** @description Where people begin to sign in. */
+            start: string;
+        };
+        /** @description The names of the attributes (SAML) or claims (OIDC) that are read; null: the usual ones. */
+        IdentityAttributes: {
+            /** @default null */
+            email: string | null;
+            /** @default null */
+            groups: string | null;
+            /**
+             * @description SAML only: what names somebody for good in the place of the NameID.
+             * @default null
+             */
+            subject: string | null;
+            /** @default null */
+            username: string | null;
+        };
+        /** @description One thing that was looked at. */
+        IdentityCheck: {
+            good: boolean;
+            name: string;
+            /** @description What was found, or what is wrong and what to do. */
+            told: string;
+        };
+        /** @description How a provider is reached. */
+        IdentityConnection: {
+            /** @enum {string} */
+            kind: "saml";
+            /** @description The provider's metadata, XML, at most 256 KiB. All of its signing certificates count. */
+            metadata: string;
+            /** @description What it signs; assertion, when absent. */
+            signed?: components["schemas"]["SamlSigned"];
+        } | {
+            client_id: string;
+            endpoints?: components["schemas"]["OidcEndpoints"] | null;
+            /** @description As its ID tokens name it, such as `https://id.site/realms/a`. */
+            issuer: string;
+            /** @description Its keys (RFC 7517), for a provider that cannot be asked. Null: they are. */
+            jwks?: Record<string, never> | null;
+            /** @enum {string} */
+            kind: "oidc";
+            /** @description Besides `openid`; profile and email, when absent. */
+            scopes?: string[];
+        };
+        /** @description An identity provider. */
+        IdentityProvider: {
+            addresses?: components["schemas"]["IdentityAddresses"] | null;
+            attributes: components["schemas"]["IdentityAttributes"];
+            /** @description SAML: those of its metadata. */
+            certificates: components["schemas"]["SigningCertificate"][];
+            connection: components["schemas"]["IdentityConnection"];
+            created_at: components["schemas"]["Time"];
+            default_role?: string | null;
+            domains: string[];
+            enabled: boolean;
+            /** @description Whether a client secret is kept; never shown. */
+            has_secret: boolean;
+            /** Format: int64 */
+            id: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Null: the site's own.
+             */
+            organization_id?: number | null;
+            provision: boolean;
+            roles: {
+                [key: string]: string;
+            };
+            second_factor: boolean;
+            /** @description In its addresses; it does not change. */
+            slug: string;
+            updated_at: components["schemas"]["Time"];
+        };
+        /** @description What may be set of a provider. All of it is replaced, but the secret, which stays when it is absent. */
+        IdentityProviderChange: {
+            attributes?: components["schemas"]["IdentityAttributes"];
+            /** @description OIDC: the client's secret; absent: as it was, or none. Empty: none any more. */
+            client_secret?: string | null;
+            connection: components["schemas"]["IdentityConnection"];
+            /** @description The role in the organisation of who comes the first time; null: none. */
+            default_role?: string | null;
+            /** @description E-mail domains whose people are shown it, and for whose addresses alone it makes accounts; empty: for all. */
+            domains?: string[];
+            /** @description Whether people sign in with it; true when absent. */
+            enabled?: boolean;
+            /** @description As people read it: "Sign in with NAME". */
+            name: string;
+            /** @description Whether a first sign-in makes an account; else people link theirs while they are signed in. */
+            provision?: boolean;
+            /**
+             * @description Groups of the provider and the role in the organisation each gives. At each sign-in the roles named here are given to
+             *     who is in such a group and taken from who is not.
+             */
+            roles?: {
+                [key: string]: string;
+            };
+            /** @description Whether it always asks for two factors, so that its sessions count as such. */
+            second_factor?: boolean;
+        };
+        /** @description What can be known of a provider without anybody signing in. */
+        IdentityProviderTest: {
+            checks: components["schemas"]["IdentityCheck"][];
+            good: boolean;
+        };
         InstallRequest: {
             /** @description Absent: what it had, else the plugin's defaults. */
             config?: Record<string, never> | null;
@@ -3221,6 +3462,21 @@ export interface components {
          * @enum {string}
          */
         Level: "info" | "warning" | "error";
+        LinkStart: {
+            /** @description The caller's, again: whoever has their session is not yet they. */
+            password: string;
+            /** @description The provider's slug. */
+            provider: string;
+        };
+        /** @description Where to send the browser. */
+        LinkStarted: {
+            location: string;
+        };
+        /** @description An identity provider that the caller may link their account with. */
+        Linkable: {
+            name: string;
+            slug: string;
+        };
         /** @description One page of a list. */
         List_Assignment: {
             items: {
@@ -3308,6 +3564,40 @@ export interface components {
                 severity: components["schemas"]["Severity"];
                 /** @description The plugin's own word, such as `sql_injection`. */
                 type: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_IdentityProvider: {
+            items: {
+                addresses?: components["schemas"]["IdentityAddresses"] | null;
+                attributes: components["schemas"]["IdentityAttributes"];
+                /** @description SAML: those of its metadata. */
+                certificates: components["schemas"]["SigningCertificate"][];
+                connection: components["schemas"]["IdentityConnection"];
+                created_at: components["schemas"]["Time"];
+                default_role?: string | null;
+                domains: string[];
+                enabled: boolean;
+                /** @description Whether a client secret is kept; never shown. */
+                has_secret: boolean;
+                /** Format: int64 */
+                id: number;
+                name: string;
+                /**
+                 * Format: int64
+                 * @description Null: the site's own.
+                 */
+                organization_id?: number | null;
+                provision: boolean;
+                roles: {
+                    [key: string]: string;
+                };
+                second_factor: boolean;
+                /** @description In its addresses; it does not change. */
+                slug: string;
+                updated_at: components["schemas"]["Time"];
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -3947,6 +4237,8 @@ export interface components {
             second_factor_needed?: string | null;
             /** @description Permissions held over the whole site. */
             site_permissions: string[];
+            /** @description Why some of what they hold does not count in a session that no identity provider opened; null: all of it does. */
+            sso_needed?: string | null;
             /** @description Whether two factors were proven, or a passkey; for a token, whether its owner has a second factor. */
             strong: boolean;
             /** @description Teams in which a role is held. */
@@ -4059,6 +4351,16 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description Such as `sql_injection`; the plugin's own word. */
             type: string;
+        };
+        /** @description A provider to be made. */
+        NewIdentityProvider: components["schemas"]["IdentityProviderChange"] & {
+            /**
+             * Format: int64
+             * @description Null or absent: the site's own.
+             */
+            organization_id?: number | null;
+            /** @description In its addresses, for good: 2 to 50 of a-z, 0-9 and dashes. */
+            slug: string;
         };
         NewInvitation: {
             /**
@@ -4328,6 +4630,15 @@ export interface components {
             organization: string;
             role: string;
         };
+        /** @description Where an OpenID provider answers, when it does not say so itself. */
+        OidcEndpoints: {
+            authorization: string;
+            /** @description Null: the keys are given as `jwks`. */
+            jwks_uri?: string | null;
+            token: string;
+            /** @description Null: what the ID token says is all there is. */
+            userinfo?: string | null;
+        };
         /** @description What one plugin said. */
         Opinion: {
             /** @description Why there are none to be had; null: it looked. */
@@ -4431,6 +4742,24 @@ export interface components {
             reason: string;
             /** @description From here on the quota's own limit counts again. */
             until: components["schemas"]["Time"];
+        };
+        /** @description With which provider somebody signs in. */
+        OwnLink: {
+            created_at: components["schemas"]["Time"];
+            /** Format: int64 */
+            id: number;
+            last_used_at?: components["schemas"]["Time"] | null;
+            /** @description Its name. */
+            provider: string;
+            /** Format: int64 */
+            provider_id: number;
+            slug: string;
+        };
+        /** @description The caller's links. */
+        OwnLinks: {
+            items: components["schemas"]["OwnLink"][];
+            /** @description Those of the site and of the caller's organisations that are not linked yet; at most 100. */
+            linkable: components["schemas"]["Linkable"][];
         };
         /** @description A passkey as its owner sees it. */
         OwnPasskey: {
@@ -5029,6 +5358,11 @@ export interface components {
          */
         RunStatus: "queued" | "running" | "paused" | "completed" | "failed" | "canceled";
         /**
+         * @description What of a SAML answer must be signed; the other may be.
+         * @enum {string}
+         */
+        SamlSigned: "assertion" | "response" | "both";
+        /**
          * @description Whose use a quota limits.
          * @enum {string}
          */
@@ -5141,6 +5475,19 @@ export interface components {
             /** Format: int64 */
             medium: number;
         };
+        /** @description A way to sign in. */
+        SignInOffer: {
+            /** @description `saml` or `oidc`. */
+            kind: string;
+            name: string;
+            slug: string;
+            /** @description Where the browser goes; `?back=/a/path` leads on to a page afterwards. */
+            start: string;
+        };
+        /** @description Ways to sign in. */
+        SignInOffers: {
+            items: components["schemas"]["SignInOffer"][];
+        };
         /** @description One signature on a package. */
         SignedBy: {
             /** @description Eight hexadecimal digits of the key. */
@@ -5149,6 +5496,15 @@ export interface components {
             name: string;
             /** @description Whether it was made by a key that this site trusts. */
             trusted: boolean;
+        };
+        /** @description A certificate that counts, and until when. */
+        SigningCertificate: {
+            not_after: components["schemas"]["Time"];
+            /** @description Of its DER form, hexadecimal. */
+            sha256: string;
+            /** @description `valid`, `expiring` within 30 days, or `expired`. */
+            state: string;
+            subject: string;
         };
         /**
          * @description How a stage stands.
@@ -5657,6 +6013,70 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_account_sso: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnLinks"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_account_sso_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkStart"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkStarted"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_account_sso_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_audit: {
         parameters: {
             query?: {
@@ -6134,6 +6554,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_auth_sso: {
+        parameters: {
+            query?: {
+                /** @description The slug of an organisation. */
+                org?: string;
+                /** @description An e-mail address, of which the domain counts alone. */
+                email?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInOffers"];
+                };
             };
             default: components["responses"]["Problem"];
         };
@@ -9137,6 +9582,147 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_sso_providers: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                /** @description Of this organisation alone. */
+                organization_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_sso_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewIdentityProvider"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_sso_providers_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_sso_providers_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityProviderChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_sso_providers_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_sso_providers_id_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProviderTest"];
+                };
             };
             default: components["responses"]["Problem"];
         };
