@@ -49,6 +49,7 @@ test('every page can be read in light and dark, and stays in the window of a pho
       '/quotas',
       '/audit',
       '/audit/retention',
+      '/sso',
       '/settings',
     ].map((part) => `${own}${part}`),
   ];

@@ -10,10 +10,11 @@ const ORGANIZATION_TABS = [
   'usage',
   'quotas',
   'audit',
+  'sso',
   'settings',
 ] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
-const SITE_TABS = ['organizations', 'people', 'roles', 'mail', 'data'] as const;
+const SITE_TABS = ['organizations', 'people', 'roles', 'sso', 'mail', 'data'] as const;
 const PLUGIN_TABS = ['overview', 'capabilities', 'configuration', 'log'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */
@@ -30,6 +31,7 @@ export type Route =
   | { page: 'privacy' }
   | { page: 'plugins' }
   | { page: 'plugin'; slug: string; tab: PluginTab }
+  | { page: 'sign-in' }
   | { page: 'forgot' }
   | { page: 'reset' }
   | { page: 'register' }
@@ -44,8 +46,9 @@ export type Route =
       teamId: number | null;
       personId: number | null;
       plugin: { slug: string; tab: PluginTab } | null;
+      providerId: number | null;
     }
-  | { page: 'site'; tab: SiteTab; personId: number | null }
+  | { page: 'site'; tab: SiteTab; personId: number | null; providerId: number | null }
   | { page: 'not-found' };
 
 const NOWHERE: Route = { page: 'not-found' };
@@ -69,6 +72,7 @@ const PLAIN: Record<string, Route> = {
   notices: { page: 'notices' },
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
+  'sign-in': { page: 'sign-in' },
   forgot: { page: 'forgot' },
   reset: { page: 'reset' },
   register: { page: 'register' },
@@ -90,7 +94,14 @@ function projectRoute(id: number, parts: string[]): Route {
 }
 
 function organizationRoute(id: number, parts: string[]): Route {
-  const base = { page: 'organization' as const, id, teamId: null, personId: null, plugin: null };
+  const base = {
+    page: 'organization' as const,
+    id,
+    teamId: null,
+    personId: null,
+    plugin: null,
+    providerId: null,
+  };
   const slug = parts[1];
   if (parts[0] === 'plugins' && slug !== undefined && SLUG.test(slug)) {
     const tab = tabOf(PLUGIN_TABS, parts.slice(2));
@@ -99,6 +110,7 @@ function organizationRoute(id: number, parts: string[]): Route {
   const itemId = idOf(parts[1]);
   if (parts.length === 2 && itemId !== null) {
     if (parts[0] === 'people') return { ...base, tab: 'people', personId: itemId };
+    if (parts[0] === 'sso') return { ...base, tab: 'sso', providerId: itemId };
     return parts[0] === 'teams' ? { ...base, tab: 'teams', teamId: itemId } : NOWHERE;
   }
   if (parts.join('/') === 'audit/retention') return { ...base, tab: 'retention' };
@@ -107,12 +119,14 @@ function organizationRoute(id: number, parts: string[]): Route {
 }
 
 function siteRoute(parts: string[]): Route {
-  const personId = idOf(parts[1]);
-  if (parts.length === 2 && parts[0] === 'people' && personId !== null) {
-    return { page: 'site', tab: 'people', personId };
+  const base = { page: 'site' as const, personId: null, providerId: null };
+  const itemId = idOf(parts[1]);
+  if (parts.length === 2 && itemId !== null) {
+    if (parts[0] === 'people') return { ...base, tab: 'people', personId: itemId };
+    return parts[0] === 'sso' ? { ...base, tab: 'sso', providerId: itemId } : NOWHERE;
   }
   const tab = tabOf(SITE_TABS, parts);
-  return tab ? { page: 'site', tab, personId: null } : NOWHERE;
+  return tab ? { ...base, tab } : NOWHERE;
 }
 
 export function match(path: string): Route {

@@ -84,6 +84,11 @@ export type SystemInfo = Full<Schemas['SystemInfo']>;
 /** The code of a role: a built-in one, or one that an organisation made. */
 export type RoleName = string;
 export type Membership = Full<Schemas['MyOrganization']>;
+export type IdentityProvider = Full<Schemas['IdentityProvider']>;
+export type IdentityProviderTest = Full<Schemas['IdentityProviderTest']>;
+export type SignInOffer = Full<Schemas['SignInOffer']>;
+export type OwnLink = Full<Schemas['OwnLink']>;
+export type OwnLinks = Full<Schemas['OwnLinks']>;
 export type Hook = Full<Schemas['HookView']>;
 export type AuditActor = Full<Schemas['Actor']>;
 

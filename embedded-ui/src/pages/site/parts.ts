@@ -7,6 +7,7 @@ const PARTS: { tab: SiteTab; label: string; permission: string }[] = [
   { tab: 'organizations', label: 'Organisations', permission: 'organization.suspend' },
   { tab: 'people', label: 'People', permission: 'user.read' },
   { tab: 'roles', label: 'Site roles', permission: 'user.manage' },
+  { tab: 'sso', label: 'Single sign-on', permission: 'organization.manage' },
   { tab: 'mail', label: 'Mail', permission: 'organization.manage' },
   { tab: 'data', label: 'Personal data', permission: 'organization.manage' },
 ];
