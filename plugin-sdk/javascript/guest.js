@@ -34,7 +34,8 @@ export function serve(Class) {
     callMethod: (name, args, streamed) =>
       guarded(async () => {
         const given = JSON.parse(args);
-        const answer = await method(plugin, name).apply(plugin, Array.isArray(given) ? given : [given]);
+        const called = streamed && typeof plugin[`${name}Stream`] === "function" ? `${name}Stream` : name;
+        const answer = await method(plugin, called).apply(plugin, Array.isArray(given) ? given : [given]);
         return json(yields(answer) ? await gather(answer, name, streamed) : answer, `${name}()`);
       }),
     unload: () => guarded(() => plugin.deactivate()),

@@ -79,7 +79,20 @@ export class AgentPlugin extends Plugin {
   get responsibleStages(): string[];
 }
 
-export class LLMProviderPlugin extends Plugin {}
+export interface Question {
+  model: string;
+  prompt: string;
+  system_prompt?: string;
+  messages: Message[];
+  max_tokens: number;
+  temperature?: number;
+  top_p?: number;
+  stop?: string | string[];
+}
+
+export class LLMProviderPlugin extends Plugin {
+  listModels(): null | (string | { name: string; context_length?: number })[] | Promise<any>;
+}
 
 export class IntegrationPlugin extends Plugin {}
 

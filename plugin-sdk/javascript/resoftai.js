@@ -167,9 +167,33 @@ export class AgentPlugin extends Plugin {
   }
 }
 
-/** A source of answers. Override `generate({ prompt, system_prompt })`, and `generateStream` as a generator of text. */
+/**
+ * A source of models. Override `generate({ model, prompt, system_prompt, messages, max_tokens })`, which returns a text or
+ * `{ content, usage, finish_reason }`, and `generateStream` as a generator of text.
+ */
 export class LLMProviderPlugin extends Plugin {
   static kind = "llm_provider";
+
+  /** The models there are: names, or `{ name, context_length }` of each; null: those of the settings. */
+  listModels() {
+    return null;
+  }
+
+  /** What the platform asks first. */
+  async describe() {
+    const { models, model } = this.config;
+    return { name: this.toolName, models: (await this.listModels()) ?? models ?? [model ?? this.toolName] };
+  }
+
+  /** How the platform asks. */
+  answer({ question }) {
+    return this.generate(question);
+  }
+
+  /** How it asks when somebody reads along. */
+  answerStream({ question }) {
+    return typeof this.generateStream === "function" ? this.generateStream(question) : this.generate(question);
+  }
 }
 
 /** Tells somebody else. Override `sendNotification({ event, data })`, which returns whether it arrived. */

@@ -2,11 +2,12 @@
 //!
 //! Invariant: finding a model takes no database and, once a server was asked, no network. An organisation sees the site's
 //! servers and its own. A model is known by its own name; where several servers have it, that means the organisation's own
-//! server, and `provider/name` says exactly which, so that a server more takes no name away from those who use it.
+//! server, and `provider/name` says exactly which, so that a server more takes no name away from those who use it. Models
+//! of an organisation's sources are known by that longer name alone.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -15,6 +16,7 @@ use hyper::{HeaderMap, Uri};
 
 use super::builtin::Builtin;
 use super::context::Tokenizer;
+use super::source::{Source, Sources};
 use super::store::ProviderRow;
 use super::{Llm, Options, SiteProvider, Status, store, upstream};
 use crate::access::OrgId;
@@ -32,15 +34,26 @@ const FRESH: Duration = Duration::from_secs(10);
 /// A server that is not there is not asked again for a model sooner than this.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// A server of models.
-pub(super) struct Provider {
-    pub id: Option<i64>,
-    pub name: String,
-    pub org: Option<OrgId>,
+/// Where models are asked.
+pub(super) enum At {
+    Server(Server),
+    Source(Arc<dyn Source>),
+}
+
+/// A model server's addresses.
+pub(super) struct Server {
     pub endpoint: Endpoint,
     /// The address of chat completions.
     pub chat: Uri,
     pub headers: HeaderMap,
+}
+
+/// A server of models, or what takes the place of one.
+pub(super) struct Provider {
+    pub id: Option<i64>,
+    pub name: String,
+    pub org: Option<OrgId>,
+    pub at: At,
     /// What an administrator listed; empty: whatever the server lists.
     pub listed: Vec<String>,
     /// What an administrator said, over what the server says.
@@ -84,6 +97,7 @@ pub(super) struct Catalogue {
     patience: Duration,
     rows: RwLock<Arc<Vec<Arc<Provider>>>>,
     asking: tokio::sync::Mutex<()>,
+    sources: OnceLock<Box<dyn Sources>>,
 }
 
 impl Provider {
@@ -108,13 +122,23 @@ impl Provider {
         if let Some(api_key) = api_key {
             headers.insert(AUTHORIZATION, authorization(api_key)?);
         }
-        Ok(Self {
+        let chat = endpoint.uri("/chat/completions")?;
+        Ok(Self::at(At::Server(Server { endpoint, chat, headers }), name, org, patience))
+    }
+
+    /// A source of models that `org` has.
+    pub fn of_source(name: &str, org: OrgId, source: Arc<dyn Source>, patience: Duration) -> Self {
+        let provider = Self::at(At::Source(source), name, Some(org), patience);
+        provider.refuses_schemas();
+        provider
+    }
+
+    fn at(at: At, name: &str, org: Option<OrgId>, patience: Duration) -> Self {
+        Self {
             id: None,
             name: name.to_owned(),
             org,
-            chat: endpoint.uri("/chat/completions")?,
-            endpoint,
-            headers,
+            at,
             listed: Vec::new(),
             context: None,
             builtin: None,
@@ -123,7 +147,18 @@ impl Provider {
             refused_schema: AtomicBool::new(false),
             stamp: 0,
             found: RwLock::default(),
-        })
+        }
+    }
+
+    pub fn server(&self) -> Option<&Server> {
+        match &self.at {
+            At::Server(server) => Some(server),
+            At::Source(_) => None,
+        }
+    }
+
+    pub fn is_source(&self) -> bool {
+        matches!(self.at, At::Source(_))
     }
 
     /// Whether answers can be held to a schema, as far as is known.
@@ -241,7 +276,13 @@ impl Catalogue {
             provider.builtin = Some(builtin);
             fixed.push(Arc::new(provider));
         }
-        Ok(Self { fixed, patience, rows: RwLock::default(), asking: tokio::sync::Mutex::default() })
+        Ok(Self {
+            fixed,
+            patience,
+            rows: RwLock::default(),
+            asking: tokio::sync::Mutex::default(),
+            sources: OnceLock::new(),
+        })
     }
 
     fn rows(&self) -> Arc<Vec<Arc<Provider>>> {
@@ -251,6 +292,23 @@ impl Catalogue {
     /// Those of the configuration and the built-in one.
     pub fn fixed(&self) -> &[Arc<Provider>] {
         &self.fixed
+    }
+
+    pub fn look_also_in(&self, sources: Box<dyn Sources>) {
+        drop(self.sources.set(sources));
+    }
+
+    /// The sources of `orgs`, and, `everywhere`, those of all organisations that are known to have some.
+    pub fn sources_of(&self, orgs: &[OrgId], everywhere: bool) -> Vec<Arc<Provider>> {
+        let Some(sources) = self.sources.get() else { return Vec::new() };
+        let others = if everywhere { sources.organizations() } else { Vec::new() };
+        let others = others.into_iter().filter(|org| !orgs.contains(org));
+        orgs.iter()
+            .copied()
+            .chain(others)
+            .flat_map(|org| sources.of(org, self.patience))
+            .map(|served| served.0)
+            .collect()
     }
 
     /// The servers that any of `sees` may use, own ones first.
@@ -265,7 +323,7 @@ impl Catalogue {
     /// The name users give for `model` of `provider` among `visible`.
     fn id(visible: &[Arc<Provider>], provider: &Arc<Provider>, model: &str) -> String {
         match meant(visible, model).as_slice() {
-            [only] if Arc::ptr_eq(only, provider) => model.to_owned(),
+            [only] if !provider.is_source() && Arc::ptr_eq(only, provider) => model.to_owned(),
             _ => format!("{}/{model}", provider.name),
         }
     }
@@ -284,7 +342,8 @@ impl Catalogue {
 
     /// Finds a model; asks servers what they have when it is not known.
     pub async fn route(&self, org: OrgId, name: Option<&str>) -> Result<Route> {
-        let visible = self.visible(|other| other == org);
+        let mut visible = self.visible(|other| other == org);
+        visible.extend(self.sources_of(&[org], false));
         if let Some(route) = find(&visible, name)? {
             return Ok(route);
         }
@@ -304,8 +363,10 @@ impl Catalogue {
 
 /// The servers that the bare name `model` can mean: an organisation's own that have it, else the site's.
 fn meant<'a>(visible: &'a [Arc<Provider>], model: &str) -> Vec<&'a Arc<Provider>> {
-    let (own, of_site): (Vec<_>, Vec<_>) =
-        visible.iter().filter(|provider| provider.has(model)).partition(|provider| provider.org.is_some());
+    let (own, of_site): (Vec<_>, Vec<_>) = visible
+        .iter()
+        .filter(|provider| !provider.is_source() && provider.has(model))
+        .partition(|provider| provider.org.is_some());
     if own.is_empty() { of_site } else { own }
 }
 
@@ -374,7 +435,7 @@ impl Llm {
             }
         }
         let every = providers.iter().chain(self.inner.catalogue.fixed());
-        let hosts = every.filter_map(|provider| match &provider.endpoint.target().place {
+        let hosts = every.filter_map(|provider| match &provider.server()?.endpoint.target().place {
             Place::Tcp { host, port, .. } => Some((host.clone(), *port)),
             Place::Unix(_) => None,
         });

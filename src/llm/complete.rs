@@ -13,11 +13,10 @@ use super::gateway::unanswered;
 use super::request::ChatBody;
 use super::sse::{self, Splitter};
 use super::tally::{End, Purpose, Tally};
-use super::upstream::{Limits, TOTAL_LIMIT};
+use super::upstream::{Limits, Reply, TOTAL_LIMIT};
 use super::{ChatRequest, Completion, Llm, context, may_use, truncated, upstream};
 use crate::access::{Caller, OrgId};
 use crate::base::error::{Error, Result};
-use crate::net::Reply;
 
 /// The longest text of an answer, in bytes.
 const MAX_TEXT: usize = 8 * 1024 * 1024;
@@ -27,7 +26,7 @@ impl Llm {
     /// not fit into that channel is not waited for.
     ///
     /// # Errors
-    /// `not_found`, `model_not_found`, `context_length_exceeded`, `quota_exceeded`, and the server's failures, among them
+    /// `not_found`, `model_not_found`, `model_of_plugin`, `context_length_exceeded`, `quota_exceeded`, and the server's failures, among them
     /// `upstream_cut`, `upstream_timeout` and `context_truncated`. What a failed call used is settled.
     pub async fn complete(
         &self,
@@ -40,6 +39,10 @@ impl Llm {
     ) -> Result<Completion> {
         may_use(caller, org)?;
         let route = self.route(org, Some(model)).await?;
+        if caller.is_plugin() && route.provider.is_source() {
+            let sentence = format!("{} is a plugin's. Plugins ask models of servers only.", route.id);
+            return Err(Error::invalid("model_of_plugin", sentence).field("model"));
+        }
         let source = if caller.is_plugin() { "plugin" } else { "run" };
         let purpose = || Purpose { caller: Arc::new(caller.clone()), org, project, model: route.id.clone(), source };
         let structured = request.schema.is_some() && route.provider.structured();

@@ -12,7 +12,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::believe::{Bound, prompt_bound};
-use super::catalogue::{Provider, Route};
+use super::catalogue::{Provider, Route, Server};
 use super::request::ChatBody;
 use super::{Count, upstream};
 use crate::base::error::{Error, Result};
@@ -111,8 +111,8 @@ pub(super) async fn count(route: &Route, messages: &RawValue) -> Count {
         Some(builtin) => builtin.ready().await.is_ok(),
         None => true,
     };
-    if ready && provider.tokenizer.get() != Tokenizer::NONE {
-        match ask(provider, &route.model, messages).await {
+    if let Some(server) = provider.server().filter(|_| ready && provider.tokenizer.get() != Tokenizer::NONE) {
+        match ask(provider, server, &route.model, messages).await {
             Ok(Some(count)) => return count,
             Ok(None) => provider.tokenizer.set(Tokenizer::NONE),
             Err(error) => tracing::debug!(provider = provider.name, ?error, "tokens could not be counted"),
@@ -135,12 +135,12 @@ impl Counted {
 }
 
 /// None when the server counts nothing. vLLM and the engine take messages, llama-server takes a text.
-async fn ask(provider: &Provider, model: &str, messages: &RawValue) -> Result<Option<Count>> {
-    let uri = || upstream::root(provider.endpoint.target(), "/tokenize");
+async fn ask(provider: &Provider, server: &Server, model: &str, messages: &RawValue) -> Result<Option<Count>> {
+    let uri = || upstream::root(server.endpoint.target(), "/tokenize");
     if provider.tokenizer.get() != Tokenizer::CONTENT {
         let name = serde_json::Value::from(model);
         let body = format!("{{\"model\":{name},\"add_generation_prompt\":true,\"messages\":{}}}", messages.get());
-        match upstream::aside(provider, Method::POST, uri()?, body.into()).await {
+        match upstream::aside(provider, server, Method::POST, uri()?, body.into()).await {
             Ok(None) => return Ok(None),
             Ok(Some(answer)) => {
                 let tokens = Counted::read(answer);
@@ -156,7 +156,9 @@ async fn ask(provider: &Provider, model: &str, messages: &RawValue) -> Result<Op
     let parts = texts(messages);
     let content: String = parts.concat();
     let body = json!({"model": model, "content": content, "with_pieces": false}).to_string();
-    let Some(answer) = upstream::aside(provider, Method::POST, uri()?, body.into()).await? else { return Ok(None) };
+    let Some(answer) = upstream::aside(provider, server, Method::POST, uri()?, body.into()).await? else {
+        return Ok(None);
+    };
     let tokens = Counted::read(answer);
     if tokens == 0 && !content.is_empty() {
         return Ok(None);

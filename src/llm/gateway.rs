@@ -223,6 +223,9 @@ impl Llm {
                 )
             }));
         }
-        Ok(self.inner.catalogue.visible(|org| site || own.contains(&org)))
+        let catalogue = &self.inner.catalogue;
+        let mut visible = catalogue.visible(|org| site || own.contains(&org));
+        visible.extend(catalogue.sources_of(&own, site));
+        Ok(visible)
     }
 }

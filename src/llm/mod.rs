@@ -15,6 +15,7 @@ mod launch;
 mod relay;
 mod request;
 mod routes;
+mod source;
 mod sse;
 mod store;
 mod tally;
@@ -43,7 +44,9 @@ use crate::net::Client;
 use crate::orgs;
 use crate::quotas::Quotas;
 use catalogue::{Catalogue, Provider, Route, Slugs};
+pub use source::{Answered, Fault, Offer, Question, Served, Source, Sources};
 pub use tally::Owed;
+pub use upstream::TOTAL_LIMIT as ANSWER_LIMIT;
 
 /// The engine's executable, zstd-compressed, for two kinds of processor. Empty slices: this build has no engine.
 #[derive(Clone, Copy)]

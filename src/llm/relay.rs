@@ -13,12 +13,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
+use super::source::AnswerBody;
 use super::sse::Splitter;
 use super::tally::{End, Tally};
 use super::upstream::{TOTAL_LIMIT, broke_off, endless, silent};
 use super::{believe::Flaw, truncated};
 use crate::base::error::Error;
-use crate::net::ReplyBody;
 
 /// How long the end of the connection may take after `[DONE]`, so that it can be used again.
 const LINGER: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub(super) type Ended = Pin<Box<dyn Future<Output = Error> + Send>>;
 /// The body of a streamed answer.
 pub(super) struct Relay {
     /// None once the stream has ended.
-    upstream: Option<ReplyBody>,
+    upstream: Option<AnswerBody>,
     splitter: Splitter,
     tally: Tally,
     alarm: Pin<Box<Sleep>>,
@@ -40,7 +40,7 @@ pub(super) struct Relay {
 
 impl Relay {
     /// `hide_usage`: the client did not ask for the chunk with the usage.
-    pub fn new(upstream: ReplyBody, mut tally: Tally, hide_usage: bool, ended: Ended) -> Self {
+    pub fn new(upstream: AnswerBody, mut tally: Tally, hide_usage: bool, ended: Ended) -> Self {
         let now = Instant::now();
         tally.watch.hide_usage = hide_usage;
         Self {

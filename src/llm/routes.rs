@@ -227,14 +227,14 @@ fn of_row(row: &ProviderRow) -> Provider {
 }
 
 fn of_site(provider: &catalogue::Provider) -> Provider {
-    let builtin = provider.builtin.is_some();
+    let (builtin, server) = (provider.builtin.is_some(), provider.server());
     Provider {
         id: None,
         name: provider.name.clone(),
         kind: if builtin { ProviderKind::Builtin } else { ProviderKind::Openai },
-        base_url: (!builtin).then(|| provider.endpoint.target().to_string()),
+        base_url: server.filter(|_| !builtin).map(|server| server.endpoint.target().to_string()),
         organization_id: None,
-        has_api_key: provider.headers.contains_key(hyper::header::AUTHORIZATION),
+        has_api_key: server.is_some_and(|server| server.headers.contains_key(hyper::header::AUTHORIZATION)),
         models: provider.models(),
         context_length: provider.models().first().and_then(|model| provider.context_of(model)),
     }

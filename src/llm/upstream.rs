@@ -9,16 +9,20 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::header::RETRY_AFTER;
-use hyper::{Method, StatusCode, Uri};
+use hyper::{Method, Response, StatusCode, Uri};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::catalogue::{FoundModel, Provider};
+use super::catalogue::{At, FoundModel, Provider, Server};
+use super::source::{self, AnswerBody};
 use crate::base::error::{Error, Kind, Result};
-use crate::net::{Reply, ReplyBody, Target};
+use crate::net::{self, Target};
 
-/// A whole call.
-pub(super) const TOTAL_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// What a server or a source answers; the body still streams.
+pub(super) type Reply = Response<AnswerBody>;
+
+/// A whole call, whoever answers it.
+pub const TOTAL_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// What asks a server about itself, or to count.
 const ASIDE_LIMIT: Duration = Duration::from_secs(5);
 /// The largest answer in one piece.
@@ -32,12 +36,16 @@ const MAX_MODELS: usize = 1000;
 /// # Errors
 /// Those of the engine's start, of the connection and of the server, and `upstream_timeout`.
 pub(super) async fn chat(provider: &Provider, body: Bytes, patience: Duration) -> Result<Reply> {
+    let server = match &provider.at {
+        At::Server(server) => server,
+        At::Source(source) => return source::chat(provider, source, &body, patience).await,
+    };
     if let Some(builtin) = &provider.builtin {
         builtin.ready().await?;
     }
-    let sent = provider.endpoint.send(Method::POST, provider.chat.clone(), provider.headers.clone(), body);
+    let sent = server.endpoint.send(Method::POST, server.chat.clone(), server.headers.clone(), body);
     let reply = match tokio::time::timeout(patience, sent).await {
-        Ok(reply) => reply.map_err(|error| explain(provider, error))?,
+        Ok(reply) => reply.map_err(|error| explain(provider, error))?.map(AnswerBody::Server),
         Err(_) => return Err(silent(provider, patience)),
     };
     if reply.status().is_success() { Ok(reply) } else { Err(refusal(provider, reply).await) }
@@ -108,7 +116,7 @@ impl Limits {
     ///
     /// # Errors
     /// `upstream_cut` and `upstream_timeout`.
-    pub async fn next(&self, provider: &Provider, body: &mut ReplyBody) -> Result<Option<Bytes>> {
+    pub async fn next(&self, provider: &Provider, body: &mut AnswerBody) -> Result<Option<Bytes>> {
         loop {
             let silence = Instant::now() + self.idle;
             let Ok(frame) = tokio::time::timeout_at(silence.min(self.due), body.frame()).await else {
@@ -239,12 +247,14 @@ fn words(body: &[u8]) -> (String, bool) {
 /// Those of the connection and of the server.
 pub(super) async fn aside(
     provider: &Provider,
+    server: &Server,
     method: Method,
     uri: Uri,
     body: Bytes,
 ) -> Result<Option<serde_json::Value>> {
     let call = async {
-        let reply = provider.endpoint.send(method, uri, provider.headers.clone(), body).await?;
+        let reply: net::Reply = server.endpoint.send(method, uri, server.headers.clone(), body).await?;
+        let reply = reply.map(AnswerBody::Server);
         match reply.status() {
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(None),
             status if status.is_success() => {
@@ -269,21 +279,25 @@ pub(super) fn root(target: &Target, path: &str) -> Result<Uri> {
     Uri::try_from(format!("{base}{path}")).map_err(Error::internal)
 }
 
-/// The models a server lists, with their context where it tells.
+/// The models a server or source lists, with their context where it tells.
 ///
 /// # Errors
-/// Those of [`aside`].
+/// Those of [`aside`] and [`source::list`].
 pub(super) async fn list(provider: &Provider) -> Result<Vec<FoundModel>> {
-    let uri = provider.endpoint.uri("/models")?;
-    let answer = aside(provider, Method::GET, uri, Bytes::new()).await?.unwrap_or_default();
+    let server = match &provider.at {
+        At::Server(server) => server,
+        At::Source(source) => return source::list(provider, source).await,
+    };
+    let uri = server.endpoint.uri("/models")?;
+    let answer = aside(provider, server, Method::GET, uri, Bytes::new()).await?.unwrap_or_default();
     let listed = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut models: Vec<FoundModel> = listed.iter().take(MAX_MODELS).filter_map(found).collect();
     if let [only] = models.as_mut_slice()
         && only.context.is_none()
     {
         // llama-server tells what it runs with apart from what the model was trained for.
-        let uri = root(provider.endpoint.target(), "/props")?;
-        let props = aside(provider, Method::GET, uri, Bytes::new()).await.ok().flatten().unwrap_or_default();
+        let uri = root(server.endpoint.target(), "/props")?;
+        let props = aside(provider, server, Method::GET, uri, Bytes::new()).await.ok().flatten().unwrap_or_default();
         only.context = number(&props["default_generation_settings"]["n_ctx"]);
     }
     Ok(models)

@@ -69,7 +69,7 @@ impl Plugins {
         if !self.inner.hooks.wants(hook) && steps.is_empty() {
             return answers;
         }
-        let (started, about) = (Instant::now(), About { project: Some(file.project_id), meter: None });
+        let (started, about) = (Instant::now(), About { project: Some(file.project_id), ..About::default() });
         let asked = file.value(org);
         self.tell(&Event { hook, org: Some(org), payload: asked.clone() }).await;
         let mut value = asked.clone();

@@ -148,7 +148,7 @@ impl Plugins {
             );
             return Err(Error::invalid("agent_gone", sentence));
         };
-        let about = About { project: Some(project), meter: Some(meter) };
+        let about = About { project: Some(project), meter: Some(meter), ..About::default() };
         let ask = Ask::Method(method);
         let done = self.ask(worker, &ask, &given.to_string(), &about, TURN_LIMIT, |text| parsed(text, MAX_WORK)).await;
         match done {

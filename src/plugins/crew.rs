@@ -5,20 +5,23 @@
 //! first call, let go when nobody calls for a while, and at most [`MOST_WARM`] of them live at once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::activations::{self, Activation, Activations};
 use super::capabilities::{Decision, Powers};
 use super::live::{Ask, Failed, Learned, Live};
+use super::models::Seats;
 use super::settings::{self, Settings};
 use super::shelf::Entry;
-use super::{Plugins, host};
+use super::{Plugins, Work, host};
 use crate::access::OrgId;
 use crate::base::error::Result;
 use crate::db::Engine;
+use crate::llm::Served;
 use crate::orgs;
 
 /// Instances that live at once; beyond it the one that was idle longest goes.
@@ -34,10 +37,17 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Worker {
     pub entry: Arc<Entry>,
     pub org: Option<OrgId>,
+    seat: u8,
     /// Of the activation it was made by; None: there was none.
     revision: Option<i64>,
     live: Live,
     used: Mutex<Instant>,
+    /// Of those who make a model's answers in its place.
+    pub(super) seats: Seats,
+    /// As a source of models, once it was one.
+    pub(super) served: OnceLock<Served>,
+    /// Cancelled when the plugin is switched off here.
+    pub(super) gone: CancellationToken,
 }
 
 impl Worker {
@@ -63,7 +73,8 @@ impl Worker {
 /// Those who are asked about one organisation.
 pub type Team = Arc<Vec<Arc<Worker>>>;
 
-type Key = (i64, Option<OrgId>);
+/// Plugin, organisation, and seat: 0, or that of one who makes models' answers.
+type Key = (i64, Option<OrgId>, u8);
 
 #[derive(Default)]
 pub struct Crew {
@@ -118,7 +129,7 @@ impl Plugins {
         known.unwrap_or_else(|| {
             let activations = crew.activations();
             let entries = self.inner.shelf.all().into_iter();
-            let team = entries.filter_map(|entry| self.worker(&entry, org, &activations)).collect();
+            let team = entries.filter_map(|entry| self.worker(&entry, (org, 0), &activations)).collect();
             let team = Arc::new(team);
             crew.keep(org, number, &team);
             team
@@ -163,7 +174,7 @@ impl Plugins {
         self.listen();
         let activations = crew.activations();
         for worker in crew.workers() {
-            let key = (worker.entry.id, worker.org);
+            let key = (worker.entry.id, worker.org, worker.seat);
             if self.is_current(&worker, &activations) {
                 continue;
             }
@@ -172,6 +183,9 @@ impl Plugins {
                 workers.remove(&key);
             }
             drop(workers);
+            if !self.works_now(&worker, &activations) {
+                worker.gone.cancel();
+            }
             worker.live.regrant(self.granted_now(&worker, &activations));
             self.inner.tasks.spawn(async move { worker.live.end().await });
         }
@@ -240,6 +254,18 @@ impl Plugins {
             && worker.revision == activation.map(|activation| activation.revision)
     }
 
+    /// Whether the plugin works where this worker does, however much was changed about it.
+    fn works_now(&self, worker: &Worker, activations: &Activations) -> bool {
+        let activation = worker.org.and_then(|org| activations.get(worker.entry.id, org)).map(Arc::as_ref);
+        self.inner.shelf.get(worker.slug()).is_some_and(|entry| works(&entry, worker.org, activation))
+    }
+
+    /// Who makes a model's answers in this seat, for the worker of everything else; None when the plugin is gone.
+    pub(super) fn in_seat(&self, worker: &Worker, seat: u8) -> Option<Arc<Worker>> {
+        let entry = self.inner.shelf.get(worker.slug())?;
+        self.worker(&entry, (worker.org, seat), &self.inner.crew.activations())
+    }
+
     /// What a worker that goes may still do: nothing that its successor may not.
     fn granted_now(&self, worker: &Worker, activations: &Activations) -> Powers {
         let activation = worker.org.and_then(|org| activations.get(worker.entry.id, org));
@@ -250,24 +276,40 @@ impl Plugins {
         asked.map(|asked| asked.under(&decision)).unwrap_or_default()
     }
 
-    fn worker(&self, entry: &Arc<Entry>, org: Option<OrgId>, activations: &Activations) -> Option<Arc<Worker>> {
+    fn worker(
+        &self,
+        entry: &Arc<Entry>,
+        (org, seat): (Option<OrgId>, u8),
+        activations: &Activations,
+    ) -> Option<Arc<Worker>> {
         let package = entry.package.as_ref().ok()?;
         let activation = org.and_then(|org| activations.get(entry.id, org)).map(Arc::as_ref);
         if !works(entry, org, activation) {
             return None;
         }
         let mut workers = self.inner.crew.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = workers.get(&(entry.id, org)).filter(|known| self.is_current(known, activations)) {
+        if let Some(known) = workers.get(&(entry.id, org, seat)).filter(|known| self.is_current(known, activations)) {
             return Some(known.clone());
         }
         let none = (Decision::default(), Settings::new());
         let (decision, own) = activation.map_or(none, |own| (own.decision.clone(), own.config.clone()));
         let config = settings::merged(&entry.config, &own);
-        let live = self.live(package, org, &decision, &config, entry.counts.clone());
+        let work = if seat == 0 { Work::Short } else { Work::Long };
+        let live = self.live(package, org, (&decision, work), &config, entry.counts.clone());
         let revision = activation.map(|activation| activation.revision);
-        let worker = Worker { entry: entry.clone(), org, revision, live, used: Mutex::new(Instant::now()) };
+        let worker = Worker {
+            entry: entry.clone(),
+            org,
+            seat,
+            revision,
+            live,
+            used: Mutex::new(Instant::now()),
+            seats: Seats::default(),
+            served: OnceLock::new(),
+            gone: CancellationToken::new(),
+        };
         let worker = Arc::new(worker);
-        workers.insert((entry.id, org), worker.clone());
+        workers.insert((entry.id, org, seat), worker.clone());
         Some(worker)
     }
 

@@ -206,7 +206,7 @@ pub(super) fn answered(spec: &Spec, value: &Payload, answer: &str) -> Result<Pay
 
 /// What a call may reach: the project that it is about.
 fn about(payload: &Payload) -> About {
-    About { project: payload.get("project_id").and_then(Value::as_i64), meter: None }
+    About { project: payload.get("project_id").and_then(Value::as_i64), ..About::default() }
 }
 
 /// Counts what became of one callback of a hook.

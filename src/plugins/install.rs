@@ -23,7 +23,7 @@ use super::package::Package;
 use super::settings::{self, Settings};
 use super::shelf::{Entry, view};
 use super::store::{self, Installed, Kept};
-use super::{Plugin, PluginStatus, Plugins, activations, archive, host};
+use super::{Plugin, PluginStatus, Plugins, Work, activations, archive, host};
 use crate::access::actions::{PluginInstall, PluginManage};
 use crate::access::{OrgId, Permit};
 use crate::base::crypto;
@@ -333,7 +333,7 @@ impl Plugins {
         config: &Settings,
     ) -> Result<Arc<Learned>> {
         let (org, decision) = place.map_or((None, Decision::default()), |(org, decision)| (Some(org), decision));
-        let live = self.live(package, org, &decision, config, Arc::default());
+        let live = self.live(package, org, (&decision, Work::Short), config, Arc::default());
         let learned = live.prove(&self.inner.runtime).await;
         live.end().await;
         let learned = learned?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use resoftai_sandbox::{Failure, Hook, Kind, Level, Limits, Plugin as Instance, Program};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::mpsc::Sender;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
@@ -57,6 +58,9 @@ pub enum Ask<'a> {
     /// The callback at this place of [`Learned::hooks`], by its kind and name.
     Hook(usize, Kind, &'a str),
     Method(&'a str),
+    /// Of a source of models. Pieces of text go there as they are made. What the plugin raises is its model's failure, not
+    /// counted as its own.
+    Provider(&'a str, Option<Sender<String>>),
 }
 
 /// A call that gave nothing.
@@ -66,6 +70,8 @@ pub struct Failed {
     pub sentence: String,
     /// In a row, this one included; None when the plugin is not to blame.
     pub in_a_row: Option<u32>,
+    /// What a source of models raised, in its own words.
+    pub said: Option<String>,
 }
 
 /// A plugin with its settings, ready to be called.
@@ -181,6 +187,9 @@ impl Live {
         self.counts.called(started.elapsed());
         let outcome = match outcome {
             Ok(answer) => read(&answer).map_err(|reason| judge(&mut slot, &Failure::BadReply { reason })),
+            Err(failure @ Failure::Raised { .. }) if matches!(ask, Ask::Provider(..)) => {
+                Err(self.models_failure(&failure))
+            }
             Err(failure) => Err(judge(&mut slot, &failure)),
         };
         if outcome.is_ok() {
@@ -198,9 +207,12 @@ impl Live {
         payload: &str,
         about: &About,
     ) -> Result<String, Failure> {
-        self.host.begin_call(about);
+        let _in_call = self.host.begin_call(about);
         let outcome = match ask {
-            Ask::Method(name) => warm.instance.call_method(name, payload).await,
+            Ask::Method(name) | Ask::Provider(name, None) => warm.instance.call_method(name, payload).await,
+            Ask::Provider(name, Some(pieces)) => {
+                warm.instance.call_method_streaming(name, payload, pieces.clone()).await
+            }
             Ask::Hook(place, kind, name) => {
                 match warm.hooks.get(*place).filter(|hook| hook.kind == *kind && hook.name == *name) {
                     Some(hook) => warm.instance.call_hook(hook, payload).await,
@@ -230,6 +242,16 @@ impl Live {
         let learned = warm.learned.clone();
         slot.warm = Some(warm);
         Ok(learned)
+    }
+
+    /// What a source of models raised: for its log, and for who asked.
+    fn models_failure(&self, failure: &Failure) -> Failed {
+        let said = match failure {
+            Failure::Raised { message, .. } => clean(message, MAX_WORDS),
+            other => words(other),
+        };
+        self.host.note(Level::Error, words(failure));
+        Failed { said: Some(said), ..blameless(words(failure)) }
     }
 
     fn count(&self, failed: &Failed) {
@@ -281,7 +303,7 @@ impl Live {
             return Err(blameless(format!("It is left in peace for another {seconds:.1} s after it failed. {last}")));
         }
         let program = self.program(runtime).await.map_err(|error| blameless(error.message()))?;
-        self.host.begin_call(&About::default());
+        let _in_call = self.host.begin_call(&About::default());
         let host: Arc<PluginHost> = self.host.clone();
         match program.load(host, &self.package.manifest_text(), &self.settings, self.limits).await {
             Ok((_, loaded)) if loaded.config_schema.as_ref().is_some_and(|schema| schema.len() > MAX_SCHEMA) => {
@@ -316,7 +338,7 @@ fn judge(slot: &mut Slot, failure: &Failure) -> Failed {
     }
     slot.failures = slot.failures.saturating_add(1);
     slot.last.clone_from(&sentence);
-    Failed { sentence, in_a_row: Some(slot.failures) }
+    Failed { sentence, in_a_row: Some(slot.failures), said: None }
 }
 
 fn rest_after(slot: &mut Slot) {
@@ -333,7 +355,7 @@ fn words(failure: &Failure) -> String {
 }
 
 fn blameless(sentence: impl Into<String>) -> Failed {
-    Failed { sentence: sentence.into(), in_a_row: None }
+    Failed { sentence: sentence.into(), in_a_row: None, said: None }
 }
 
 fn view(hook: &Hook) -> HookView {

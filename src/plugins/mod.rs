@@ -7,7 +7,7 @@
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
 //! `activations` where it works; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite`
-//! has them propose others, `colleagues` has them take part in runs.
+//! has them propose others, `colleagues` has them take part in runs, `models` has them answer as models.
 
 mod activations;
 mod analyze;
@@ -26,6 +26,7 @@ mod lifecycle;
 mod live;
 mod logs;
 mod manifest;
+mod models;
 pub mod pack;
 pub mod package;
 mod paths;
@@ -67,7 +68,7 @@ use crate::base::tasks::Tasks;
 use crate::db::Db;
 use crate::hooks::Hooks;
 use crate::kv::Kv;
-use crate::llm::Llm;
+use crate::llm::{ANSWER_LIMIT, Llm};
 use crate::net::Client;
 use capabilities::{Capabilities, CapabilityView};
 use compile::Compiler;
@@ -193,6 +194,15 @@ pub struct Options {
     pub client: Client,
 }
 
+/// What a plugin's instance is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Whatever it is asked.
+    Short,
+    /// Answers of its models, word by word.
+    Long,
+}
+
 /// The room of plugins.
 #[derive(Clone)]
 pub struct Plugins {
@@ -249,8 +259,9 @@ impl Plugins {
         Ok(plugins)
     }
 
-    /// Lets plugins that were granted it ask models.
+    /// Lets plugins that were granted it ask models, and models be asked that plugins bring.
     pub fn ask_models_of(&self, llm: Llm) {
+        self.bring_models_to(&llm);
         drop(self.inner.doors.llm.set(llm));
     }
 
@@ -262,17 +273,22 @@ impl Plugins {
 
 impl Inner {
     /// What a plugin that was granted this may use.
-    fn limits_of(&self, granted: &Capabilities) -> Limits {
+    fn limits_of(&self, granted: &Capabilities, work: Work) -> Limits {
         let Limits { memory_bytes, cpu, wall } = self.limits;
         let memory = granted.memory_mib.map_or(memory_bytes, |mib| (mib << 20).max(memory_bytes));
         let computing = granted.time_ms.map_or(cpu, |ms| Duration::from_millis(ms).max(cpu));
         // What it waits for beside computing stays the same.
         let waiting = (wall + computing.saturating_sub(cpu)).min(self.most.wall.max(wall));
-        Limits {
-            memory_bytes: memory.min(self.most.memory_bytes.max(memory_bytes)),
-            cpu: computing.min(self.most.cpu.max(cpu)),
-            // Models take their time, and whoever calls says how long that may be.
-            wall: if granted.llm.is_some() { waiting.max(colleagues::TURN_LIMIT) } else { waiting },
+        let memory_bytes = memory.min(self.most.memory_bytes.max(memory_bytes));
+        match work {
+            Work::Short => Limits {
+                memory_bytes,
+                cpu: computing.min(self.most.cpu.max(cpu)),
+                // Models take their time, and whoever calls says how long that may be.
+                wall: if granted.llm.is_some() { waiting.max(colleagues::TURN_LIMIT) } else { waiting },
+            },
+            // A long text is a little computing for each word.
+            Work::Long => Limits { memory_bytes, cpu: self.most.cpu.max(cpu), wall: ANSWER_LIMIT },
         }
     }
 }

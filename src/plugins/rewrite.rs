@@ -41,7 +41,7 @@ impl Plugins {
     /// The text in order, as the plugins' `code.format` filters make it, one after the other.
     pub async fn format(&self, org: OrgId, file: CodeFile) -> Proposal {
         let (hook, before, about) =
-            (Hook::CodeFormat, file.code.clone(), About { project: Some(file.project_id), meter: None });
+            (Hook::CodeFormat, file.code.clone(), About { project: Some(file.project_id), ..About::default() });
         let mut value = file.value(org);
         self.tell(&Event { hook, org: Some(org), payload: value.clone() }).await;
         let (mut by, started) = (Vec::<Rewrite>::new(), Instant::now());
@@ -77,7 +77,7 @@ impl Plugins {
             let sentence = format!("{slug} is no plugin for code quality, so it mends no files.");
             return Err(Error::invalid("plugin_cannot_fix", sentence).field("plugin"));
         }
-        let (before, about) = (file.code.clone(), About { project: Some(file.project_id), meter: None });
+        let (before, about) = (file.code.clone(), About { project: Some(file.project_id), ..About::default() });
         let payload = Value::Object(file.value(org)).to_string();
         let within = self.inner.limits.wall;
         let outcome = self.ask(worker, &Ask::Method(METHOD), &payload, &about, within, text).await;

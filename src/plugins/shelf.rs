@@ -22,7 +22,7 @@ use super::package::Package;
 use super::settings::{self, Settings};
 use super::sign::Trust;
 use super::store::{self, Installed, Kept};
-use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, dispatch, install};
+use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, Work, dispatch, install};
 use crate::access::{Caller, OrgId};
 use crate::base::error::{Error, Result};
 use crate::config::secrets::private_folder;
@@ -228,12 +228,12 @@ impl Plugins {
         &self,
         package: &Arc<Package>,
         org: Option<OrgId>,
-        decision: &Decision,
+        (decision, work): (&Decision, Work),
         settings: &Settings,
         counts: Arc<Counts>,
     ) -> Live {
         let powers = package.manifest.capabilities.under(decision);
-        let limits = self.inner.limits_of(&powers.capabilities);
+        let limits = self.inner.limits_of(&powers.capabilities, work);
         let host = PluginHost::new(package.clone(), org, self.inner.doors.clone(), powers);
         Live::new(host, package.clone(), settings, limits, counts)
     }
@@ -242,7 +242,7 @@ impl Plugins {
     async fn load_all(&self) {
         for entry in depends::order(&self.active()).iter().filter_map(|slug| self.inner.shelf.get(slug)) {
             let Ok(package) = entry.package.as_ref() else { continue };
-            let live = self.live(package, None, &Decision::default(), &entry.config, Arc::default());
+            let live = self.live(package, None, (&Decision::default(), Work::Short), &entry.config, Arc::default());
             let proven = live.prove(&self.inner.runtime).await;
             live.end().await;
             match proven {

@@ -60,6 +60,17 @@ class WitHost:
         reply = _ask(wit.http_request, wit.Request(method, url, headers, body, timeout_ms))
         return reply.status, list(reply.headers), bytes(reply.body)
 
+    def http_open(self, method, url, headers, body, timeout_ms):
+        number, reply = _ask(wit.http_open, wit.Request(method, url, headers, body, timeout_ms))
+        return number, reply.status, list(reply.headers)
+
+    def http_next(self, reply):
+        piece = _ask(wit.http_next, reply)
+        return None if piece is None else bytes(piece)
+
+    def http_close(self, reply):
+        wit.http_close(reply)
+
     def llm_complete(self, request):
         return _ask(wit.llm_complete, request)
 

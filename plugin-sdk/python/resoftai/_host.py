@@ -53,6 +53,17 @@ class Host(Protocol):
     ) -> HttpReply:
         """One exchange with a granted host."""
 
+    def http_open(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> tuple[int, int, list[tuple[str, str]]]:
+        """The same up to the head of the reply: the number to read it under, status, headers."""
+
+    def http_next(self, reply: int) -> bytes | None:
+        """The next bytes of an open reply; None at its end."""
+
+    def http_close(self, reply: int) -> None:
+        """Lets go of an open reply."""
+
     def llm_complete(self, request: str) -> str:
         """One answer of the site's model, JSON to JSON."""
 
@@ -80,6 +91,7 @@ class LocalHost:
         self.files: dict[str, bytes] = dict(files or {})
         self.pieces: list[str] = []
         self.lines: list[tuple[str, str]] = []
+        self._replies: dict[int, list[bytes]] = {}
         self._http = http
         self._llm = llm
 
@@ -125,6 +137,21 @@ class LocalHost:
         if self._http is None:
             raise HostError("There is no network outside the platform: give resoftai.testing.LocalHost an http function.")
         return self._http(method, url, headers, body, timeout_ms)
+
+    def http_open(
+        self, method: str, url: str, headers: list[tuple[str, str]], body: bytes, timeout_ms: int
+    ) -> tuple[int, int, list[tuple[str, str]]]:
+        status, received, content = self.http_request(method, url, headers, body, timeout_ms)
+        number = max(self._replies, default=0) + 1
+        self._replies[number] = content.splitlines(keepends=True)
+        return number, status, received
+
+    def http_next(self, reply: int) -> bytes | None:
+        pieces = self._replies.get(reply)
+        return pieces.pop(0) if pieces else None
+
+    def http_close(self, reply: int) -> None:
+        self._replies.pop(reply, None)
 
     def llm_complete(self, request: str) -> str:
         if self._llm is None:

@@ -22,10 +22,13 @@ def agent(plugin: base.AgentPlugin) -> Any:
     return _make(plugin.get_agent_class(), (), known)
 
 
-def provider(plugin: base.LLMProviderPlugin) -> Any:
-    """The plugin's provider, with its settings as an `LLMConfig`."""
+def provider(plugin: base.LLMProviderPlugin, model: str | None = None) -> Any:
+    """The plugin's provider, with its settings as an `LLMConfig`; for `model` when one is named."""
     known = {"context": plugin.context, "plugin": plugin}
-    return _make(plugin.get_provider_class(), (llm_config(plugin.config.config),), known)
+    config = llm_config(plugin.config.config)
+    if model is not None:
+        config.model = model
+    return _make(plugin.get_provider_class(), (config,), known)
 
 
 def llm_config(settings: dict[str, Any]) -> LLMConfig:

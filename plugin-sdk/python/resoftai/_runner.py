@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, AsyncGenerator, Callable, Generator
 
 from resoftai import _host, _parts
+from resoftai._provider import Provider
 from resoftai.core.agent import Agent
 from resoftai.plugins import base
 from resoftai.plugins.errors import PluginError, PluginLoadError, PluginValidationError
@@ -39,6 +40,7 @@ class Runner:
         self._plugin: base.Plugin | None = None
         self._registrations: list[Registration] = []
         self._part: object | None = None
+        self._provider: Provider | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def load(self, module: ModuleType, class_name: str, manifest: dict, settings: dict) -> dict[str, Any]:
@@ -105,7 +107,7 @@ class Runner:
         if not name.startswith("_") and name not in _LIFE:
             method = getattr(plugin, name, None)
             if not callable(method):
-                method = self._method_of_part(plugin, name)
+                method = self._method_of_part(plugin, name, streamed)
         if not callable(method):
             raise PluginError(f"The plugin {plugin.metadata.slug} has no method {name}.")
         given = json.loads(args)
@@ -155,15 +157,20 @@ class Runner:
             return pieces.all_of(generator)
         return self._finish(pieces.all_of_async(generator))
 
-    def _method_of_part(self, plugin: base.Plugin, name: str) -> Callable[..., Any] | None:
+    def _method_of_part(self, plugin: base.Plugin, name: str, streamed: bool) -> Callable[..., Any] | None:
         if isinstance(plugin, base.AgentPlugin):
             if self._part is None:
                 self._part = _parts.agent(plugin)
             if name == "describe":
                 return lambda: _describe_agent(self._part, plugin.get_agent_role())
         elif isinstance(plugin, base.LLMProviderPlugin):
-            if self._part is None:
-                self._part = _parts.provider(plugin)
+            self._provider = self._provider or Provider(plugin)
+            if name == "describe":
+                return self._provider.describe
+            if name == "answer":
+                emit = _host.current().emit if streamed else None
+                return lambda question: self._provider.answer(question, emit)
+            self._part = self._provider.of(None)
         return getattr(self._part, name, None)
 
 

@@ -284,5 +284,71 @@ class Metadata(unittest.TestCase):
                 kind(base.PluginMetadata(), base.PluginConfig())
 
 
+
+class Providers(unittest.TestCase):
+    BODY = """
+    def get_provider_name(self): return "mine"
+    def get_provider_class(self):
+        from resoftai.llm.base import LLMProvider, LLMResponse
+        class Mine(LLMProvider):
+            async def generate(self, prompt, system_prompt=None, **options):
+                usage = {"prompt_tokens": 1, "completion_tokens": 2}
+                return LLMResponse(f"{self.config.model} {prompt} {sorted(options)}", usage=usage)
+    """
+    QUESTION = {"model": "big", "prompt": "Hi", "messages": [], "max_tokens": 5}
+
+    def provider(self, more="", settings=None):
+        body = textwrap.dedent(self.BODY) + textwrap.indent(textwrap.dedent(more), " " * 8) + "\n    return Mine\n"
+        return make(self, body, "LLMProviderPlugin", settings)
+
+    def test_models_are_those_told_set_or_the_plugins_name(self):
+        self.assertEqual(self.provider().call("describe"), {"name": "mine", "models": ["mine"]})
+        self.assertEqual(self.provider(settings={"model": "a"}).call("describe")["models"], ["a"])
+        self.assertEqual(self.provider(settings={"model": "a", "models": ["b"]}).call("describe")["models"], ["b"])
+        told = self.provider("def list_models(self): return [{'name': 'c', 'context_length': 9}]", {"model": "a"})
+        self.assertEqual(told.call("describe")["models"], [{"name": "c", "context_length": 9}])
+
+    def test_a_question_goes_to_a_provider_for_its_model_without_what_only_the_platform_names(self):
+        plugin = self.provider(settings={"model": "small"})
+        answer = plugin.call("answer", question=self.QUESTION)
+        self.assertEqual(answer["content"], "big Hi ['max_tokens']")
+        self.assertEqual(answer["usage"]["completion_tokens"], 2)
+        self.assertEqual(plugin.stream("answer", question=self.QUESTION), [], "one in one piece is told by its end")
+
+    def test_a_stream_passes_its_pieces_on_and_ends_with_what_it_used(self):
+        more = """
+        async def generate_stream(self, prompt, system_prompt=None):
+            yield "a"
+            yield LLMResponse("b")
+            yield LLMResponse("", usage={"prompt_tokens": 3, "completion_tokens": 4}, finish_reason="length")
+        """
+        plugin = self.provider(more)
+        self.assertEqual(plugin.stream("answer", question=self.QUESTION), ["a", "b"])
+        answer = json.loads(plugin._call(plugin._runner.call_method, "answer", json.dumps({"question": self.QUESTION}), True))
+        self.assertEqual((answer["content"], answer["finish_reason"]), ("ab", "length"))
+        self.assertEqual(answer["usage"]["prompt_tokens"], 3)
+
+    def test_an_answer_that_is_none_is_refused(self):
+        plugin = self.provider("async def generate(self, prompt): return 7")
+        with self.assertRaisesRegex(PluginValidationError, "Mine answered int"):
+            plugin.call("answer", question=self.QUESTION)
+
+
+class StreamedReplies(unittest.TestCase):
+    def test_lines_come_whole_however_they_are_cut(self):
+        host = LocalHost()
+        pieces = [b"a\r\nb\xc3", b"\xa4", b"c\n", b"", b"d"]
+        host.http_open = lambda *_: (7, 200, [("X-A", "b")])
+        host.http_next = lambda number: pieces.pop(0) if pieces else None
+        closed = []
+        host.http_close = closed.append
+        before = _host.install(host)
+        self.addCleanup(_host.install, before)
+        with http.stream("GET", "https://api.example.org/") as reply:
+            self.assertEqual((reply.ok, reply.headers["x-a"]), (True, "b"))
+            self.assertEqual(list(reply.iter_lines()), ["a", "b\u00e4c", "d"])
+        self.assertEqual(closed, [7])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -8,8 +8,8 @@ export default class {{class}}Plugin extends LLMProviderPlugin {
     return "{{role}}";
   }
 
-  generate({ prompt, system_prompt }) {
-    const { base_url, model } = this.config;
+  generate({ model, prompt, system_prompt }) {
+    const { base_url } = this.config;
     const body = { model, prompt, stream: false, ...(system_prompt ? { system: system_prompt } : {}) };
     const reply = http.post(`${base_url}/api/generate`, { json: body, timeoutMs: 60_000 });
     if (reply.status !== 200) {

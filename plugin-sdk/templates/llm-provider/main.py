@@ -1,5 +1,6 @@
 """{{name}}: a source of language models."""
 
+import json
 from collections.abc import AsyncIterator
 
 from resoftai import http
@@ -23,10 +24,22 @@ class {{class}}Provider(LLMProvider):
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
         return LLMResponse(answer["response"], model=self.config.model, usage=usage, finish_reason="stop")
 
-    async def generate_stream(self, prompt: str, system_prompt: str | None = None, **options) -> AsyncIterator[str]:
-        answer = await self.generate(prompt, system_prompt, **options)
-        for word in answer.content.splitlines(keepends=True):
-            yield word
+    async def generate_stream(
+        self, prompt: str, system_prompt: str | None = None, **options
+    ) -> AsyncIterator[str | LLMResponse]:
+        body = {"model": self.config.model, "prompt": prompt, "stream": True}
+        if system_prompt:
+            body["system"] = system_prompt
+        with http.stream("POST", f"{self.config.base_url}/api/generate", json=body, timeout=60) as reply:
+            if not reply.ok:
+                raise PluginError(f"The model server answered {reply.status}: {reply.read()[:200]!r}")
+            for line in reply.iter_lines():
+                part = json.loads(line)
+                if part.get("response"):
+                    yield part["response"]
+                if part.get("done"):
+                    usage = {"prompt_tokens": part.get("prompt_eval_count", 0), "completion_tokens": part.get("eval_count", 0)}
+                    yield LLMResponse("", model=self.config.model, usage=usage, finish_reason="stop")
 
 
 class {{class}}Plugin(LLMProviderPlugin):

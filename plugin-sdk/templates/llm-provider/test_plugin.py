@@ -1,3 +1,4 @@
+import json
 import unittest
 from pathlib import Path
 
@@ -21,3 +22,9 @@ class {{class}}Test(unittest.TestCase):
         plugin = LoadedPlugin(FOLDER, SETTINGS, LocalHost(http=FakeHttp({URL: (500, "out of memory")})))
         with self.assertRaisesRegex(PluginError, "500: out of memory"):
             plugin.call("generate", prompt="Hi")
+
+    def test_pieces_come_one_by_one(self):
+        parts = [{"response": "Hel"}, {"response": "lo."}, {"done": True, "prompt_eval_count": 3, "eval_count": 2}]
+        text = "".join(json.dumps(part) + "\n" for part in parts)
+        plugin = LoadedPlugin(FOLDER, SETTINGS, LocalHost(http=FakeHttp({URL: text})))
+        self.assertEqual(plugin.stream("answer", question={"model": "qwen3", "prompt": "Hi"}), ["Hel", "lo."])

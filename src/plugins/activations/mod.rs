@@ -8,7 +8,7 @@ pub mod routes;
 pub mod store;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::capabilities::Decision;
@@ -41,6 +41,12 @@ impl Activations {
 
     pub fn get(&self, plugin: i64, org: OrgId) -> Option<&Arc<Activation>> {
         self.0.get(&(plugin, org))
+    }
+
+    /// Those that said something about some plugin.
+    pub fn organizations(&self) -> Vec<OrgId> {
+        let every: BTreeSet<OrgId> = self.0.keys().map(|(_, org)| *org).collect();
+        every.into_iter().collect()
     }
 }
 

@@ -14,11 +14,13 @@ use resoftai_sandbox::{HttpRequest, HttpResponse};
 use tokio::time::timeout;
 
 use super::PluginHost;
-use crate::net::{Place, Target};
+use crate::net::{Place, ReplyBody, Target};
 use crate::plugins::capabilities::{Http, covers_host};
 
 const LONGEST: Duration = Duration::from_secs(30);
 const MAX_REDIRECTS: usize = 5;
+/// Replies that one call reads at once.
+const MAX_OPEN: usize = 4;
 const MAX_URL: usize = 8_000;
 /// Headers that belong to the connection, which is not the plugin's.
 const OURS: [&str; 11] = [
@@ -45,18 +47,61 @@ struct Step {
 
 impl PluginHost {
     pub(super) async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, String> {
-        let patience = Duration::from_millis(request.timeout_ms.into()).clamp(Duration::from_millis(1), LONGEST);
-        let seconds = patience.as_secs_f32();
-        let exchange = timeout(patience, self.exchange(request)).await;
-        exchange.unwrap_or_else(|_| Err(format!("There was no answer within {seconds} s. Try again later.")))
+        let patience = self.patience(&request);
+        let exchange = timeout(patience, async { self.exchange(request).await?.whole().await }).await;
+        exchange.unwrap_or_else(|_| Err(no_answer(patience)))
     }
 
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, String> {
+    /// The same up to the head of the reply; the rest is read with [`Self::next`] until [`Self::close`] or the end of the call.
+    pub(super) async fn open(&self, request: HttpRequest) -> Result<(u32, HttpResponse), String> {
+        let patience = self.patience(&request);
+        if self.replies().len() >= MAX_OPEN {
+            return Err(format!("{MAX_OPEN} replies are open. Read or close one of them first."));
+        }
+        let opened = timeout(patience, self.exchange(request)).await;
+        let mut reply = opened.unwrap_or_else(|_| Err(no_answer(patience)))?;
+        reply.patience = patience;
+        let head = HttpResponse {
+            status: reply.head.status,
+            headers: std::mem::take(&mut reply.head.headers),
+            body: Vec::new(),
+        };
+        let mut replies = self.replies();
+        let number = (1..).find(|number| !replies.contains_key(number)).unwrap_or_default();
+        replies.insert(number, reply);
+        Ok((number, head))
+    }
+
+    /// The next bytes of an open reply; None at its end, which closes it.
+    pub(super) async fn next(&self, number: u32) -> Result<Option<Vec<u8>>, String> {
+        // Out of the list while it is read: a call that is dropped takes the connection with it.
+        let mut reply = self.replies().remove(&number).ok_or_else(|| format!("There is no open reply {number}."))?;
+        self.granted_http(&reply.step)?;
+        let patience = reply.patience;
+        let piece = timeout(patience, reply.next()).await;
+        let piece = piece.unwrap_or_else(|_| Err(no_answer(patience)))?;
+        if piece.is_some() {
+            self.replies().insert(number, reply);
+        }
+        Ok(piece)
+    }
+
+    /// How long the plugin is willing to wait, within what it may.
+    fn patience(&self, request: &HttpRequest) -> Duration {
+        let longest = self.about().patience.unwrap_or(LONGEST);
+        Duration::from_millis(request.timeout_ms.into()).clamp(Duration::from_millis(1), longest)
+    }
+
+    pub(super) fn close(&self, number: u32) {
+        self.replies().remove(&number);
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<Open, String> {
         let mut step = self.first_step(request)?;
         for _ in 0..=MAX_REDIRECTS {
             let (granted, by_site) = self.granted_http(&step)?;
             let reply = self.send(&step, &granted, by_site).await?;
-            match redirect(&step, &reply)? {
+            match redirect(&step, &reply.head)? {
                 Some(next) => step = next,
                 None => return Ok(reply),
             }
@@ -106,7 +151,7 @@ impl PluginHost {
         Ok((http, by_site))
     }
 
-    async fn send(&self, step: &Step, granted: &Http, by_site: bool) -> Result<HttpResponse, String> {
+    async fn send(&self, step: &Step, granted: &Http, by_site: bool) -> Result<Open, String> {
         let (host, port) = server(&step.uri);
         let client = self.doors.client.sibling();
         client.allow(&host, port);
@@ -128,13 +173,54 @@ impl PluginHost {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = reply.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let most = usize::try_from(granted.max_bytes).unwrap_or(usize::MAX);
-        let body = Limited::new(reply.into_body(), most).collect().await;
-        let body = body.map_err(|cause| match cause.downcast_ref::<http_body_util::LengthLimitError>() {
-            Some(_) => format!("The answer of {host} has more than the {most} bytes that were granted."),
-            None => format!("The answer of {host} broke off: {cause}."),
-        })?;
-        Ok(HttpResponse { status, headers, body: body.to_bytes().to_vec() })
+        let body = Limited::new(reply.into_body(), most);
+        let head = HttpResponse { status, headers, body: Vec::new() };
+        let step =
+            Step { method: step.method.clone(), uri: step.uri.clone(), headers: HeaderMap::new(), body: Bytes::new() };
+        Ok(Open { step, head, body, host, most, patience: LONGEST })
     }
+}
+
+/// A reply whose body still comes.
+pub(super) struct Open {
+    step: Step,
+    head: HttpResponse,
+    body: Limited<ReplyBody>,
+    host: String,
+    /// Bytes of its body that were granted.
+    most: usize,
+    /// For each piece.
+    patience: Duration,
+}
+
+impl Open {
+    async fn whole(mut self) -> Result<HttpResponse, String> {
+        while let Some(piece) = self.next().await? {
+            self.head.body.extend_from_slice(&piece);
+        }
+        Ok(self.head)
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|cause| match cause.downcast_ref::<http_body_util::LengthLimitError>() {
+                Some(_) => {
+                    format!("The answer of {} has more than the {} bytes that were granted.", self.host, self.most)
+                }
+                None => format!("The answer of {} broke off: {cause}.", self.host),
+            })?;
+            if let Ok(data) = frame.into_data()
+                && !data.is_empty()
+            {
+                return Ok(Some(data.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn no_answer(patience: Duration) -> String {
+    format!("There was no answer within {} s. Try again later.", patience.as_secs_f32())
 }
 
 /// An absolute http or https address without a user's name.

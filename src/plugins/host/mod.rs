@@ -6,8 +6,10 @@
 mod http;
 mod llm;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use resoftai_sandbox::{Host, HttpRequest, HttpResponse, Level};
@@ -37,6 +39,8 @@ pub struct About {
     pub project: Option<i64>,
     /// What the call may use of models, for who pays for it; None: only the plugin's own share counts.
     pub meter: Option<Meter>,
+    /// How long a request to a host may take; None: as long as for everybody.
+    pub patience: Option<Duration>,
 }
 
 /// The tokens a call may use, and those it used so far.
@@ -62,6 +66,17 @@ pub struct PluginHost {
     about: Mutex<About>,
     /// Lines written in the current call.
     lines: AtomicU32,
+    /// Replies that the current call reads piece by piece.
+    replies: Mutex<HashMap<u32, http::Open>>,
+}
+
+/// A call into a plugin; what it left open is closed when it ends, whichever way.
+pub struct InCall<'a>(&'a PluginHost);
+
+impl Drop for InCall<'_> {
+    fn drop(&mut self) {
+        self.0.replies().clear();
+    }
 }
 
 /// What the host reaches for plugins.
@@ -104,12 +119,26 @@ pub async fn forget(kv: &Kv, slug: &str) -> crate::base::error::Result<()> {
 
 impl PluginHost {
     pub fn new(package: Arc<Package>, org: Option<OrgId>, doors: Doors, powers: Powers) -> Self {
-        Self { package, org, doors, powers: RwLock::new(powers), about: Mutex::default(), lines: AtomicU32::new(0) }
+        Self {
+            package,
+            org,
+            doors,
+            powers: RwLock::new(powers),
+            about: Mutex::default(),
+            lines: AtomicU32::new(0),
+            replies: Mutex::default(),
+        }
     }
 
-    pub fn begin_call(&self, about: &About) {
+    #[must_use]
+    pub fn begin_call(&self, about: &About) -> InCall<'_> {
         *self.about.lock().unwrap_or_else(PoisonError::into_inner) = about.clone();
         self.lines.store(0, Ordering::Relaxed);
+        InCall(self)
+    }
+
+    fn replies(&self) -> MutexGuard<'_, HashMap<u32, http::Open>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn regrant(&self, powers: Powers) {
@@ -230,6 +259,18 @@ impl Host for PluginHost {
 
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String> {
         self.fetch(request).await
+    }
+
+    async fn http_open(&self, request: HttpRequest) -> Result<(u32, HttpResponse), String> {
+        self.open(request).await
+    }
+
+    async fn http_next(&self, reply: u32) -> Result<Option<Vec<u8>>, String> {
+        self.next(reply).await
+    }
+
+    fn http_close(&self, reply: u32) {
+        self.close(reply);
     }
 
     async fn llm_complete(&self, request: &str) -> Result<String, String> {

@@ -64,6 +64,13 @@ class LLMProvider(ABC):
 
     async def generate_stream(
         self, prompt: str, system_prompt: str | None = None, **options: Any
-    ) -> AsyncIterator[str]:
-        """The answer in pieces; where a provider does not override this, in one piece."""
+    ) -> AsyncIterator[str | LLMResponse]:
+        """The answer in pieces; where a provider does not override this, in one piece.
+
+        A last `LLMResponse` without content may tell `usage` and `finish_reason`.
+        """
         yield (await self.generate(prompt, system_prompt, **options)).content
+
+    async def list_models(self) -> list[str | dict[str, Any]] | None:
+        """The models there are: names, or `name` and `context_length` (in tokens) of each. None: those of the settings."""
+        return None

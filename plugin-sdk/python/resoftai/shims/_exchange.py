@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json as _json
 from typing import Any, Iterator, Mapping, MutableMapping
 from urllib.parse import urlencode
@@ -51,8 +52,17 @@ def seconds(timeout: Any) -> float:
     return float(timeout) if isinstance(timeout, (int, float)) else http.DEFAULT_TIMEOUT
 
 
-def exchange(
-    method: str,
+def exchange(method: str, url: Any, **options: Any) -> http.Response:
+    """One request, made by the platform."""
+    return http.request(method, **_prepared(url, **options))
+
+
+def opened(method: str, url: Any, **options: Any) -> contextlib.AbstractContextManager[http.StreamedResponse]:
+    """One request whose reply is read while it comes."""
+    return http.stream(method, **_prepared(url, **options))
+
+
+def _prepared(
     url: Any,
     *,
     params: Any = None,
@@ -61,8 +71,7 @@ def exchange(
     json: Any = None,
     auth: Any = None,
     timeout: Any = None,
-) -> http.Response:
-    """One request, made by the platform."""
+) -> dict[str, Any]:
     sent = Headers(headers)
     if json is not None:
         data = _json.dumps(json)
@@ -79,7 +88,7 @@ def exchange(
     if params:
         text = params if isinstance(params, str) else urlencode(params, doseq=True)
         url = f"{url}{'&' if '?' in str(url) else '?'}{text}"
-    return http.request(method, str(url), headers=sent, body=data, timeout=seconds(timeout))
+    return {"url": str(url), "headers": sent, "body": data, "timeout": seconds(timeout)}
 
 
 def refuse(library: str, given: Mapping[str, Any], known: frozenset[str]) -> None:

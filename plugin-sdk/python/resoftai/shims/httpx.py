@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json as _json
 from typing import Any, AsyncIterator, Iterator
@@ -9,7 +10,7 @@ from urllib.parse import urljoin
 
 from resoftai import http
 from resoftai._host import HostError
-from resoftai.shims._exchange import Headers, basic, exchange, refuse
+from resoftai.shims._exchange import Headers, basic, exchange, opened, refuse
 
 _PASSED = frozenset({"follow_redirects", "extensions"})
 _BUILT = frozenset({"verify", "follow_redirects", "http2", "limits", "cert", "trust_env", "transport"})
@@ -104,6 +105,52 @@ class Response:
         yield self.text
 
 
+class _Streamed(Response):
+    """A reply that is read while it comes."""
+
+    def __init__(self, reply: http.StreamedResponse) -> None:
+        self.status_code = reply.status
+        self.headers = Headers(reply.headers)
+        self.url = reply.url
+        self._reply = reply
+        self._read: bytes | None = None
+
+    @property
+    def content(self) -> bytes:
+        if self._read is None:
+            self._read = self._reply.read()
+        return self._read
+
+    def read(self) -> bytes:
+        return self.content
+
+    async def aread(self) -> bytes:
+        return self.content
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        return self._reply.iter_bytes()
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        for piece in self._reply.iter_bytes():
+            yield piece
+
+    def iter_lines(self) -> Iterator[str]:
+        return self._reply.iter_lines()
+
+    async def aiter_lines(self) -> AsyncIterator[str]:
+        for line in self._reply.iter_lines():
+            yield line
+
+    def iter_text(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for piece in self._reply.iter_bytes():
+            yield decoder.decode(piece)
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        for text in self.iter_text():
+            yield text
+
+
 class _Base:
     def __init__(
         self,
@@ -121,24 +168,33 @@ class _Base:
         self._params, self._auth, self._timeout = params or {}, auth, timeout
 
     def _send(self, method: str, url: str, **options: Any) -> Response:
+        try:
+            return Response(exchange(method, **self._prepared(url, options)))
+        except HostError as error:
+            raise RequestError(str(error)) from error
+
+    @contextlib.contextmanager
+    def _open(self, method: str, url: str, **options: Any) -> Iterator[Response]:
+        try:
+            with opened(method, **self._prepared(url, options)) as reply:
+                yield _Streamed(reply)
+        except HostError as error:
+            raise RequestError(str(error)) from error
+
+    def _prepared(self, url: str, options: dict[str, Any]) -> dict[str, Any]:
         given = {k: options.pop(k, None) for k in ("params", "headers", "content", "data", "json", "auth", "timeout")}
         refuse("httpx", options, _PASSED)
         if self.base_url and "://" not in str(url):
             url = urljoin(self.base_url.rstrip("/") + "/", str(url).lstrip("/"))
-        try:
-            reply = exchange(
-                method,
-                url,
-                params={**self._params, **(given["params"] or {})},
-                headers={**self.headers, **(given["headers"] or {})},
-                data=given["content"] if given["content"] is not None else given["data"],
-                json=given["json"],
-                auth=given["auth"] or self._auth,
-                timeout=given["timeout"] if given["timeout"] is not None else self._timeout,
-            )
-        except HostError as error:
-            raise RequestError(str(error)) from error
-        return Response(reply)
+        return {
+            "url": url,
+            "params": {**self._params, **(given["params"] or {})},
+            "headers": {**self.headers, **(given["headers"] or {})},
+            "data": given["content"] if given["content"] is not None else given["data"],
+            "json": given["json"],
+            "auth": given["auth"] or self._auth,
+            "timeout": given["timeout"] if given["timeout"] is not None else self._timeout,
+        }
 
 
 class Client(_Base):
@@ -164,8 +220,9 @@ class Client(_Base):
 
     @contextlib.contextmanager
     def stream(self, method: str, url: str, **options: Any) -> Iterator[Response]:
-        """The whole reply at once, to be read like a stream."""
-        yield self._send(method, url, **options)
+        """The reply is read while it comes."""
+        with self._open(method, url, **options) as reply:
+            yield reply
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -200,8 +257,9 @@ class AsyncClient(_Base):
 
     @contextlib.asynccontextmanager
     async def stream(self, method: str, url: str, **options: Any) -> AsyncIterator[Response]:
-        """The whole reply at once, to be read like a stream."""
-        yield self._send(method, url, **options)
+        """The reply is read while it comes."""
+        with self._open(method, url, **options) as reply:
+            yield reply
 
     async def aclose(self) -> None:
         """There is nothing to close."""

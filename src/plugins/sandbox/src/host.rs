@@ -104,6 +104,17 @@ pub trait Host: Send + Sync + 'static {
     async fn files_delete(&self, path: &str) -> Result<(), String>;
     /// Makes a request if the plugin may.
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String>;
+    /// Makes a request if the plugin may, and comes back with the head of the reply and a number to read its body under. A
+    /// host that does not override this has no replies to be read piece by piece.
+    async fn http_open(&self, _request: HttpRequest) -> Result<(u32, HttpResponse), String> {
+        Err("Replies cannot be read piece by piece here: ask for the whole one.".to_owned())
+    }
+    /// The next bytes of an open reply; None at its end.
+    async fn http_next(&self, reply: u32) -> Result<Option<Vec<u8>>, String> {
+        Err(format!("There is no open reply {reply}."))
+    }
+    /// Lets go of an open reply.
+    fn http_close(&self, _reply: u32) {}
     /// Asks the site's model if the plugin may; JSON to JSON as in the SDK's `resoftai.llm`.
     async fn llm_complete(&self, request: &str) -> Result<String, String>;
     /// Paths of the plugin's package, relative, with `/`.
@@ -250,17 +261,24 @@ impl wit::Host for State {
     }
 
     async fn http_request(&mut self, request: wit::Request) -> Result<wit::Response, String> {
-        bounded("A request's body", request.body.len(), MAX_BODY_BYTES)?;
-        if request.headers.len() > MAX_HEADERS {
-            return Err(format!("A request may have {MAX_HEADERS} headers; this one has {}.", request.headers.len()));
-        }
-        let wit::Request { method, url, headers, body, timeout_ms } = request;
-        let reply = self
-            .host
-            .http_request(HttpRequest { method: method.to_ascii_uppercase(), url, headers, body, timeout_ms })
-            .await?;
+        let reply = self.host.http_request(asked(request)?).await?;
         bounded("A reply's body", reply.body.len(), MAX_BODY_BYTES)?;
         Ok(wit::Response { status: reply.status, headers: reply.headers, body: reply.body })
+    }
+
+    async fn http_open(&mut self, request: wit::Request) -> Result<(u32, wit::Response), String> {
+        let (number, reply) = self.host.http_open(asked(request)?).await?;
+        Ok((number, wit::Response { status: reply.status, headers: reply.headers, body: reply.body }))
+    }
+
+    async fn http_next(&mut self, reply: u32) -> Result<Option<Vec<u8>>, String> {
+        let piece = self.host.http_next(reply).await?;
+        bounded("A piece of a reply", piece.as_ref().map_or(0, Vec::len), MAX_BODY_BYTES)?;
+        Ok(piece)
+    }
+
+    async fn http_close(&mut self, reply: u32) {
+        self.host.http_close(reply);
     }
 
     async fn llm_complete(&mut self, request: String) -> Result<String, String> {
@@ -287,6 +305,15 @@ impl wit::Host for State {
         bounded("A file of a package", content.len(), MAX_BODY_BYTES)?;
         Ok(content)
     }
+}
+
+fn asked(request: wit::Request) -> Result<HttpRequest, String> {
+    bounded("A request's body", request.body.len(), MAX_BODY_BYTES)?;
+    if request.headers.len() > MAX_HEADERS {
+        return Err(format!("A request may have {MAX_HEADERS} headers; this one has {}.", request.headers.len()));
+    }
+    let wit::Request { method, url, headers, body, timeout_ms } = request;
+    Ok(HttpRequest { method: method.to_ascii_uppercase(), url, headers, body, timeout_ms })
 }
 
 fn few(what: &str, names: Vec<String>) -> Result<Vec<String>, String> {
