@@ -25,13 +25,14 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 14] = [
     "benchmarks",
     "cli",
     "mail",
     "plugins/capabilities",
     "plugins/hooks",
     "plugins/manifest",
+    "plugins/models",
     "plugins/runs",
     "plugins/sdk",
     "plugins/testing",

@@ -36,6 +36,7 @@ mod mail_server;
 mod model_server;
 mod models;
 mod models_elsewhere;
+mod models_of_plugins;
 mod notices;
 mod openapi;
 mod orgs;
