@@ -134,7 +134,7 @@ fn files(work: &Map<String, Value>) -> Result<Vec<(String, String)>, String> {
         match work.get(key) {
             None | Some(Value::Null) => {}
             Some(Value::Object(files)) => {
-                found.extend(files.iter().map(|(path, text)| (Some(path.as_str()), text.as_str())))
+                found.extend(files.iter().map(|(path, text)| (Some(path.as_str()), text.as_str())));
             }
             Some(Value::Array(files)) => {
                 found.extend(files.iter().map(|file| (file["path"].as_str(), file["content"].as_str())));

@@ -131,7 +131,7 @@ impl Cast {
     /// Whose turns the stage has; None: it is left out, for it may be and nobody plays its role.
     fn players(&self, offered: &Workflow, stage: &OfferedStage, kind: Option<Stage>) -> Result<Option<Vec<Player>>> {
         let Some(role) = &stage.role else {
-            let takes = |card: &&AgentCard| card.stages.iter().any(|taken| *taken == stage.name);
+            let takes = |card: &&AgentCard| card.stages.contains(&stage.name);
             return Ok(Some(match (kind, self.agents.iter().find(takes)) {
                 (Some(kind), _) => kind.roles().iter().copied().map(Player::Own).collect(),
                 (None, Some(card)) => vec![player(card)],
