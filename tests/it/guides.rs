@@ -125,7 +125,7 @@ fn converse(mut child: Child) -> String {
 
 /// How npm reaches packages on this machine: what guides do has a home of its own.
 fn where_packages_are() -> impl Iterator<Item = (String, String)> {
-    let home = std::env::var("HOME").unwrap_or_default();
+    let home = std::env::var_os("HOME").and_then(|home| home.into_string().ok()).unwrap_or_default();
     let given = std::env::vars().filter(|(name, _)| {
         let name = name.to_uppercase();
         name.starts_with("NPM_CONFIG_") || name.starts_with("NODE_") || name.ends_with("_PROXY")
