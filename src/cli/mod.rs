@@ -55,6 +55,7 @@ mod service_account;
 mod sse;
 mod sso;
 mod team;
+mod template;
 mod token;
 mod user;
 mod write;
@@ -251,6 +252,9 @@ pub enum Command {
     /// Projects.
     #[command(subcommand)]
     Project(project::ProjectCommand),
+    /// Templates: files to start a project from, brought by plugins.
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
     /// Files of a project, and their versions.
     #[command(subcommand)]
     File(file::FileCommand),
@@ -367,6 +371,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Notice(command) => notice::run(&command, context).await,
         Command::Mail(command) => mail::run(&command, context).await,
         Command::Project(command) => project::run(&command, context).await,
+        Command::Template(command) => template::run(&command, context).await,
         Command::File(command) => file::run(&command, context).await,
         Command::Run(args) => run::start(&args, context).await,
         Command::Runs(command) => run::run(&command, context).await,

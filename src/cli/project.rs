@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::failure::Result;
 use crate::cli::lookup::ProjectRef;
 use crate::cli::output::{Column, cell, size};
-use crate::cli::{Context, ListArgs, deleted, download, input, lookup, quality};
+use crate::cli::{Context, ListArgs, deleted, download, input, lookup, quality, template};
 
 const COLUMNS: [Column; 6] = [
     ("id", "id"),
@@ -51,6 +51,12 @@ pub enum ProjectCommand {
         /// The team it belongs to [default: none].
         #[arg(long, value_name = "SLUG", requires = "org")]
         team: Option<String>,
+        /// The template it begins with, see `resoftai template list` [default: none].
+        #[arg(long, value_name = "PLUGIN")]
+        template: Option<String>,
+        /// A value for one of the template's variables; may be repeated.
+        #[arg(long = "set", value_name = "NAME=VALUE", requires = "template", value_parser = template::value)]
+        values: Vec<(String, String)>,
     },
     /// Change a project's name, what it shall do, or whose it is.
     Update {
@@ -123,9 +129,16 @@ pub async fn run(command: &ProjectCommand, context: &Context) -> Result<()> {
             let more = [("created by", "created_by"), ("created", "created_at"), ("latest run", "latest_run_id")];
             out.item(&project, &[&COLUMNS[..], &more, &[("requirements", "requirements")]].concat())
         }
-        ProjectCommand::Create { name, requirements, org, team } => {
+        ProjectCommand::Create { name, requirements, org, team, template, values } => {
             let (organization, team) = lookup::home(context, "project.create", org.as_deref(), team.as_deref()).await?;
+            if let Some(plugin) = template {
+                // What is wrong with it is said before there is a project.
+                template::preview(plugin, organization, values, context).await?;
+            }
             let project = create(name, &input::text(requirements)?, organization, team, context).await?;
+            if let Some(plugin) = template {
+                template::apply(lookup::id(&project)?, plugin, values, false, context).await?;
+            }
             let sentence = format!("Created project {} ({}).", project["id"], cell(&project, "name"));
             out.done(&project, &sentence)
         }

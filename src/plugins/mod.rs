@@ -7,7 +7,8 @@
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
 //! `activations` where it works; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite`
-//! has them propose others, `colleagues` has them take part in runs, `models` has them answer as models.
+//! has them propose others, `colleagues` has them take part in runs, `models` has them answer as models, `template` asks
+//! them for files to start from.
 
 mod activations;
 mod analyze;
@@ -39,6 +40,7 @@ mod shelf;
 pub mod sign;
 pub mod store;
 mod sums;
+mod template;
 pub mod trial;
 mod wheel;
 
@@ -60,6 +62,7 @@ pub use manifest::is_slug;
 pub use package::Package;
 pub use resoftai_sandbox::Limits;
 pub use rewrite::{Proposal, Rewrite};
+pub use template::Template;
 
 use crate::base::clock::{Clock, Time};
 use crate::base::crypto::Key;

@@ -4,7 +4,8 @@
 //! that counts there; the quota of projects is counted in the transaction that makes or deletes one.
 //!
 //! `files` are what a project holds, `path` is what a file may be called, `findings` are what plugins say about files,
-//! `analyze` asks them, `quality` asks them for somebody who wants to know, `telling` is what they are told of projects, `archive` packs a project for taking away.
+//! `analyze` asks them, `quality` asks them for somebody who wants to know, `telling` is what they are told of projects,
+//! `archive` packs a project for taking away, `templates` are what one begins with.
 
 mod analyze;
 mod archive;
@@ -16,6 +17,7 @@ pub mod quality;
 pub mod routes;
 pub mod store;
 mod telling;
+mod templates;
 
 use std::sync::Arc;
 

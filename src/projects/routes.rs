@@ -10,7 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::store::{self, Change, Filter, Home, NewProject};
-use super::{Project, ProjectId, Projects, archive, check_name, check_requirements, files, findings, quality, telling};
+use super::{
+    Project, ProjectId, Projects, archive, check_name, check_requirements, files, findings, quality, telling, templates,
+};
 use crate::access::actions::{ProjectCreate, ProjectDelete, ProjectRead, ProjectUpdate};
 use crate::access::{Action, OrgId, Permit, Place, TeamId};
 use crate::base::error::{Error, Result};
@@ -37,6 +39,7 @@ impl Projects {
             .merge(archive::routes())
             .merge(findings::routes::routes())
             .merge(quality::routes::routes())
+            .merge(templates::routes::routes())
             .with_state(self)
     }
 }

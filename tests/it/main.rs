@@ -60,5 +60,6 @@ mod specification;
 mod sso;
 mod streams;
 mod teams;
+mod templates;
 mod tokens;
 mod upgrade;

@@ -190,6 +190,12 @@ impl Site {
             of("PUT /api/files/{id}", Write, file).json(&json!({"content": "changed", "expected_version": 2})),
             of("POST /api/files/{id}/restore/{version}", Write, file),
             of("GET /api/projects/{id}/quality", Read, project),
+            case("GET /api/templates", Read, format!("/api/templates?organization_id={org}")),
+            case("GET /api/templates/{plugin}", Read, format!("/api/templates/web-service?organization_id={org}")),
+            case("POST /api/templates/{plugin}/preview", Read, "/api/templates/web-service/preview".to_owned())
+                .json(&json!({"organization_id": org, "variables": {"name": "a"}})),
+            of("POST /api/projects/{id}/apply-template", Write, project)
+                .json(&json!({"plugin": "web-service", "variables": {"name": "a"}})),
             of("POST /api/projects/{id}/analyze", Write, project).json(&json!({})),
             of("POST /api/files/{id}/lint", Write, file),
             of("POST /api/files/{id}/format", Write, file),

@@ -162,8 +162,10 @@ impl Site {
         let viewer = personal(&app, "nightingale-viewer", "viewer", OURS).await;
         app.person("nightingale-mate", "developer", Some(OURS)).await;
         let stranger = personal(&app, "stranger", "org_admin", "elsewhere").await;
-        plugins::bring(&app, "plugin-sdk/examples/security-scanner");
-        made(&app, &root, "/api/plugins/install", &json!({"slug": "security-scanner"})).await;
+        for slug in ["security-scanner", "web-service"] {
+            plugins::bring(&app, &format!("plugin-sdk/examples/{slug}"));
+            made(&app, &root, "/api/plugins/install", &json!({"slug": slug})).await;
+        }
         // A run's question is never answered, a person's at once.
         let models = ModelServer::start(|request| match request.body["stream"].as_bool() {
             Some(true) => Answer::half("").and_silence(),

@@ -268,3 +268,7 @@ class TemplatePlugin(Plugin):
     @abstractmethod
     def get_template_files(self) -> dict[str, str]:
         """Text by path."""
+
+    def get_template_variables(self) -> list[dict[str, Any]] | None:
+        """What the paths and texts leave open; None: what the package's `template.json` says, if there is one."""
+        return None
