@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::activations::{self, Activation, Activations};
 use super::capabilities::{Decision, Powers};
+use super::integration::EVENTS;
 use super::live::{Ask, Failed, Learned, Live};
 use super::models::Seats;
 use super::settings::{self, Settings};
@@ -38,6 +40,8 @@ pub struct Worker {
     pub entry: Arc<Entry>,
     pub org: Option<OrgId>,
     seat: u8,
+    /// Its setting of that name: of what an integration is told.
+    pub events: Option<Value>,
     /// Of the activation it was made by; None: there was none.
     revision: Option<i64>,
     live: Live,
@@ -297,9 +301,11 @@ impl Plugins {
         let work = if seat == 0 { Work::Short } else { Work::Long };
         let live = self.live(package, org, (&decision, work), &config, entry.counts.clone());
         let revision = activation.map(|activation| activation.revision);
+        let events = config.get(EVENTS).cloned();
         let worker = Worker {
             entry: entry.clone(),
             org,
+            events,
             seat,
             revision,
             live,

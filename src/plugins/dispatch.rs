@@ -17,7 +17,7 @@ use super::counts::Outcome;
 use super::crew::Worker;
 use super::host::About;
 use super::live::{Ask, Failed, HookView};
-use super::{Inner, Plugins};
+use super::{Inner, Plugins, integration};
 use crate::access::OrgId;
 use crate::hooks::{Event, Hook, Listener, MAX_ANSWER, Pace, Payload, Spec};
 
@@ -41,11 +41,13 @@ impl Listener for Ear {
         let spec = hook.spec();
         let kinds = [(Registered::Action, spec.kind.tells()), (Registered::Filter, spec.kind.asks())];
         kinds.into_iter().any(|(kind, called)| called && !plugins.callbacks(hook, kind, org).is_empty())
+            || !plugins.hearers(hook, org).is_empty()
     }
 
     async fn tell(&self, event: Event) {
         if let Some(inner) = self.0.upgrade() {
-            Plugins { inner }.tell(&event).await;
+            let plugins = Plugins { inner };
+            tokio::join!(plugins.tell(&event), plugins.notify(&event));
         }
     }
 
@@ -65,7 +67,7 @@ impl Plugins {
         self.inner.hooks.want(|hook| {
             let spec = hook.spec();
             let called = |own: &HookView| own.name == spec.name && spec.calls(&own.kind);
-            learned.iter().any(|learned| learned.hooks.iter().any(called))
+            learned.iter().any(|learned| learned.hooks.iter().any(called) || integration::may_hear(learned, hook))
         });
     }
 
@@ -205,7 +207,7 @@ pub(super) fn answered(spec: &Spec, value: &Payload, answer: &str) -> Result<Pay
 }
 
 /// What a call may reach: the project that it is about.
-fn about(payload: &Payload) -> About {
+pub(super) fn about(payload: &Payload) -> About {
     About { project: payload.get("project_id").and_then(Value::as_i64), ..About::default() }
 }
 

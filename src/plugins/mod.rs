@@ -8,7 +8,7 @@
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
 //! `activations` where it works; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite`
 //! has them propose others, `colleagues` has them take part in runs, `models` has them answer as models, `template` asks
-//! them for files to start from.
+//! them for files to start from, `integration` has them tell other systems.
 
 mod activations;
 mod analyze;
@@ -23,6 +23,7 @@ mod dispatch;
 pub mod finding;
 mod host;
 mod install;
+mod integration;
 mod lifecycle;
 mod live;
 mod logs;
@@ -78,6 +79,7 @@ use compile::Compiler;
 use counts::Cost;
 use crew::Crew;
 use host::Doors;
+use integration::Again;
 use live::HookView;
 use runtime::Runtime;
 use settings::Vault;
@@ -226,6 +228,7 @@ struct Inner {
     hooks: Hooks,
     shelf: Shelf,
     crew: Crew,
+    again: Again,
     /// Held by whoever changes which plugins there are.
     changes: Mutex<()>,
 }
@@ -253,6 +256,7 @@ impl Plugins {
             hooks,
             shelf: Shelf::default(),
             crew: Crew::default(),
+            again: Again::default(),
             changes: Mutex::new(()),
         };
         let plugins = Self { inner: Arc::new(inner) };

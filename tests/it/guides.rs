@@ -25,16 +25,18 @@ const ANSWERS: [(&str, &[&str], bool); 7] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 14] = [
+const ELSEWHERE: [&str; 16] = [
     "benchmarks",
     "cli",
     "mail",
     "plugins/capabilities",
     "plugins/hooks",
+    "plugins/integrations",
     "plugins/manifest",
     "plugins/models",
     "plugins/runs",
     "plugins/sdk",
+    "plugins/templates",
     "plugins/testing",
     "plugins/troubleshooting",
     "quality",

@@ -29,6 +29,7 @@ mod guides;
 mod hooks;
 mod hostile_archives;
 mod hostile_plugins;
+mod integrations;
 mod invitations;
 mod isolation;
 mod mail;
