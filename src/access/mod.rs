@@ -99,6 +99,11 @@ pub struct Origin {
 /// Begins the name of a plugin that acts.
 const PLUGIN: &str = "plugin ";
 
+/// Whether an actor of this kind, by its code, and name is one that [`Caller::plugin`] made.
+pub fn is_plugin(kind: &str, name: &str) -> bool {
+    kind == ActorKind::System.code() && name.starts_with(PLUGIN)
+}
+
 /// Who is calling: an actor, what they hold, and where from.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -144,7 +149,15 @@ impl Caller {
 
     /// Whether [`Caller::plugin`] made it.
     pub fn is_plugin(&self) -> bool {
-        self.actor.kind == ActorKind::System && self.actor.name.starts_with(PLUGIN)
+        is_plugin(self.actor.kind.code(), &self.actor.name)
+    }
+
+    /// The same in the name of a person or program, whose share of quotas counts and whom the trail names.
+    #[must_use]
+    pub fn on_behalf_of(mut self, user: Option<UserId>) -> Self {
+        self.user = user;
+        self.actor.id = user.map(|user| user.0);
+        self
     }
 
     /// A permit for `A`, or why not.

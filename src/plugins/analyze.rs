@@ -69,7 +69,7 @@ impl Plugins {
         if !self.inner.hooks.wants(hook) && steps.is_empty() {
             return answers;
         }
-        let (started, about) = (Instant::now(), About { project: Some(file.project_id), ..About::default() });
+        let (started, about) = (Instant::now(), About::project(file.project_id));
         let asked = file.value(org);
         self.tell(&Event { hook, org: Some(org), payload: asked.clone() }).await;
         let mut value = asked.clone();
@@ -134,7 +134,7 @@ impl Plugins {
             None => (Ask::Method(METHOD), Value::Object(asked.clone()).to_string()),
         };
         let most = payload.len() + MAX_ADDED;
-        let within = self.inner.limits.wall;
+        let within = step.worker.wall();
         let started = Instant::now();
         let answer = self.ask(&step.worker, &ask, &payload, about, within, |answer| read(answer, most)).await;
         let took = started.elapsed();

@@ -148,7 +148,7 @@ impl Plugins {
             );
             return Err(Error::invalid("agent_gone", sentence));
         };
-        let about = About { project: Some(project), meter: Some(meter), ..About::default() };
+        let about = About { meter: Some(meter), ..About::project(project) };
         let ask = Ask::Method(method);
         let done = self.ask(worker, &ask, &given.to_string(), &about, TURN_LIMIT, |text| parsed(text, MAX_WORK)).await;
         match done {
@@ -188,7 +188,7 @@ impl Plugins {
         read: impl FnOnce(S) -> Result<T, String> + Send,
     ) -> Result<T, String> {
         let read = |text: &str| parsed(text, MAX_SAID).and_then(read);
-        let said = self.ask(worker, &Ask::Method(method), "[]", &About::default(), self.inner.limits.wall, read).await;
+        let said = self.ask(worker, &Ask::Method(method), "[]", &About::default(), worker.wall(), read).await;
         match said {
             Ok(said) => Ok(said),
             Err(failed) => Err(self.heard_wrong(worker, method, failed).await),

@@ -65,6 +65,11 @@ impl Worker {
         self.live.known().or_else(|| self.entry.learned())
     }
 
+    /// How long a call of it may take here, waiting included.
+    pub fn wall(&self) -> Duration {
+        self.live.wall()
+    }
+
     fn touch(&self) {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

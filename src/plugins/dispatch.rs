@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::counts::Outcome;
 use super::crew::Worker;
-use super::host::About;
+use super::host::{About, Deed};
 use super::live::{Ask, Failed, HookView};
 use super::{Inner, Plugins, integration};
-use crate::access::OrgId;
+use crate::access::{OrgId, UserId, is_plugin};
 use crate::hooks::{Event, Hook, Listener, MAX_ANSWER, Pace, Payload, Spec};
 
 /// One callback of one plugin.
@@ -99,18 +99,18 @@ impl Plugins {
         if by_plugin.is_empty() {
             return;
         }
-        let most = match event.hook.spec().pace {
-            Pace::Before(each) => each,
-            Pace::Later | Pace::Asked { .. } => self.inner.limits.wall,
-        };
         let payload = Value::Object(event.payload.clone()).to_string();
         let about = about(&event.payload);
-        join_all(by_plugin.into_values().map(|own| self.tell_one(event.hook, own, &payload, &about, most))).await;
+        join_all(by_plugin.into_values().map(|own| self.tell_one(event.hook, own, &payload, &about))).await;
     }
 
-    async fn tell_one(&self, hook: Hook, callbacks: Vec<Callback>, payload: &str, about: &About, most: Duration) {
+    async fn tell_one(&self, hook: Hook, callbacks: Vec<Callback>, payload: &str, about: &About) {
         let started = Instant::now();
         for callback in callbacks {
+            let most = match hook.spec().pace {
+                Pace::Before(each) => each,
+                Pace::Later | Pace::Asked { .. } => callback.worker.wall(),
+            };
             let left = most.saturating_sub(started.elapsed());
             if left.is_zero() {
                 note(&callback.worker, hook, Outcome::Skipped);
@@ -206,9 +206,13 @@ pub(super) fn answered(spec: &Spec, value: &Payload, answer: &str) -> Result<Pay
     spec.take_over(value, serde_json::from_str(answer).map_err(|cause| format!("it is no JSON ({cause})"))?)
 }
 
-/// What a call may reach: the project that it is about.
+/// What a call may reach: the project that it is about, to change it where somebody's deed is told of, unless a plugin did it.
 pub(super) fn about(payload: &Payload) -> About {
-    About { project: payload.get("project_id").and_then(Value::as_i64), ..About::default() }
+    let text = |name: &str| payload.get(name).and_then(Value::as_str);
+    let user = payload.get("user_id").and_then(Value::as_i64).map(UserId);
+    let (actor, name) = (text("actor"), text("user_name").unwrap_or_default());
+    let deed = actor.filter(|actor| !is_plugin(actor, name)).map(|_| Deed { user });
+    About { project: payload.get("project_id").and_then(Value::as_i64), deed, ..About::default() }
 }
 
 /// Counts what became of one callback of a hook.
@@ -260,7 +264,21 @@ fn warning(own: &HookView) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn files_may_be_changed_where_somebodys_deed_is_told_and_no_plugins() {
+        let of = |payload: Value| about(payload.as_object().unwrap());
+        let told = of(json!({"project_id": 7, "actor": "agent", "user_id": 3, "user_name": "developer"}));
+        assert_eq!((told.project, told.deed.and_then(|deed| deed.user)), (Some(7), Some(UserId(3))));
+        let operator = of(json!({"project_id": 7, "actor": "operator", "user_id": null, "user_name": "root"}));
+        assert!(operator.deed.is_some_and(|deed| deed.user.is_none()));
+        let plugin = of(json!({"project_id": 7, "actor": "system", "user_id": 3, "user_name": "plugin tidy"}));
+        assert!(plugin.deed.is_none(), "else two plugins could keep each other writing");
+        assert!(of(json!({"project_id": 7, "code": "x"})).deed.is_none(), "an opinion is asked for");
+    }
 
     #[test]
     fn names_that_are_never_called_are_warned_of() {

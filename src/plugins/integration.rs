@@ -121,7 +121,7 @@ impl Plugins {
     /// Whether there is nothing left to do: it arrived, or the plugin failed, which is judged and in its log.
     async fn send(&self, worker: &Worker, told: &Notification) -> bool {
         let Notification { hook, arguments, about } = told;
-        let within = self.inner.limits.wall;
+        let within = worker.wall();
         let started = Instant::now();
         let outcome = self.ask(worker, &Ask::Method(METHOD), arguments, about, within, arrived).await;
         let took = started.elapsed();

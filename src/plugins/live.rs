@@ -131,6 +131,11 @@ impl Live {
         self.program.get_or_try_init(|| runtime.program(&self.package)).await.cloned()
     }
 
+    /// How long a call of it may take, waiting included.
+    pub fn wall(&self) -> Duration {
+        self.limits.wall
+    }
+
     /// What it registered when it was loaded last.
     pub fn known(&self) -> Option<Arc<Learned>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()

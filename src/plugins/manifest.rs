@@ -64,7 +64,11 @@ pub const FIELDS: [Field; 23] = [
         "JSON Schema of the configuration; `get_config_schema()` does as well. Mark secrets `\"writeOnly\": true`, `\"secret\": true` or `\"format\": \"password\"`.",
     ),
     ("capabilities", false, "What it asks for beyond computing: see [capabilities](capabilities.md)."),
-    ("permissions", false, "The earlier product's way to ask: `files.read`, `files.write`."),
+    (
+        "permissions",
+        false,
+        "The earlier product's way to ask: `files.read`, `files.write`. Such a plugin works where nobody granted it files, too.",
+    ),
     ("http_hosts", false, "The earlier product's way to ask for `capabilities.http`: a list of hosts."),
     ("kv", false, "The earlier product's way to ask for `capabilities.kv`: bytes."),
     ("$schema", false, "For editors."),
@@ -120,8 +124,7 @@ impl Manifest {
             let at = if path == "." { String::new() } else { format!(", field {path}") };
             wrong(format!("{FILE}{at}: {why}. Correct it; docs/plugins/manifest.md names every field.")).field(path)
         })?;
-        // There is no door to a project's files yet: who asks for them is told so when the plugin calls.
-        manifest.capabilities = Capabilities { files: None, ..capabilities };
+        manifest.capabilities = capabilities;
         manifest.check()?;
         Ok(manifest)
     }

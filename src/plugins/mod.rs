@@ -59,6 +59,7 @@ use utoipa::ToSchema;
 
 pub use archive::unpack;
 pub use finding::{NewFinding, Severity};
+pub use host::{ProjectFiles, Reach};
 pub use manifest::is_slug;
 pub use package::Package;
 pub use resoftai_sandbox::Limits;
@@ -250,7 +251,14 @@ impl Plugins {
             vault: Vault::new(key),
             runtime: Runtime::new(runtime, compiler),
             db,
-            doors: Doors { kv, client, clock: clock.clone(), diary: Arc::default(), llm: Arc::default() },
+            doors: Doors {
+                kv,
+                client,
+                clock: clock.clone(),
+                diary: Arc::default(),
+                llm: Arc::default(),
+                files: Arc::default(),
+            },
             clock,
             tasks,
             hooks,
@@ -270,6 +278,11 @@ impl Plugins {
     pub fn ask_models_of(&self, llm: Llm) {
         self.bring_models_to(&llm);
         drop(self.inner.doors.llm.set(llm));
+    }
+
+    /// Lets plugins that were granted it reach files of projects.
+    pub fn reach_files_of(&self, files: Arc<dyn ProjectFiles>) {
+        drop(self.inner.doors.files.set(files));
     }
 
     /// Whether plugins can run as far as is known, and a few words about it; for readiness.

@@ -40,8 +40,7 @@ pub struct Proposal {
 impl Plugins {
     /// The text in order, as the plugins' `code.format` filters make it, one after the other.
     pub async fn format(&self, org: OrgId, file: CodeFile) -> Proposal {
-        let (hook, before, about) =
-            (Hook::CodeFormat, file.code.clone(), About { project: Some(file.project_id), ..About::default() });
+        let (hook, before, about) = (Hook::CodeFormat, file.code.clone(), About::project(file.project_id));
         let mut value = file.value(org);
         self.tell(&Event { hook, org: Some(org), payload: value.clone() }).await;
         let (mut by, started) = (Vec::<Rewrite>::new(), Instant::now());
@@ -77,9 +76,9 @@ impl Plugins {
             let sentence = format!("{slug} is no plugin for code quality, so it mends no files.");
             return Err(Error::invalid("plugin_cannot_fix", sentence).field("plugin"));
         }
-        let (before, about) = (file.code.clone(), About { project: Some(file.project_id), ..About::default() });
+        let (before, about) = (file.code.clone(), About::project(file.project_id));
         let payload = Value::Object(file.value(org)).to_string();
-        let within = self.inner.limits.wall;
+        let within = worker.wall();
         let outcome = self.ask(worker, &Ask::Method(METHOD), &payload, &about, within, text).await;
         let code = match outcome {
             Ok(code) => code,

@@ -69,7 +69,8 @@ impl Plugins {
         project: Option<i64>,
     ) -> Result<BTreeMap<String, String>> {
         let worker = self.template_at_work(org, slug)?;
-        self.ask_template(&worker, "get_template_files", &About { project }, files).await
+        let about = project.map_or_else(About::default, About::project);
+        self.ask_template(&worker, "get_template_files", &about, files).await
     }
 
     fn template_at_work(&self, org: OrgId, slug: &str) -> Result<Arc<Worker>> {
@@ -85,7 +86,7 @@ impl Plugins {
         about: &About,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T> {
-        let outcome = self.ask(worker, &Ask::Method(method), "{}", about, self.inner.limits.wall, read).await;
+        let outcome = self.ask(worker, &Ask::Method(method), "{}", about, worker.wall(), read).await;
         match outcome {
             Ok(answer) => {
                 worker.entry.has_trouble(None);

@@ -5,10 +5,11 @@
 //!
 //! `files` are what a project holds, `path` is what a file may be called, `findings` are what plugins say about files,
 //! `analyze` asks them, `quality` asks them for somebody who wants to know, `telling` is what they are told of projects,
-//! `archive` packs a project for taking away, `templates` are what one begins with.
+//! `archive` packs a project for taking away, `templates` are what one begins with, `door` is how plugins reach files.
 
 mod analyze;
 mod archive;
+mod door;
 pub mod files;
 pub mod findings;
 pub mod language;

@@ -44,6 +44,7 @@ mod orgs;
 mod pages;
 mod passkeys;
 mod patience;
+mod plugin_files;
 mod plugin_languages;
 mod plugins;
 mod plugins_orgs;

@@ -14,6 +14,7 @@ use crate::model_server::{ANSWER_TOKENS, Answer, MODEL, ModelServer, PROMPT_TOKE
 /// Does what the file that it looks at says, and finds what came of it.
 const MAIN: &str = r#"
 from resoftai.plugins.base import CodeQualityPlugin
+import time
 import resoftai.http, resoftai.kv, resoftai.llm
 
 class Reach(CodeQualityPlugin):
@@ -36,6 +37,16 @@ class Reach(CodeQualityPlugin):
                 elif verb == "COUNT":
                     resoftai.kv.set("n", resoftai.kv.get("n", 0) + 1)
                     said.append(str(resoftai.kv.get("n")))
+                elif verb == "KEEP":
+                    resoftai.kv.set("x", "x" * int(rest))
+                    said.append("kept")
+                elif verb == "FILL":
+                    said.append(f"{len(bytearray(int(rest) << 20)) >> 20} MiB")
+                elif verb == "SPIN":
+                    end = time.monotonic() + float(rest)
+                    while time.monotonic() < end:
+                        pass
+                    said.append("spun")
                 elif verb == "ASK":
                     reply = resoftai.llm.chat([{"role": "user", "content": "Name three colours."}], max_tokens=int(rest))
                     said.append(f"{reply.usage['total_tokens']} tokens: {reply.content}")
@@ -45,7 +56,7 @@ class Reach(CodeQualityPlugin):
             except RuntimeError:
                 raise
             except Exception as error:
-                said.append(str(error))
+                said.append(str(error) or type(error).__name__)
         return {"issues": [{"message": " | ".join(said)}]}
 "#;
 
@@ -318,6 +329,21 @@ async fn secrets_are_sealed_masked_and_stay_when_the_mask_comes_back() {
             assert!(!bytes.windows(form.len()).any(|window| window == form.as_bytes()), "{secret} in {file}");
         }
     }
+}
+
+#[tokio::test]
+async fn data_memory_and_time_end_where_the_grant_ends() {
+    let site = Site::with(json!({"kv": 200_000, "memory_mib": 256, "time_ms": 60_000})).await;
+    assert_eq!(site.change(&site.boss, site.acme, json!({"enabled": true, "granted": {"kv": 10_000}})).await.0, 200);
+    let said = site.does(site.acme, "KEEP 5000\nKEEP 20000").await;
+    assert!(said.starts_with("kept | ") && said.contains("more than its 10000 bytes"), "{said}");
+    assert_eq!(site.does(site.acme, "FILL 150").await, "MemoryError", "128 MiB is what it has ungranted");
+    let said = site.does(site.acme, "SPIN 5").await;
+    assert!(said.contains("stopped after 2 s of computing"), "{said}");
+
+    assert_eq!(site.change(&site.boss, site.acme, json!({"enabled": true, "granted": "all"})).await.0, 200);
+    assert_eq!(site.does(site.acme, "KEEP 20000\nFILL 150\nSPIN 5").await, "kept | 150 MiB | spun");
+    assert_eq!(site.does(site.acme, "FILL 300").await, "MemoryError");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 """Files of the project that the current call is about, as far as the plugin was granted them.
 
 Paths are relative to the project, with `/`. Every function raises `HostError` (a `PluginError`) with one sentence when the
-plugin may not, or when the call is about no project.
+plugin may not, or when the call is about no project. Files are changed only in hooks that tell what a person, a program or
+an agent did: not in `analyze_code` and its like, and not when a plugin did it.
 """
 
 from __future__ import annotations

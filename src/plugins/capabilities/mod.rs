@@ -64,6 +64,10 @@ pub struct Capabilities {
     /// Of computing in one call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<u64>,
+    /// Whether files were asked for in the words of the earlier product only, which granted them unasked: such a plugin works
+    /// where nobody granted them, as far as it gets.
+    #[serde(skip)]
+    pub files_by_the_way: bool,
 }
 
 /// What an organisation decided about a plugin's capabilities, and about which ones.
@@ -103,8 +107,9 @@ pub struct CapabilityView {
 impl Capabilities {
     /// Whether an administrator has to say yes to something of it.
     pub fn ask_for_a_grant(&self) -> bool {
-        let Self { http, kv: _, files, llm, memory_mib, time_ms } = self;
-        http.is_some() || files.is_some() || llm.is_some() || memory_mib.is_some() || time_ms.is_some()
+        let Self { http, kv: _, files, llm, memory_mib, time_ms, files_by_the_way } = self;
+        let files = files.is_some() && !files_by_the_way;
+        http.is_some() || files || llm.is_some() || memory_mib.is_some() || time_ms.is_some()
     }
 
     /// What is in both. Data of its own a plugin has also where `granted` says nothing of it.
@@ -131,6 +136,7 @@ impl Capabilities {
             }),
             memory_mib: both(self.memory_mib.as_ref(), granted.memory_mib.as_ref(), |a, b| Some(*a.min(b))),
             time_ms: both(self.time_ms.as_ref(), granted.time_ms.as_ref(), |a, b| Some(*a.min(b))),
+            files_by_the_way: false,
         }
     }
 
@@ -293,7 +299,14 @@ pub fn covers_host(wide: &str, narrow: &str) -> bool {
 
 /// The same for patterns of paths, as far as it is sure.
 fn covers_path(wide: &str, narrow: &str) -> bool {
-    wide == "**" || wide == narrow
+    wide == "**"
+        || wide == narrow
+        || wide.strip_suffix("**").is_some_and(|folder| is_folder(folder) && narrow.starts_with(folder))
+}
+
+/// Whether a pattern's beginning is the path of one folder.
+fn is_folder(start: &str) -> bool {
+    start.ends_with('/') && !start.contains(['*', '?'])
 }
 
 fn bytes(count: u64) -> String {

@@ -56,10 +56,12 @@ pub fn read(manifest: &Fields) -> Result<Capabilities> {
     {
         all.kv = Some(number(kv, "kv", MAX_KV)?);
     }
+    let by_name = all.files.is_some();
     let permissions = manifest.get("permissions").and_then(Value::as_array).into_iter().flatten();
     for permission in permissions.filter_map(Value::as_str) {
         older(&mut all, permission);
     }
+    all.files_by_the_way = !by_name && all.files.is_some();
     Ok(all)
 }
 

@@ -26,6 +26,9 @@ fn what_sensible_authors_write_means_the_same() {
     let older = asked(&json!({"permissions": ["files.read", "llm", "shell"], "kv": 5})).unwrap();
     assert_eq!((older.files.unwrap().read, older.kv), (vec!["**".to_owned()], Some(5)));
     assert_eq!(older.llm.unwrap().models, ["*"]);
+    let of = |manifest: Value| asked(&manifest).unwrap().ask_for_a_grant();
+    assert!(!of(json!({"permissions": ["files.read"]})), "such a plugin works on where nobody grants it files");
+    assert!(of(json!({"capabilities": {"files": ["read"]}, "permissions": ["files.write"]})));
     assert!(!asked(&json!({"capabilities": {"clock": true, "kv": 9}, "permissions": []})).unwrap().ask_for_a_grant());
 }
 
@@ -96,6 +99,21 @@ fn what_is_in_force_was_asked_for_and_granted() {
     ] {
         let error = asked.check_grant(&grant(more.clone())).unwrap_err();
         assert_eq!((error.code(), error.field_name()), ("not_asked_for", Some(field)), "{more}");
+    }
+}
+
+#[test]
+fn less_of_the_files_asked_for_may_be_granted() {
+    for (wide, narrow, covers) in [
+        ("**", "a/*.py", true),
+        ("src/**", "src/a/*.py", true),
+        ("src/**", "src/a.py", true),
+        ("src/**", "source/**", false),
+        ("*/**", "src/a.py", false),
+        ("src/*", "src/a.py", false),
+        ("src/a.py", "src/**", false),
+    ] {
+        assert_eq!(covers_path(wide, narrow), covers, "{wide} {narrow}");
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Invariant: one plugin never sees another's data, keeps no more than its share, and cannot flood the log.
 
+mod files;
 mod http;
 mod llm;
 
@@ -12,12 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use files::{ProjectFiles, Reach};
 use resoftai_sandbox::{Host, HttpRequest, HttpResponse, Level};
 
 use super::capabilities::Powers;
 use super::logs::{Diary, NewLine};
 use super::package::Package;
-use crate::access::OrgId;
+use crate::access::{OrgId, UserId};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Kind};
 use crate::kv::Kv;
@@ -27,10 +29,8 @@ use crate::net::Client;
 /// Lines of log that one call may write.
 const MAX_LINES: u32 = 100;
 const MAX_LINE: usize = 2_000;
-const NO_FILES: &str =
-    "Denied: this server grants plugins no files of projects. Work on what the hook's payload holds.";
-/// Keys told of at once.
-const MAX_KEYS: usize = 1_000;
+/// One more key than a list may hold by the contract: what would be left out is refused, not forgotten.
+const MAX_KEYS: usize = 10_001;
 
 /// What a call into a plugin is about.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +41,22 @@ pub struct About {
     pub meter: Option<Meter>,
     /// How long a request to a host may take; None: as long as for everybody.
     pub patience: Option<Duration>,
+    /// What it is told of, so that it may change files in that one's name; None: it is only asked, or some plugin did it.
+    pub deed: Option<Deed>,
+}
+
+/// Something that was done here.
+#[derive(Debug, Clone, Copy)]
+pub struct Deed {
+    /// The account behind it; None: no person's or program's.
+    pub user: Option<UserId>,
+}
+
+impl About {
+    /// A project, asked about.
+    pub fn project(id: i64) -> Self {
+        Self { project: Some(id), ..Self::default() }
+    }
 }
 
 /// The tokens a call may use, and those it used so far.
@@ -66,6 +82,7 @@ pub struct PluginHost {
     about: Mutex<About>,
     /// Lines written in the current call.
     lines: AtomicU32,
+    work: files::Work,
     /// Replies that the current call reads piece by piece.
     replies: Mutex<HashMap<u32, http::Open>>,
 }
@@ -88,6 +105,8 @@ pub struct Doors {
     pub diary: Arc<Diary>,
     /// Set once the models are there: their room is opened after this one.
     pub llm: Arc<OnceLock<Llm>>,
+    /// The same for the projects.
+    pub files: Arc<OnceLock<Arc<dyn ProjectFiles>>>,
 }
 
 /// Where a plugin's data lies in the key-value store: a place for each organisation, and one for what belongs to none.
@@ -127,6 +146,7 @@ impl PluginHost {
             about: Mutex::default(),
             lines: AtomicU32::new(0),
             replies: Mutex::default(),
+            work: files::Work::default(),
         }
     }
 
@@ -134,6 +154,7 @@ impl PluginHost {
     pub fn begin_call(&self, about: &About) -> InCall<'_> {
         *self.about.lock().unwrap_or_else(PoisonError::into_inner) = about.clone();
         self.lines.store(0, Ordering::Relaxed);
+        self.work.begin();
         InCall(self)
     }
 
@@ -241,20 +262,20 @@ impl Host for PluginHost {
         Ok(keys.map(|key| String::from_utf8_lossy(&key).into_owned()).collect())
     }
 
-    async fn files_list(&self, _pattern: &str) -> Result<Vec<String>, String> {
-        Err(NO_FILES.to_owned())
+    async fn files_list(&self, pattern: &str) -> Result<Vec<String>, String> {
+        self.list_files(pattern).await
     }
 
-    async fn files_read(&self, _path: &str) -> Result<Vec<u8>, String> {
-        Err(NO_FILES.to_owned())
+    async fn files_read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.read_file(path).await
     }
 
-    async fn files_write(&self, _path: &str, _content: Vec<u8>) -> Result<(), String> {
-        Err(NO_FILES.to_owned())
+    async fn files_write(&self, path: &str, content: Vec<u8>) -> Result<(), String> {
+        self.write_file(path, content).await
     }
 
-    async fn files_delete(&self, _path: &str) -> Result<(), String> {
-        Err(NO_FILES.to_owned())
+    async fn files_delete(&self, path: &str) -> Result<(), String> {
+        self.delete_file(path).await
     }
 
     async fn http_request(&self, request: HttpRequest) -> Result<HttpResponse, String> {

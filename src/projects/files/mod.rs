@@ -21,6 +21,7 @@ use crate::access::{Action, OrgId, Permit};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
+use crate::blobs::Blobs;
 use crate::hooks::Hook;
 
 /// The largest file, in bytes.
@@ -87,20 +88,28 @@ pub struct StagedFile {
     pub language: Option<String>,
 }
 
+/// Keeps `content` durably, so that a transaction may name it.
+///
+/// # Errors
+/// `file_too_large`, `disk_full`.
+pub async fn stage(blobs: &Blobs, path: ProjectPath, content: Bytes) -> Result<StagedFile> {
+    if content.len() > MAX_SIZE {
+        let sentence = format!("{} has {} bytes; a file has at most {MAX_SIZE}.", path.as_str(), content.len());
+        return Err(Error::new(Kind::TooLarge, "file_too_large", sentence).field("content"));
+    }
+    let size = i64::try_from(content.len()).map_err(Error::internal)?;
+    let language = language::of(path.as_str()).map(str::to_owned);
+    let sha256 = blobs.put(content).await?;
+    Ok(StagedFile { path, sha256, size, language })
+}
+
 impl Projects {
-    /// Keeps `content` durably, so that a transaction may name it.
+    /// [`stage`] where this room keeps contents.
     ///
     /// # Errors
-    /// `file_too_large`, `disk_full`.
+    /// Those of [`stage`].
     pub async fn stage(&self, path: ProjectPath, content: Bytes) -> Result<StagedFile> {
-        if content.len() > MAX_SIZE {
-            let sentence = format!("{} has {} bytes; a file has at most {MAX_SIZE}.", path.as_str(), content.len());
-            return Err(Error::new(Kind::TooLarge, "file_too_large", sentence).field("content"));
-        }
-        let size = i64::try_from(content.len()).map_err(Error::internal)?;
-        let language = language::of(path.as_str()).map(str::to_owned);
-        let sha256 = self.blobs.put(content).await?;
-        Ok(StagedFile { path, sha256, size, language })
+        stage(&self.blobs, path, content).await
     }
 
     /// Tells plugins that `staged` is about to be written into `project`; `before` is the file it takes the place of.

@@ -240,6 +240,15 @@ pub fn list_paths(tx: &mut Tx<'_>, project: ProjectId) -> Result<Vec<ProjectFile
     Ok(tx.query_map(&sql, &params![project, MAX_FILES], read)?)
 }
 
+/// The paths of all files of a project; at most [`MAX_FILES`].
+///
+/// # Errors
+/// When the database fails.
+pub fn paths(tx: &mut Tx<'_>, project: ProjectId) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT path FROM files WHERE project_id = $1 LIMIT $2";
+    tx.query_map(sql, &params![project, MAX_FILES], |row| row.get(0))
+}
+
 /// A page of a file's versions, latest first.
 pub fn versions(tx: &mut Tx<'_>, permit: &Permit<ProjectRead>, id: i64, page: Page) -> Result<Vec<FileVersion>> {
     find(tx, permit, id)?;
