@@ -81,6 +81,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(158, "quality", include_str!("../../migrations/0158_quality.sql")),
     Migration::new(159, "quality_gates", include_str!("../../migrations/0159_quality_gates.sql")),
     Migration::new(160, "run_plans", include_str!("../../migrations/0160_run_plans.sql")),
+    Migration::new(165, "plugin_revisions", include_str!("../../migrations/0165_plugin_revisions.sql")),
     Migration::new(170, "sso", include_str!("../../migrations/0170_sso.sql")),
 ];
 

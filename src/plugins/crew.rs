@@ -246,15 +246,6 @@ impl Plugins {
         Ok(())
     }
 
-    async fn see_changes(&self, seen: &mut Option<(i64, i64)>) -> Result<()> {
-        let stamp = self.inner.db.read(activations::store::stamp).await?;
-        if *seen != Some(stamp) {
-            self.read_activations().await?;
-            *seen = Some(stamp);
-        }
-        Ok(())
-    }
-
     fn is_current(&self, worker: &Worker, activations: &Activations) -> bool {
         let now = self.inner.shelf.get(&worker.entry.slug);
         let activation = worker.org.and_then(|org| activations.get(worker.entry.id, org)).map(Arc::as_ref);

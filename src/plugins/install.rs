@@ -284,7 +284,13 @@ impl Plugins {
         self.inner.shelf.get(slug).ok_or_else(|| Error::not_found("plugin"))
     }
 
-    async fn read_folder(&self, slug: &str) -> Result<Arc<Package>> {
+    /// Deletes what lies under `slug`, if anything does.
+    pub(super) async fn clear_folder(&self, slug: &str) -> Result<()> {
+        let (aside, target) = (self.put_aside(slug).await?, self.inner.dir.join(slug));
+        blocking(move || aside.settle(&target, false)).await
+    }
+
+    pub(super) async fn read_folder(&self, slug: &str) -> Result<Arc<Package>> {
         let folder = self.inner.dir.join(slug);
         let trust = self.inner.trust.clone();
         blocking(move || Package::read(&folder).and_then(|package| trust.admit(package))).await.map(Arc::new)
@@ -369,7 +375,7 @@ impl Plugins {
     }
 
     /// Puts a new entry on the shelf and lets go of who works by the old one.
-    fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>) -> Plugin {
+    pub(super) fn replace(&self, kept: Kept, package: Result<Arc<Package>, String>) -> Plugin {
         let counts = self.inner.shelf.get(&kept.slug).map_or_else(Arc::default, |entry| entry.counts.clone());
         let entry = Arc::new(Entry::new(&kept, package, counts));
         self.inner.shelf.put(entry.clone());

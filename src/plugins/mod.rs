@@ -6,13 +6,14 @@
 //!
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
-//! `activations` where it works; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite`
-//! has them propose others, `colleagues` has them take part in runs, `models` has them answer as models, `template` asks
-//! them for files to start from, `integration` has them tell other systems.
+//! `activations` where it works, `beside` follows what other servers change; `dispatch` calls them where hooks are fired,
+//! `analyze` has them look at files, `rewrite` has them propose others, `colleagues` has them take part in runs, `models` has
+//! them answer as models, `template` asks them for files to start from, `integration` has them tell other systems.
 
 mod activations;
 mod analyze;
 mod archive;
+mod beside;
 mod capabilities;
 pub mod colleagues;
 mod compile;

@@ -42,6 +42,8 @@ pub struct Entry {
     pub everywhere: bool,
     /// Why it is not asked about what belongs to no organisation.
     pub site_error: Option<String>,
+    /// Of the row it was made by.
+    pub revision: i64,
     /// The site's.
     pub config: Settings,
     pub counts: Arc<Counts>,
@@ -60,6 +62,7 @@ impl Entry {
             active: kept.status == PluginStatus::Active,
             everywhere: kept.everywhere,
             site_error: kept.site_error.clone(),
+            revision: kept.revision,
             config: kept.config.clone(),
             counts,
             learned: Mutex::new(kept.learned.clone().map(Arc::new)),
@@ -110,6 +113,11 @@ impl Shelf {
 
     pub fn all(&self) -> Vec<Arc<Entry>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The id and the revision of every entry, by slug.
+    pub fn revisions(&self) -> BTreeMap<String, (i64, i64)> {
+        self.all().iter().map(|entry| (entry.slug.clone(), (entry.id, entry.revision))).collect()
     }
 
     /// The entry that was in its place.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what an administrator does is audited in the same transaction; counts are not actions and are not.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::counts::Counted;
@@ -16,7 +18,7 @@ use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, params};
 
 const COLUMNS: &str = "id, slug, config, status, error, learned, calls, failures, installed_at, \
-    everywhere, site_error, config_sealed";
+    everywhere, site_error, config_sealed, revision";
 
 /// A plugin as it is kept.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub struct Kept {
     pub everywhere: bool,
     /// Why it is not asked about what belongs to no organisation.
     pub site_error: Option<String>,
+    /// Another one after every change.
+    pub revision: i64,
 }
 
 /// What is written when a plugin is installed, newly or again.
@@ -105,6 +109,7 @@ pub fn install(
             )?
         }
     };
+    revise(tx, &new.slug)?;
     let kept = by_slug(tx, vault, &new.slug)?;
     let (action, verb) =
         if there.is_some() { (AuditAction::Update, "Installed anew") } else { (AuditAction::Create, "Installed") };
@@ -241,6 +246,21 @@ pub fn learn(tx: &mut Tx<'_>, id: i64, learned: &Learned) -> Result<()> {
     Ok(())
 }
 
+/// The id and the revision of every plugin, by slug.
+///
+/// # Errors
+/// When the database fails.
+pub fn revisions(tx: &mut Tx<'_>) -> Result<BTreeMap<String, (i64, i64)>> {
+    let sql = "SELECT slug, id, revision FROM plugins";
+    Ok(tx.query_map(sql, &[], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?.into_iter().collect())
+}
+
+fn revise(tx: &mut Tx<'_>, slug: &str) -> Result<(), DbError> {
+    let revision = tx.next_id()?;
+    tx.execute("UPDATE plugins SET revision = $2 WHERE slug = $1", &params![slug, revision])?;
+    Ok(())
+}
+
 fn told<A: Action>(
     tx: &mut Tx<'_>,
     permit: &Permit<A>,
@@ -250,6 +270,7 @@ fn told<A: Action>(
     verb: &str,
 ) -> Result<Kept> {
     permit.require_site()?;
+    revise(tx, &before.slug)?;
     let after = by_slug(tx, vault, &before.slug)?;
     let event = Event::new(AuditAction::Update, "plugin", format!("{verb} plugin {}", after.slug)).id(after.id);
     audit::record(tx, now, permit.caller(), &event.before(&shown(before)).after(&shown(&after)))?;
@@ -301,5 +322,6 @@ fn read(row: &Row<'_>, vault: &Vault) -> Result<Kept, DbError> {
         installed_at: row.get(8)?,
         everywhere: row.get(9)?,
         site_error: row.get(10)?,
+        revision: row.get(12)?,
     })
 }

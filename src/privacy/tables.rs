@@ -458,7 +458,9 @@ pub static TABLES: &[Table] = &[
     nobody(
         "plugins",
         "An installed plugin",
-        &[plain("id slug config status error learned calls failures installed_at everywhere site_error config_sealed")],
+        &[plain(
+            "id slug config status error learned calls failures installed_at everywhere site_error config_sealed revision",
+        )],
     ),
     nobody(
         "plugin_log_lines",

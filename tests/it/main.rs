@@ -47,6 +47,7 @@ mod patience;
 mod plugin_files;
 mod plugin_languages;
 mod plugins;
+mod plugins_beside;
 mod plugins_orgs;
 mod privacy;
 mod projects;
