@@ -44,6 +44,8 @@ class Hand(CodeQualityPlugin):
                 elif verb == "WRITE":
                     files.write(path, text.replace("%", "\n"))
                     said.append("written")
+                elif verb == "LONG":
+                    files.write(path, "x" * int(text))
                 elif verb == "DELETE":
                     files.delete(path)
                     said.append("deleted")
@@ -212,7 +214,7 @@ async fn what_a_plugin_writes_is_bounded_counted_and_sets_no_plugin_writing() {
     let said = site.does("do/3", "MANY 1000\nREAD do/1").await;
     assert!(said[0].contains("one call may list, read, write and delete 1000 times"), "{said:?}");
     site.app.cli_json(&["quota", "set", "--org", "acme", "storage", "1000"], "");
-    let said = site.does("do/4", &format!("WRITE src/long.md {}", "x".repeat(900))).await;
+    let said = site.does("do/4", "LONG src/long.md 5000").await;
     assert!(said[0].contains("stored bytes"), "{said:?}");
     assert!(site.files().await.iter().all(|file| file["path"] != "src/long.md"));
 }

@@ -1901,6 +1901,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{id}/apply-template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write the files of a template into a project: all of them or none. */
+        post: operations["post_api_projects_id_apply_template"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{id}/download": {
         parameters: {
             query?: never;
@@ -2335,6 +2352,57 @@ export interface paths {
         get: operations["get_api_teams_id_quotas"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The templates on offer in an organisation, by slug; there are at most 200. */
+        get: operations["get_api_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates/{plugin}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A template and its variables. */
+        get: operations["get_api_templates_plugin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/templates/{plugin}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The files that a template makes of these values. Nothing is kept. */
+        post: operations["post_api_templates_plugin_preview"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2792,6 +2860,32 @@ export interface components {
         AnalyzeRequest: {
             /** @description Files, or folders that end with a slash, as `src/`; absent: the whole project. At most 500. */
             paths?: string[] | null;
+        };
+        /** @description What applying a template did. */
+        Applied: {
+            /** @description By path. */
+            files: components["schemas"]["AppliedFile"][];
+            /** @description The slug of the plugin that brings the template. */
+            plugin: string;
+            /** Format: int64 */
+            project_id: number;
+        };
+        /** @description A file that a template was applied to. */
+        AppliedFile: {
+            /** Format: int64 */
+            file_id: number;
+            outcome: components["schemas"]["Outcome"];
+            path: string;
+            /** Format: int64 */
+            version: number;
+        };
+        ApplyRequest: {
+            /** @description Whether files that are there and say something else get a new version; refused otherwise. */
+            overwrite?: boolean;
+            /** @description The slug of the plugin that brings the template. */
+            plugin: string;
+            /** @description Values by the names of variables. */
+            variables?: Record<string, never>;
         };
         /** @description A role as it is held. */
         Assignment: {
@@ -3821,6 +3915,15 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_PreviewFile: {
+            items: {
+                content: string;
+                path: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Project: {
             items: {
                 created_at: components["schemas"]["Time"];
@@ -4052,6 +4155,18 @@ export interface components {
                 /** Format: int64 */
                 user_id: number;
                 username: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_Template: {
+            items: {
+                description: string;
+                name: string;
+                /** @description The slug of the plugin that brings it. */
+                plugin: string;
+                version: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -4731,6 +4846,11 @@ export interface components {
             /** @description What is set; a key that is not has its rule's default. */
             settings: Record<string, never>;
         };
+        /**
+         * @description What became of a file of a template.
+         * @enum {string}
+         */
+        Outcome: "created" | "replaced" | "unchanged";
         /** @description Another limit for a time. */
         Override: {
             /**
@@ -4853,6 +4973,20 @@ export interface components {
          * @enum {string}
          */
         PluginStatus: "active" | "disabled" | "failed";
+        /** @description A file as a template would write it. */
+        PreviewFile: {
+            content: string;
+            path: string;
+        };
+        PreviewRequest: {
+            /**
+             * Format: int64
+             * @description May be left out by who sees projects in one organisation only.
+             */
+            organization_id?: number | null;
+            /** @description Values by the names of variables. */
+            variables?: Record<string, never>;
+        };
         /** @description A problem of RFC 9457. */
         Problem: {
             /** @description A stable word for programs. */
@@ -5624,6 +5758,30 @@ export interface components {
              */
             run_token_budget: number | null;
         };
+        /** @description A template as it is offered. */
+        Template: {
+            description: string;
+            name: string;
+            /** @description The slug of the plugin that brings it. */
+            plugin: string;
+            version: string;
+        };
+        /** @description A template with what it leaves open. */
+        TemplateDetail: components["schemas"]["Template"] & {
+            /** @description In the order of the template. */
+            variables: components["schemas"]["TemplateVariable"][];
+        };
+        /** @description A variable of a template. */
+        TemplateVariable: {
+            /** @description Of a choice. */
+            choices: string[];
+            default?: unknown;
+            description: string;
+            name: string;
+            /** @description Whether a value must be given. Without one a variable has its default, or is an empty text. */
+            required: boolean;
+            type: components["schemas"]["VariableKind"];
+        };
         TestMail: {
             /** @description Whom to send it to. */
             address: string;
@@ -5726,6 +5884,11 @@ export interface components {
             data: components["schemas"]["V1Model"][];
             object: string;
         };
+        /**
+         * @description What a value is.
+         * @enum {string}
+         */
+        VariableKind: "string" | "integer" | "number" | "boolean" | "choice";
         /** @description Whether something can be used now. */
         Verdict: {
             can_consume: boolean;
@@ -9087,6 +9250,32 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_projects_id_apply_template: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Applied"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_projects_id_download: {
         parameters: {
             query?: {
@@ -9932,6 +10121,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["QuotaList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_templates: {
+        parameters: {
+            query?: {
+                /** @description May be left out by who sees projects in one organisation only. */
+                organization_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Template"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_templates_plugin: {
+        parameters: {
+            query?: {
+                /** @description May be left out by who sees projects in one organisation only. */
+                organization_id?: number;
+            };
+            header?: never;
+            path: {
+                plugin: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TemplateDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_templates_plugin_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plugin: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_PreviewFile"];
                 };
             };
             default: components["responses"]["Problem"];
