@@ -263,6 +263,7 @@ fn warning(own: &HookView) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

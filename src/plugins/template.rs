@@ -138,6 +138,7 @@ fn files(answer: &str) -> Result<BTreeMap<String, String>, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -180,12 +180,13 @@ pub fn fill(variables: &[Variable], given: &Map<String, Value>) -> Result<Values
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn given(value: Value) -> Map<String, Value> {
+    fn given(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -219,7 +220,7 @@ mod tests {
                 {"name": "db", "type": "choice", "choices": ["sqlite", "postgres"], "default": "sqlite"}]),
         )
         .unwrap();
-        let filled = fill(&variables, &given(json!({"name": "Shop", "port": "8080", "docs": "false"}))).unwrap();
+        let filled = fill(&variables, &given(&json!({"name": "Shop", "port": "8080", "docs": "false"}))).unwrap();
         assert_eq!(json!(filled), json!({"name": "Shop", "port": 8080, "docs": false, "ratio": "", "db": "sqlite"}));
         for (wrong, code) in [
             (json!({}), "variable_missing"),
@@ -231,7 +232,7 @@ mod tests {
             (json!({"name": "a", "db": "oracle"}), "invalid_variable"),
             (json!({"name": "\u{0}"}), "invalid_variable"),
         ] {
-            assert_eq!(fill(&variables, &given(wrong.clone())).unwrap_err().code(), code, "{wrong}");
+            assert_eq!(fill(&variables, &given(&wrong)).unwrap_err().code(), code, "{wrong}");
         }
     }
 }
