@@ -1,6 +1,6 @@
 // Which page an address names. Pure, so that every address has a test.
 
-const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings'] as const;
+const PROJECT_TABS = ['run', 'files', 'findings', 'runs', 'settings', 'templates'] as const;
 const ORGANIZATION_TABS = [
   'overview',
   'people',

@@ -1,0 +1,79 @@
+// Templates: chosen in a project, filled in, looked at, written into it.
+import { bringIn, packed } from './plugin';
+import { ask, createUser, expect, readable, signIn, test } from './site';
+
+test.use({ model: false });
+
+const PASSWORD = 'seven tall ladders lean on walls';
+
+const TOWER = packed(
+  {
+    slug: 'bell-tower',
+    ...{ name: 'Bell tower', version: '1.0.0', category: 'template', entry_point: 'main.py:Tower' },
+    ...{ description: 'A tower with bells.' },
+  },
+  [
+    'from resoftai.plugins.base import TemplatePlugin',
+    'class Tower(TemplatePlugin):',
+    '    def load(self, context):',
+    '        return True',
+    '    def activate(self):',
+    '        return True',
+    '    def deactivate(self):',
+    '        return True',
+    '    def unload(self):',
+    '        return True',
+    '    def get_template_name(self):',
+    '        return "Bell tower"',
+    '    def get_template_variables(self):',
+    '        return [{"name": "town", "description": "Where it stands."},',
+    '            {"name": "bells", "type": "integer", "default": 3},',
+    '            {"name": "metal", "type": "choice", "choices": ["bronze", "iron"], "default": "bronze"}]',
+    '    def get_template_files(self):',
+    '        return {"{{ town|snake_case }}/bells.txt": "{{ bells }} of {{ metal }} in {{ town }}\\n",',
+    '            "README.md": "# {{ town }}\\n"}',
+  ],
+);
+
+test('a template is filled in, looked at and written into a project, over what is there when wished', async ({
+  page,
+  site,
+}) => {
+  createUser(site, 'builder', PASSWORD, ['--role', 'super_admin']);
+  await signIn(page, 'builder', PASSWORD);
+  const { items } = await ask(page, 'GET', '/api/organizations');
+  const made = { name: 'Towers', requirements: 'A tower.', organization_id: items[0].id };
+  const { id } = await ask(page, 'POST', '/api/projects', made);
+  await page.goto(`/projects/${id}/templates`);
+  await expect(page.getByRole('heading', { name: 'No templates here' })).toBeVisible();
+  await readable(page);
+  await bringIn(page, TOWER);
+  await page.goto(`/projects/${id}/files`);
+  await page.getByRole('link', { name: 'From a template' }).click();
+  await expect(page.getByText('A tower with bells.')).toBeVisible();
+  await readable(page);
+  await page.getByRole('link', { name: 'Bell tower' }).click();
+  await expect(page.getByText('Where it stands.')).toBeVisible();
+  await page.getByLabel('Town').fill('Old Harbour');
+  await page.getByLabel('Bells').fill('5');
+  await page.getByLabel('Metal').selectOption('iron');
+  await page.getByRole('button', { name: 'Show its files' }).click();
+  await page.getByText('old_harbour/bells.txt').click();
+  await expect(page.getByText('5 of iron in Old Harbour')).toBeVisible();
+  await readable(page);
+  await page.getByRole('button', { name: 'Write them into the project' }).click();
+  await expect(page.getByText('2 files are written.')).toBeVisible();
+  await expect(page).toHaveURL(/\/files$/);
+  await expect(page.getByText('bells.txt')).toBeVisible();
+
+  // What is there with another content is named first.
+  await page.goto(`/projects/${id}/templates?template=bell-tower`);
+  await page.getByLabel('Town').fill('Old harbour');
+  await page.getByRole('button', { name: 'Write them into the project' }).click();
+  await expect(page.getByRole('alert')).toContainText('README.md');
+  await readable(page);
+  await page.getByRole('button', { name: 'Give those files new versions' }).click();
+  await expect(page.getByText('2 files are written.')).toBeVisible();
+  const files = await ask(page, 'GET', `/api/projects/${id}/files`);
+  expect(files.items.map(({ version }: { version: number }) => version)).toEqual([2, 2]);
+});
