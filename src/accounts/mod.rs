@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 pub use grants::RoleGrant;
+pub use watch::{Watch, counts_no_more};
 
 use crate::access::{Actor, ActorKind, Caller, Closing, Grants, OrgId, Origin, UserId, Via};
 use crate::audit::{AuditAction, Event};

@@ -78,7 +78,8 @@ impl Watch {
     }
 }
 
-fn counts_no_more() -> Error {
+/// Why an answer ends whose caller [`Watch::changed`] no longer knows.
+pub fn counts_no_more() -> Error {
     let message =
         "What this was asked with counts no more: the sign-in or token ended, or the account was switched off.";
     Error::new(Kind::Unauthenticated, "sign_in_ended", message)

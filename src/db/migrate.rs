@@ -83,6 +83,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(160, "run_plans", include_str!("../../migrations/0160_run_plans.sql")),
     Migration::new(165, "plugin_revisions", include_str!("../../migrations/0165_plugin_revisions.sql")),
     Migration::new(170, "sso", include_str!("../../migrations/0170_sso.sql")),
+    Migration::new(175, "together", include_str!("../../migrations/0175_together.sql")),
 ];
 
 /// One step of the schema.

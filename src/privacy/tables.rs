@@ -297,6 +297,37 @@ pub static TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "together_documents",
+        holds: "A file that is edited together",
+        rows: Rows::Nobody,
+        deleted: false,
+        key: &["file_id"],
+        groups: &[
+            plain("file_id epoch crlf? base_version state_seq seq saved_seq changed_at"),
+            work("base_state state"),
+        ],
+    },
+    Table {
+        name: "together_updates",
+        holds: "Changes of a file that is edited together",
+        rows: Rows::Nobody,
+        deleted: false,
+        key: &["file_id", "seq"],
+        groups: &[plain("file_id seq"), work("data")],
+    },
+    Table {
+        name: "together_editors",
+        holds: "Somebody whose changes of a file are not yet a version of it",
+        rows: Rows::Number("user_id"),
+        deleted: false,
+        key: &["file_id", "editor"],
+        groups: &[
+            plain("file_id seq token_id"),
+            about("user_id", Class::Number, &AUTHOR),
+            about("editor", Class::Name, &AUTHOR),
+        ],
+    },
+    Table {
         name: "runs",
         holds: "A run that somebody started",
         rows: Rows::Number("started_by"),

@@ -5,7 +5,8 @@
 //!
 //! `files` are what a project holds, `path` is what a file may be called, `findings` are what plugins say about files,
 //! `analyze` asks them, `quality` asks them for somebody who wants to know, `telling` is what they are told of projects,
-//! `archive` packs a project for taking away, `templates` are what one begins with, `door` is how plugins reach files.
+//! `together` lets people edit a file at once, `archive` packs a project for taking away, `templates` are what one begins
+//! with, `door` is how plugins reach files.
 
 mod analyze;
 mod archive;
@@ -19,6 +20,7 @@ pub mod routes;
 pub mod store;
 mod telling;
 mod templates;
+pub mod together;
 
 use std::sync::Arc;
 

@@ -148,9 +148,10 @@ fn session_cookie(cookies: &str) -> Option<&str> {
     cookies.split(';').find_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-/// A browser sends the cookie along with whatever page asks; a request that changes something must come from our own.
+/// A browser sends the cookie along with whatever page asks; a request that changes something must come from our own, and
+/// so must a WebSocket, whose answers a browser shows to any page (RFC 6455, section 10.2).
 fn same_origin(method: &Method, headers: &HeaderMap) -> Result<()> {
-    if method.is_safe() {
+    if method.is_safe() && !headers.contains_key(header::UPGRADE) {
         return Ok(());
     }
     let ours = match text(headers, HeaderName::from_static("sec-fetch-site")) {

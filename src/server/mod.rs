@@ -44,6 +44,7 @@ use crate::orgs::{self, Orgs};
 use crate::plugins::{self, Limits, Plugins};
 use crate::privacy::Privacy;
 use crate::projects::Projects;
+use crate::projects::together::Together;
 use crate::quotas::Quotas;
 use crate::runs::{self, Runs};
 use crate::sso::Sso;
@@ -144,6 +145,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), hooks.clone(), clock.clone());
     plugins.reach_files_of(projects.door());
     projects.sweep(&tasks);
+    let together = Together::new(projects.clone(), accounts.clone(), tasks.clone());
+    together.sweep();
     let runs = Runs::new(runs::Rooms {
         db: db.clone(),
         accounts: accounts.clone(),
@@ -159,6 +162,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     privacy.repeat().await?;
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     projects.register(&mut jobs);
+    together.register(&mut jobs);
     runs.register(&mut jobs);
     orgs.register(&mut jobs);
     accounts.register(&mut jobs);
@@ -176,6 +180,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         orgs,
         llm,
         projects,
+        together,
         runs,
         privacy,
         sso,

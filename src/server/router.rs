@@ -26,6 +26,7 @@ use crate::orgs::Orgs;
 use crate::plugins::Plugins;
 use crate::privacy::Privacy;
 use crate::projects::Projects;
+use crate::projects::together::Together;
 use crate::quotas::Quotas;
 use crate::roles::Roles;
 use crate::runs::Runs;
@@ -57,6 +58,7 @@ pub struct App {
     pub orgs: Orgs,
     pub llm: Llm,
     pub projects: Projects,
+    pub together: Together,
     pub runs: Runs,
     pub privacy: Privacy,
     pub sso: Sso,
@@ -77,6 +79,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes(app.accounts.clone()))
         .merge(app.projects.clone().routes())
+        .merge(app.together.clone().routes())
         .merge(app.runs.clone().routes())
         .merge(app.plugins.clone().routes())
         .merge(app.privacy.clone().routes())

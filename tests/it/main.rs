@@ -64,5 +64,6 @@ mod sso;
 mod streams;
 mod teams;
 mod templates;
+mod together;
 mod tokens;
 mod upgrade;

@@ -32,7 +32,7 @@ pub const MAX_FILES: i64 = 5_000;
 pub const MAX_VERSIONS: i64 = 10_000;
 
 /// Between two looks for contents that no version names: far longer than any upload takes to write down its version.
-const LOOK: Duration = Duration::from_secs(6 * 3600);
+pub(super) const LOOK: Duration = Duration::from_secs(6 * 3600);
 
 /// A file as it is shown, without its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -393,7 +393,11 @@ pub fn by_key(tx: &mut Tx<'_>, project: ProjectId, key: &str) -> Result<Option<P
     Ok(tx.query_row(&sql, &params![project, key], read)?)
 }
 
-fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<ProjectFile>> {
+/// The file with this id; who may see it is asked by whoever calls this.
+///
+/// # Errors
+/// When the database fails.
+pub fn by_id(tx: &mut Tx<'_>, id: i64) -> Result<Option<ProjectFile>> {
     Ok(tx.query_row(&format!("SELECT {COLUMNS} FROM files WHERE id = $1"), &params![id], read)?)
 }
 

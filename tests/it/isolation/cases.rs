@@ -179,6 +179,11 @@ impl Site {
             of("GET /api/files/{id}", Read, file),
             of("GET /api/files/{id}/findings", Read, file),
             of("GET /api/files/{id}/versions", Read, file),
+            of("GET /api/files/{id}/together", Read, file)
+                .header("connection", "upgrade".to_owned())
+                .header("upgrade", "websocket".to_owned())
+                .header("sec-websocket-version", "13".to_owned())
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==".to_owned()),
             of("GET /api/files/{id}/versions/{version}", Read, file),
             of("GET /api/runs/{id}", Read, run),
             of("GET /api/runs/{id}/events", Read, run),

@@ -696,6 +696,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/{id}/together": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Edit a text file together with others: a WebSocket (RFC 6455) that speaks the Yjs sync and awareness protocols in binary
+         *     messages of at most 1 MiB; the shared text is called `content`. Text messages are JSON. The server sends `hello` (epoch,
+         *     name, may_change, version, by, unsaved), `kept` (changes: how many of this connection's changes are durable), `file`
+         *     (version, by, unsaved), `rights` (may_change), `saved` (version), `not_saved` and `ended` (code, message); `save` makes
+         *     the text the file's next version. It takes project.read to look and project.update to change.
+         */
+        get: operations["get_api_files_id_together"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/{id}/versions": {
         parameters: {
             query?: never;
@@ -6949,6 +6972,30 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ProjectFile"];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_files_id_together: {
+        parameters: {
+            query?: {
+                /** @description The `epoch` that a page which was here before was told; refused when the document was begun anew since. */
+                epoch?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The connection is a WebSocket from here on. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
