@@ -250,7 +250,7 @@ async fn scribble(editor: &mut Editor, mut seed: u64, changes: usize) {
     for _ in 0..changes {
         let length = editor.text().len();
         let at = next(&mut seed) % (length + 1);
-        if next(&mut seed) % 3 == 0 {
+        if next(&mut seed).is_multiple_of(3) {
             editor.take(at, (next(&mut seed) % 4).min(length - at)).await;
         } else {
             let letter = ["a", "bc", "\n", "defg"][next(&mut seed) % 4];

@@ -14,6 +14,7 @@ import { errorOf } from './api/problem';
 
 const SYNC = 0;
 const AWARENESS = 1;
+const STEP_1 = 0;
 const STEP_2 = 1;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15000;
@@ -70,6 +71,8 @@ export class Together {
   #socket: WebSocket | null = null;
   #epoch: number | null = null;
   #sent = 0;
+  /** Whether the server asked for what it lacks: what is typed before is part of the answer. */
+  #asked = false;
   /** Whether there was unsaved text when the connection began. */
   #unsavedAtFirst = false;
   #pause = FIRST_PAUSE_MS;
@@ -200,6 +203,7 @@ export class Together {
         this.unsaved = this.#unsavedAtFirst;
       }
       if (encoding.length(reply) > 1) this.#sendChange(reply);
+      if (step === STEP_1) this.#asked = true;
     }
   }
 
@@ -208,7 +212,7 @@ export class Together {
     if (origin === this) return;
     this.waiting = Math.max(1, this.waiting);
     // While the connection is away, the document itself remembers what is to be sent.
-    if (this.connection !== 'live') return;
+    if (this.connection !== 'live' || !this.#asked) return;
     this.#gathered.push(update);
     this.#gathering ??= setTimeout(() => this.#sendGathered(), GATHER_MS);
   }
@@ -305,6 +309,7 @@ export class Together {
     if (this.connection === 'ended' || socket !== this.#socket) return;
     const opened = this.connection === 'live';
     this.#socket = null;
+    this.#asked = false;
     this.#rest();
     this.connection = 'away';
     this.#forgetOthers();

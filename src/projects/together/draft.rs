@@ -125,6 +125,11 @@ impl Draft {
         }
         let before = again.then(|| self.doc.transact().snapshot());
         self.apply(update)?;
+        // Whoever speaks the protocol sends what is missing first; what waits for it could not be kept.
+        if self.doc.transact().has_missing_updates() {
+            self.spoiled = true;
+            return Err(unreadable("it stands on changes that did not come"));
+        }
         self.spare -= update.len();
         self.weight += update.len();
         Ok(before.is_none_or(|before| before != self.doc.transact().snapshot()))
@@ -179,16 +184,14 @@ fn changes<'a>(old: &str, new: &'a str) -> Vec<(Range<usize>, &'a str)> {
     let lines = TextDiff::configure().algorithm(Algorithm::Myers).deadline(began + COMPARE).diff_lines(old, new);
     let (old_at, new_at) = (starts(lines.old_slices()), starts(lines.new_slices()));
     let mut found = Vec::new();
-    for op in lines.ops().iter().filter(|op| !matches!(op, DiffOp::Equal { .. })) {
-        let (from, to) = (op.old_range(), op.new_range());
+    for (from, to) in differing(lines.ops()) {
         let (from, to) = (old_at[from.start]..old_at[from.end], new_at[to.start]..new_at[to.end]);
         // Within lines that differ, whoever else types in them wants the rest left alone.
         let words = TextDiff::configure()
             .deadline(began + 2 * COMPARE)
             .diff_unicode_words(&old[from.clone()], &new[to.clone()]);
         let (old_word, new_word) = (starts(words.old_slices()), starts(words.new_slices()));
-        for op in words.ops().iter().filter(|op| !matches!(op, DiffOp::Equal { .. })) {
-            let (gone, come) = (op.old_range(), op.new_range());
+        for (gone, come) in differing(words.ops()) {
             let (at, end) = (from.start + old_word[gone.start], from.start + old_word[gone.end]);
             let added = &new[to.start + new_word[come.start]..to.start + new_word[come.end]];
             found.push((at..end, added));
@@ -202,6 +205,21 @@ fn changes<'a>(old: &str, new: &'a str) -> Vec<(Range<usize>, &'a str)> {
         }
         _ => found,
     }
+}
+
+/// Where the two sides differ. Places are counted along, for those in the operations are not always right after the
+/// library has tidied them.
+fn differing(ops: &[DiffOp]) -> Vec<(Range<usize>, Range<usize>)> {
+    let (mut old, mut new) = (0, 0);
+    let mut found = Vec::new();
+    for op in ops {
+        let (from, to) = (old..old + op.old_range().len(), new..new + op.new_range().len());
+        (old, new) = (from.end, to.end);
+        if !matches!(op, DiffOp::Equal { .. }) {
+            found.push((from, to));
+        }
+    }
+    found
 }
 
 /// Where each slice begins, and where the last one ends.

@@ -361,7 +361,7 @@ impl Together {
             match self.step(&live).await {
                 Ok(()) => {}
                 Err(error) if matches!(error.code(), "not_found" | "renewed" | "not_text" | "moved") => {
-                    live.end(&error)
+                    live.end(&error);
                 }
                 Err(error) => warn(&live, &error),
             }

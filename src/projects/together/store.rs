@@ -26,6 +26,9 @@ pub struct Kept {
     pub saved_seq: i64,
 }
 
+/// Single changes, in the order of their commits.
+pub type Changes = Vec<Vec<u8>>;
+
 /// What became of a document since somebody looked.
 pub struct News {
     pub epoch: i64,
@@ -55,7 +58,7 @@ pub fn begin(tx: &mut Tx<'_>, now: Time, file: i64, kept: &Kept) -> Result<(), D
     Ok(())
 }
 
-pub fn load(tx: &mut Tx<'_>, file: i64) -> Result<Option<(Kept, Vec<Vec<u8>>)>, DbError> {
+pub fn load(tx: &mut Tx<'_>, file: i64) -> Result<Option<(Kept, Changes)>, DbError> {
     let sql = "SELECT epoch, crlf, base_version, base_state, state, state_seq, seq, saved_seq \
                FROM together_documents WHERE file_id = $1";
     let Some(kept) = tx.query_row(sql, &params![file], read)? else { return Ok(None) };
