@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use regex::RegexSet;
 use resoftai_sandbox::{Host, Level};
 
 use super::PluginHost;
@@ -24,20 +24,17 @@ const CODE: &str = "files";
 const NOT_GRANTED: &str = "not_granted";
 const NO_DEED: &str = "Files are changed only where the plugin is told of what a person, a program or an agent did.";
 
-/// Patterns of paths: `?` is one character and `*` any number of them within one name, `**` any number of folders.
+/// Patterns of paths: `?` is one character and `*` any number of them within one name, `**` any number of folders. What they
+/// are made into takes time by the length of a path only, whatever a plugin asks for.
 #[derive(Debug, Clone)]
-struct Globs(GlobSet);
+struct Globs(RegexSet);
 
 impl Globs {
     /// # Errors
-    /// A sentence, when one of them cannot be understood.
+    /// A sentence, when they are too much to be understood.
     fn of<'a>(patterns: impl IntoIterator<Item = &'a String>) -> Result<Self, String> {
-        let mut set = GlobSetBuilder::new();
-        for pattern in patterns {
-            let glob = GlobBuilder::new(&globset_text(pattern)).literal_separator(true).build();
-            set.add(glob.map_err(|cause| format!("The pattern {pattern:?} cannot be understood: {}.", cause.kind()))?);
-        }
-        set.build().map(Self).map_err(|cause| format!("The patterns cannot be understood: {cause}."))
+        let set = RegexSet::new(patterns.into_iter().map(|pattern| expression(pattern)));
+        set.map(Self).map_err(|_| "The patterns are too long. Name fewer or shorter ones.".to_owned())
     }
 
     /// Whether one of them fits `path`.
@@ -46,16 +43,23 @@ impl Globs {
     }
 }
 
-/// What else the library gives a meaning to stands for itself.
-fn globset_text(pattern: &str) -> String {
-    let mut text = String::with_capacity(pattern.len());
-    for letter in pattern.chars() {
-        if matches!(letter, '[' | ']' | '{' | '}' | '\\' | '!') {
-            text.push('\\');
+/// The regular expression of a pattern, as the SDK's stand-in for tests has it.
+fn expression(pattern: &str) -> String {
+    const MEANING: [(&str, &str); 4] = [("**/", "(?:[^/]+/)*"), ("**", ".*"), ("*", "[^/]*"), ("?", "[^/]")];
+    let (mut text, mut rest) = ("(?s)^".to_owned(), pattern);
+    while let Some(letter) = rest.chars().next() {
+        match MEANING.iter().find(|(sign, _)| rest.starts_with(sign)) {
+            Some((sign, meaning)) => {
+                text.push_str(meaning);
+                rest = &rest[sign.len()..];
+            }
+            None => {
+                text.push_str(&regex::escape(&rest[..letter.len_utf8()]));
+                rest = &rest[letter.len_utf8()..];
+            }
         }
-        text.push(letter);
     }
-    text
+    text + "$"
 }
 
 /// A plugin at the files of a project.
