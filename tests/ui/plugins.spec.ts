@@ -1,7 +1,7 @@
 // Plugins: installed from a file, looked at, set up by a form of their schema, switched off for everybody, taken out.
 import { type Page } from '@playwright/test';
 import { bringIn, packed } from './plugin';
-import { ask, createUser, expect, readable, signIn, type Site, test } from './site';
+import { ask, createUser, demoOf, expect, readable, signIn, type Site, test } from './site';
 
 test.use({ model: false });
 
@@ -102,8 +102,8 @@ test('a plugin is installed from a file, replaced, switched off and taken out', 
   await readable(page);
 
   // What it costs is told as soon as it was called.
-  const { items } = await ask(page, 'GET', '/api/organizations');
-  const project = { name: 'Market', requirements: 'A stall.', organization_id: items[0].id };
+  const org = await demoOf(page);
+  const project = { name: 'Market', requirements: 'A stall.', organization_id: org };
   await ask(page, 'POST', '/api/projects', project);
   await expect
     .poll(async () => (await ask(page, 'GET', '/api/plugins/crier')).cost.hooks.length)
@@ -217,8 +217,7 @@ test('an organisation grants what it likes, sets the plugin up, reads its log an
   await bring(page, 'messenger', '1.0.0', asks(['hooks.example.org', '*.example.com']));
   const theirs = await (await browser.newContext({ baseURL: site.url })).newPage();
   await signIn(theirs, site.username, site.password);
-  const { items } = await ask(theirs, 'GET', '/api/organizations');
-  const own = `/organizations/${items[0].id}/plugins`;
+  const own = `/organizations/${await demoOf(theirs)}/plugins`;
   await theirs.goto(own);
   const row = theirs.getByRole('row').filter({ hasText: 'Town messenger' });
   await expect(row).toContainText('Not switched on');
@@ -295,10 +294,10 @@ test('who may not decide about plugins sees what one may, and nothing to change'
     capabilities: { http: ['hooks.example.org'] },
   });
   await page.context().clearCookies();
-  createUser(site, 'onlooker', PASSWORD, ['--role', 'viewer', '--org', 'demo']);
-  await signIn(page, 'onlooker', PASSWORD);
-  const { items } = await ask(page, 'GET', '/api/organizations');
-  await page.goto(`/organizations/${items[0].id}/plugins/whisperer/capabilities`);
+  createUser(site, 'bystander', PASSWORD, ['--role', 'viewer', '--org', 'demo']);
+  await signIn(page, 'bystander', PASSWORD);
+  const org = await demoOf(page);
+  await page.goto(`/organizations/${org}/plugins/whisperer/capabilities`);
   await expect(page.getByText(/Send requests to hooks\.example\.org/).first()).toBeVisible();
   await expect(page.getByRole('switch').first()).toBeDisabled();
   await expect(page.getByRole('button', { name: /Switch|Grant|Take|Save/ })).toHaveCount(0);

@@ -2,7 +2,7 @@
 import { type Page } from '@playwright/test';
 import { bringIn, packed } from './plugin';
 import { MODEL, withScribe } from './scribe';
-import { ask, createUser, expect, readable, signIn, type Site, test } from './site';
+import { ask, createUser, demoOf, expect, readable, signIn, type Site, test } from './site';
 
 test.use({ model: false });
 
@@ -41,8 +41,7 @@ async function shouting(page: Page, site: Site, username: string): Promise<{ org
   createUser(site, username, PASSWORD, ['--role', 'super_admin']);
   await signIn(page, username, PASSWORD);
   await bringIn(page, INSPECTOR);
-  const { items } = await ask(page, 'GET', '/api/organizations');
-  const org = items[0].id;
+  const org = await demoOf(page);
   const made = { name: `Bells of ${username}`, requirements: 'A bell.', organization_id: org };
   const { id } = await ask(page, 'POST', '/api/projects', made);
   for (const path of ['peal.txt', 'old/toll.txt']) {
@@ -95,7 +94,7 @@ test('plugins look at a project when they are asked, and one mends a file', asyn
 
 test('a gate holds a run with its reason, until somebody who may lets it pass', async ({ page, site }) => {
   test.setTimeout(120_000);
-  const { org, project } = await shouting(page, site, 'keeper');
+  const { org, project } = await shouting(page, site, 'gatekeeper');
   const close = await withScribe(page, org);
   await page.goto(`/projects/${project}/settings`);
   await page.getByLabel('Critical findings at most').fill('0');

@@ -92,6 +92,12 @@ export const test = base.extend<{ signedIn: Page }, { model: boolean; settings: 
   },
 });
 
+/** The number of the demo's organisation; other specs of the same site make others. */
+export async function demoOf(page: Page): Promise<number> {
+  const { items } = await ask(page, 'GET', '/api/organizations');
+  return items.find(({ slug }: { slug: string }) => slug === 'demo').id;
+}
+
 /** Signs in past the form, which has tests of its own, and stands on the first page. */
 export async function signIn(page: Page, username: string, password: string): Promise<void> {
   const reply = await page.request.post('/api/auth/login', { data: { username, password } });

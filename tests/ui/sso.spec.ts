@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Browser, type Page } from '@playwright/test';
-import { ask, createUser, expect, readable, signIn, type Site, test } from './site';
+import { ask, createUser, demoOf, expect, readable, signIn, type Site, test } from './site';
 
 test.use({ model: false });
 
@@ -127,7 +127,7 @@ test('an account is linked from the inside; nobody else comes in', async ({ page
 });
 
 test('an organisation sets up SAML, and asks for it', async ({ signedIn: page, browser, site }) => {
-  const { id } = (await ask(page, 'GET', '/api/organizations')).items[0];
+  const id = await demoOf(page);
   await page.goto(`/organizations/${id}/sso`);
   await page.getByRole('button', { name: 'New identity provider' }).click();
   const dialog = page.getByRole('dialog');

@@ -1,6 +1,6 @@
 // Templates: chosen in a project, filled in, looked at, written into it.
 import { bringIn, packed } from './plugin';
-import { ask, createUser, expect, readable, signIn, test } from './site';
+import { ask, createUser, demoOf, expect, readable, signIn, test } from './site';
 
 test.use({ model: false });
 
@@ -41,8 +41,8 @@ test('a template is filled in, looked at and written into a project, over what i
 }) => {
   createUser(site, 'builder', PASSWORD, ['--role', 'super_admin']);
   await signIn(page, 'builder', PASSWORD);
-  const { items } = await ask(page, 'GET', '/api/organizations');
-  const made = { name: 'Towers', requirements: 'A tower.', organization_id: items[0].id };
+  const org = await demoOf(page);
+  const made = { name: 'Towers', requirements: 'A tower.', organization_id: org };
   const { id } = await ask(page, 'POST', '/api/projects', made);
   await page.goto(`/projects/${id}/templates`);
   await expect(page.getByRole('heading', { name: 'No templates here' })).toBeVisible();

@@ -1,7 +1,7 @@
 // A workflow of a plugin: chosen when a run starts, kept to by the run.
 import { bringIn, example } from './plugin';
 import { MODEL, withScribe } from './scribe';
-import { ask, createUser, expect, readable, signIn, test } from './site';
+import { ask, createUser, demoOf, expect, readable, signIn, test } from './site';
 
 test.use({ model: false });
 
@@ -12,8 +12,7 @@ test('a run keeps to the workflow that was chosen for it', async ({ page, site }
   createUser(site, 'pilot', PASSWORD, ['--role', 'super_admin']);
   await signIn(page, 'pilot', PASSWORD);
   await bringIn(page, example('api-first'));
-  const { items } = await ask(page, 'GET', '/api/organizations');
-  const org = items[0].id;
+  const org = await demoOf(page);
   const close = await withScribe(page, org);
   const made = { name: 'Ferry', requirements: 'A timetable.', organization_id: org };
   const { id } = await ask(page, 'POST', '/api/projects', made);
