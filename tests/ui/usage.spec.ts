@@ -5,20 +5,13 @@ import { ask, createUser, expect, readable, signIn, type Site, test } from './si
 
 test.use({ model: false });
 
-const organization = async (page: Page): Promise<number> =>
-  (await ask(page, 'GET', '/api/organizations')).items.find((org: any) => org.slug === 'demo').id;
-
-/** Writes down some use, which is the site's to do, and stays signed in as who did. */
+/** Writes down some use in an organisation of its own, which is the site's to do, and stays signed in as who did. */
 async function used(page: Page, site: Site, username: string): Promise<{ id: number; person: number }> {
   createUser(site, username, 'eight red apples on a sill', ['--role', 'super_admin']);
-  createUser(site, `${username}-worker`, 'eight red apples on a sill', [
-    '--role',
-    'developer',
-    '--org',
-    'demo',
-  ]);
   await signIn(page, username, 'eight red apples on a sill');
-  const id = await organization(page);
+  const slug = `office-of-${username}`;
+  const { id } = await ask(page, 'POST', '/api/organizations', { name: `Office of ${username}`, slug });
+  createUser(site, `${username}-worker`, 'eight red apples on a sill', ['--role', 'developer', '--org', slug]);
   const { items } = await ask(page, 'GET', `/api/users?q=${username}-worker`);
   const write = (amount: number, more: object) =>
     ask(page, 'POST', `/api/organizations/${id}/usage`, { resource_type: 'llm_tokens', amount, ...more });
