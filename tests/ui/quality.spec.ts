@@ -1,12 +1,13 @@
 // Code quality: having plugins look at a project, the gate that holds its runs, and a text that a plugin proposes.
 import { type Page } from '@playwright/test';
 import { bringIn, packed } from './plugin';
-import { MODEL, withScribe } from './scribe';
+import { withScribe } from './scribe';
 import { ask, createUser, demoOf, expect, readable, signIn, type Site, test } from './site';
 
 test.use({ model: false });
 
 const PASSWORD = 'nine calm judges read slowly';
+const MODEL = 'gate-scribe';
 
 /** A plugin that objects to every line that shouts, and mends it. */
 const INSPECTOR = packed(
@@ -95,7 +96,7 @@ test('plugins look at a project when they are asked, and one mends a file', asyn
 test('a gate holds a run with its reason, until somebody who may lets it pass', async ({ page, site }) => {
   test.setTimeout(120_000);
   const { org, project } = await shouting(page, site, 'gatekeeper');
-  const close = await withScribe(page, org);
+  const close = await withScribe(page, org, MODEL);
   await page.goto(`/projects/${project}/settings`);
   await page.getByLabel('Critical findings at most').fill('0');
   await page.getByLabel('Score at least').fill('75');

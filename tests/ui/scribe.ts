@@ -4,10 +4,8 @@ import { type AddressInfo } from 'node:net';
 import { type Page } from '@playwright/test';
 import { ask } from './site';
 
-export const MODEL = 'scribe';
-
 /** A model server: its developer writes a file, its reviewer approves. */
-function scribe(): Promise<Server> {
+function scribe(model: string): Promise<Server> {
   const words = (system: string) => {
     if (system.startsWith('You are the developer')) return 'src/bell.txt\n```\nring\n```\n';
     if (system.startsWith('You are the test engineer')) return 'tests/bell.txt\n```\nheard\n```\n';
@@ -19,13 +17,13 @@ function scribe(): Promise<Server> {
     request.on('end', () => {
       if (request.method === 'GET') {
         response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify({ object: 'list', data: [{ id: MODEL, meta: { n_ctx: 8192 } }] }));
+        response.end(JSON.stringify({ object: 'list', data: [{ id: model, meta: { n_ctx: 8192 } }] }));
         return;
       }
       const content = words(JSON.parse(body).messages?.[0]?.content ?? '');
       const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
       const frame = (choices: object[], more = {}) =>
-        `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: MODEL, choices, ...more })}\n\n`;
+        `data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model, choices, ...more })}\n\n`;
       response.setHeader('content-type', 'text/event-stream');
       response.write(frame([{ index: 0, delta: { role: 'assistant', content }, finish_reason: null }]));
       response.write(frame([{ index: 0, delta: {}, finish_reason: 'stop' }]));
@@ -35,11 +33,11 @@ function scribe(): Promise<Server> {
   return new Promise((ready) => server.listen(0, '127.0.0.1', () => ready(server)));
 }
 
-/** Gives an organisation a model server of its own; the function that ends it. */
-export async function withScribe(page: Page, organization_id: number): Promise<() => void> {
-  const server = await scribe();
+/** Gives an organisation a model of its own, by a name that nothing else on the site has; the function that ends it. */
+export async function withScribe(page: Page, organization_id: number, model: string): Promise<() => void> {
+  const server = await scribe(model);
   const base_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  const provider = { name: 'scribes', base_url, organization_id, models: [MODEL] };
+  const provider = { name: `${model}-server`, base_url, organization_id, models: [model] };
   await ask(page, 'POST', '/api/llm/providers', provider);
   return () => {
     server.closeAllConnections();

@@ -1,11 +1,12 @@
 // A workflow of a plugin: chosen when a run starts, kept to by the run.
 import { bringIn, example } from './plugin';
-import { MODEL, withScribe } from './scribe';
+import { withScribe } from './scribe';
 import { ask, createUser, demoOf, expect, readable, signIn, test } from './site';
 
 test.use({ model: false });
 
 const PASSWORD = 'four wide rivers meet at dawn';
+const MODEL = 'ferry-scribe';
 
 test('a run keeps to the workflow that was chosen for it', async ({ page, site }) => {
   test.setTimeout(120_000);
@@ -13,7 +14,7 @@ test('a run keeps to the workflow that was chosen for it', async ({ page, site }
   await signIn(page, 'pilot', PASSWORD);
   await bringIn(page, example('api-first'));
   const org = await demoOf(page);
-  const close = await withScribe(page, org);
+  const close = await withScribe(page, org, MODEL);
   const made = { name: 'Ferry', requirements: 'A timetable.', organization_id: org };
   const { id } = await ask(page, 'POST', '/api/projects', made);
   await page.goto(`/projects/${id}`);
