@@ -17,9 +17,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use hyper::Uri;
+
 pub use dial::{is_local, is_private};
 pub use dns::Dns;
-pub use target::{Place, Target};
+pub use target::{Place, Target, is_tls, server_of};
 pub use tls::client_config;
 pub use wire::{Endpoint, Reply, ReplyBody};
 
@@ -120,6 +122,14 @@ impl Client {
     /// When the host cannot be written into a header.
     pub fn outside_endpoint(&self, target: Target) -> Result<Endpoint> {
         Endpoint::new(self.clone(), target, Fence::Site)
+    }
+
+    /// The server of an absolute `http` or `https` address, and another client that may dial it and nobody else.
+    pub fn towards(&self, uri: &Uri) -> (Self, Target) {
+        let (host, port) = server_of(uri);
+        let client = self.sibling();
+        client.allow(&host, port);
+        (client, Target { place: Place::Tcp { host, port, tls: is_tls(uri) }, base: String::new() })
     }
 
     fn check(&self, host: &str, port: u16) -> Result<()> {

@@ -88,6 +88,17 @@ impl Target {
     }
 }
 
+/// Host and port of an absolute `http` or `https` address: the host in lower case, without brackets and a dot at its end.
+pub fn server_of(uri: &Uri) -> (String, u16) {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    (host.to_ascii_lowercase(), uri.port_u16().unwrap_or(if is_tls(uri) { 443 } else { 80 }))
+}
+
+/// Whether an address is to be reached over TLS.
+pub fn is_tls(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("https")
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {

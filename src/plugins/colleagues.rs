@@ -13,7 +13,7 @@ use super::Plugins;
 use super::crew::Worker;
 use super::host::About;
 pub use super::host::Meter;
-use super::live::{Ask, Failed};
+use super::live::{Ask, Failed, parsed};
 use crate::access::OrgId;
 use crate::base::error::{Error, Result};
 
@@ -198,13 +198,6 @@ impl Plugins {
     async fn heard_wrong(&self, worker: &Worker, method: &str, failed: Failed) -> String {
         format!("{method}() failed: {}", self.judge(worker, failed).await)
     }
-}
-
-fn parsed<T: DeserializeOwned>(text: &str, most: usize) -> Result<T, String> {
-    if text.len() > most {
-        return Err(format!("it is longer than {} KiB", most >> 10));
-    }
-    serde_json::from_str(text).map_err(|cause| format!("it is not what the contract asks for ({cause})"))
 }
 
 /// A name that people can read and type.

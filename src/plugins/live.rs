@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use resoftai_sandbox::{Failure, Hook, Kind, Level, Limits, Plugin as Instance, Program};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
@@ -331,6 +332,17 @@ impl Live {
             }
         }
     }
+}
+
+/// An answer of at most so many bytes, in the shape that the contract has for it.
+///
+/// # Errors
+/// What is wrong with it, to follow "it answered wrongly: ".
+pub fn parsed<T: DeserializeOwned>(text: &str, most: usize) -> Result<T, String> {
+    if text.len() > most {
+        return Err(format!("it is longer than {} KiB", most >> 10));
+    }
+    serde_json::from_str(text).map_err(|cause| format!("it is not what the contract asks for ({cause})"))
 }
 
 fn judge(slot: &mut Slot, failure: &Failure) -> Failed {

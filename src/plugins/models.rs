@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::crew::Worker;
 use super::host::About;
-use super::live::{Ask, Failed};
+use super::live::{Ask, Failed, parsed};
 use super::{Inner, Plugins};
 use crate::access::OrgId;
 use crate::llm::{ANSWER_LIMIT, Answered, Fault, Llm, Offer, Question, Served, Source, Sources};
@@ -129,7 +129,7 @@ impl Plugins {
 
     async fn models_of(&self, worker: &Worker) -> Result<Vec<Offer>, String> {
         let (ask, about) = (Ask::Provider("describe", None), About::default());
-        let asked = self.ask(worker, &ask, "[]", &about, TELL_LIMIT, |text| said::<Described>(text, MAX_SAID));
+        let asked = self.ask(worker, &ask, "[]", &about, TELL_LIMIT, |text| parsed::<Described>(text, MAX_SAID));
         match asked.await {
             Ok(described) => Ok(described.models.into_iter().map(Into::into).collect()),
             Err(failed) => Err(self.words(worker, failed).await),
@@ -150,7 +150,7 @@ impl Plugins {
         let given = json!({"question": question}).to_string();
         let about = About { patience: Some(ANSWER_LIMIT), ..About::default() };
         let ask = Ask::Provider("answer", pieces);
-        let asked = self.ask(&seat, &ask, &given, &about, ANSWER_LIMIT, |text| said::<Said>(text, MAX_ANSWER));
+        let asked = self.ask(&seat, &ask, &given, &about, ANSWER_LIMIT, |text| parsed::<Said>(text, MAX_ANSWER));
         tokio::select! {
             biased;
             () = seat.gone.cancelled() => Err(gone()),
@@ -229,15 +229,6 @@ impl From<Said> for Answered {
     }
 }
 
-/// # Errors
-/// What is wrong with it.
-fn said<T: serde::de::DeserializeOwned>(text: &str, most: usize) -> Result<T, String> {
-    if text.len() > most {
-        return Err(format!("it is longer than {} KiB", most >> 10));
-    }
-    serde_json::from_str(text).map_err(|cause| format!("it is not what the contract asks for ({cause})"))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -247,19 +238,19 @@ mod tests {
     fn models_are_names_or_say_more() {
         let text = r#"{"name": "x", "models": ["a", {"id": "b", "context_length": 4096}, {"name": "c"}]}"#;
         let offers: Vec<Offer> =
-            said::<Described>(text, MAX_SAID).unwrap().models.into_iter().map(Into::into).collect();
+            parsed::<Described>(text, MAX_SAID).unwrap().models.into_iter().map(Into::into).collect();
         let names: Vec<&str> = offers.iter().map(|offer| offer.name.as_str()).collect();
         assert_eq!((names, offers[1].context_length), (vec!["a", "b", "c"], Some(4096)));
     }
 
     #[test]
     fn answers_are_texts_or_responses_and_half_a_usage_is_none() {
-        let read = |text: &str| Answered::from(said::<Said>(text, MAX_ANSWER).unwrap());
+        let read = |text: &str| Answered::from(parsed::<Said>(text, MAX_ANSWER).unwrap());
         assert_eq!((read(r#""hi""#).content.as_str(), read(r#""hi""#).usage), ("hi", None));
         let usage = r#"{"content": "hi", "usage": {"prompt_tokens": 3, "completion_tokens": 2}, "model": "m"}"#;
         assert_eq!(read(usage).usage, Some((3, 2)));
         assert_eq!(read(r#"{"content": "hi", "usage": {"prompt_tokens": 3}}"#).usage, None);
-        assert!(said::<Said>("7", MAX_ANSWER).is_err());
+        assert!(parsed::<Said>("7", MAX_ANSWER).is_err());
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::refused;
 use crate::base::clock::{SECOND, Time};
 use crate::base::error::{Error, Result};
-use crate::net::{self, Place, Target};
+use crate::net;
 
 const ANSWER_MAX: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,12 +101,7 @@ impl Dialler {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let failed = |why: String| refused(format!("the provider's {url} failed: {why}"));
         let uri: Uri = url.parse().map_err(|_| failed("it is no address".to_owned()))?;
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        let tls = uri.scheme_str() == Some("https");
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let client = self.client.sibling();
-        client.allow(&host, port);
-        let target = Target { place: Place::Tcp { host, port, tls }, base: String::new() };
+        let (client, target) = self.client.towards(&uri);
         let endpoint = if self.by_site { client.endpoint(target)? } else { client.fenced_endpoint(target)? };
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(Error::internal)?;
         let ask = async {

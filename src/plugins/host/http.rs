@@ -14,7 +14,7 @@ use resoftai_sandbox::{HttpRequest, HttpResponse};
 use tokio::time::timeout;
 
 use super::PluginHost;
-use crate::net::{Place, ReplyBody, Target};
+use crate::net::{ReplyBody, is_tls, server_of};
 use crate::plugins::capabilities::{Http, covers_host};
 
 const LONGEST: Duration = Duration::from_secs(30);
@@ -130,7 +130,7 @@ impl PluginHost {
     /// The grant for this step as it is now, and whether the host may lie in the site's own network.
     fn granted_http(&self, step: &Step) -> Result<(Http, bool), String> {
         let powers = self.powers();
-        let (host, port) = server(&step.uri);
+        let (host, port) = server_of(&step.uri);
         let authority = if [80, 443].contains(&port) { host.clone() } else { format!("{host}:{port}") };
         let Some(http) = powers.capabilities.http else {
             return Err(self.denied("http", &format!("requests to {authority}")));
@@ -152,11 +152,8 @@ impl PluginHost {
     }
 
     async fn send(&self, step: &Step, granted: &Http, by_site: bool) -> Result<Open, String> {
-        let (host, port) = server(&step.uri);
-        let client = self.doors.client.sibling();
-        client.allow(&host, port);
-        let tls = step.uri.scheme_str() == Some("https");
-        let target = Target { place: Place::Tcp { host: host.clone(), port, tls }, base: String::new() };
+        let (host, _) = server_of(&step.uri);
+        let (client, target) = self.doors.client.towards(&step.uri);
         let endpoint = if by_site { client.endpoint(target) } else { client.outside_endpoint(target) };
         let endpoint = endpoint.map_err(|error| error.to_string())?;
         let path = step.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -237,13 +234,6 @@ fn parse(url: &str) -> Result<Uri, String> {
     Err(format!("{shown:?} is no address that a plugin may ask: it begins with https:// or http:// and names no user."))
 }
 
-/// Host and port; addresses without brackets.
-fn server(uri: &Uri) -> (String, u16) {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    (host.to_ascii_lowercase(), port)
-}
-
 /// As a pattern of hosts has it.
 fn with_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -264,13 +254,13 @@ fn redirect(step: &Step, reply: &HttpResponse) -> Result<Option<Step>, String> {
     } else {
         parse(location)?
     };
-    if step.uri.scheme_str() == Some("https") && uri.scheme_str() == Some("http") {
+    if is_tls(&step.uri) && !is_tls(&uri) {
         return Err(
             "The answer leads from https to http, where others read along. Ask for the https address.".to_owned()
         );
     }
     let (mut headers, mut method, mut body) = (step.headers.clone(), step.method.clone(), step.body.clone());
-    if server(&uri) != server(&step.uri) {
+    if server_of(&uri) != server_of(&step.uri) {
         headers.remove(AUTHORIZATION);
         headers.remove(COOKIE);
     }

@@ -177,7 +177,7 @@ pub async fn start(
         return Ok(wait);
     }
     match begin(&sso, &provider, seen.known()?, None, own_path(query.back.as_deref()), secure).await {
-        Ok((location, cookie)) => Ok(lead(&location, [cookie].to_vec())),
+        Ok((location, cookie)) => Ok(lead(&location, vec![cookie])),
         Err(refusal) => turn_away(&sso, &provider, refusal, &origin, secure).await,
     }
 }
