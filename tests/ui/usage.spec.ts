@@ -17,6 +17,7 @@ async function used(page: Page, site: Site, username: string): Promise<{ id: num
     ask(page, 'POST', `/api/organizations/${id}/usage`, { resource_type: 'llm_tokens', amount, ...more });
   await write(300, { user_id: items[0].id, metadata: { model: 'small' } });
   await write(100, { metadata: { model: '=large' } });
+  await write(1, { resource_type: 'projects' });
   return { id, person: items[0].id };
 }
 
