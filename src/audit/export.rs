@@ -2,6 +2,7 @@
 //!
 //! Invariants: a few pieces of the trail are held at a time, each read in a transaction of its own. No cell of a CSV file is taken for a formula by a spreadsheet. Every export is an entry itself.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ pub async fn export(
         record(tx, now, permit.caller(), &event.after(&asked))
     });
     told.await?;
-    let header = if format == Format::Csv { csv::lines([COLUMNS.map(str::to_owned)])?.into() } else { Bytes::new() };
+    let header = if format == Format::Csv { csv::lines([COLUMNS])?.into() } else { Bytes::new() };
     let lines = pieces(audit.db.clone(), scope.clone(), filter.clone())
         .map_ok(move |piece| {
             let (db, scope, filter) = (audit.db.clone(), scope.clone(), filter.clone());
@@ -228,30 +229,36 @@ impl Format {
 }
 
 /// An entry in the order of [`COLUMNS`].
-fn cells(entry: &AuditEntry) -> [String; 20] {
-    let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let text = |value: &Option<String>| value.as_deref().map(csv::text).unwrap_or_default();
-    let json = |value: &Option<Box<RawValue>>| value.as_ref().map(|value| csv::text(value.get()));
+fn cells(entry: &AuditEntry) -> [Cow<'_, str>; 20] {
+    let number = |value: Option<i64>| value.map(|value| value.to_string().into()).unwrap_or_default();
     [
-        entry.id.to_string(),
-        entry.at.to_string(),
+        entry.id.to_string().into(),
+        entry.at.to_string().into(),
         number(entry.organization_id),
-        entry.actor.kind.code().to_owned(),
+        entry.actor.kind.code().into(),
         number(entry.actor.id),
         csv::text(&entry.actor.name),
         number(entry.person_id),
-        entry.action.code().to_owned(),
+        entry.action.code().into(),
         csv::text(&entry.resource_type),
-        text(&entry.resource_id),
+        text(entry.resource_id.as_ref()),
         csv::text(&entry.description),
-        entry.success.to_string(),
-        json(&entry.before).unwrap_or_default(),
-        json(&entry.after).unwrap_or_default(),
-        text(&entry.ip_address),
-        text(&entry.user_agent),
-        text(&entry.request_id),
+        if entry.success { "true" } else { "false" }.into(),
+        json(entry.before.as_ref()),
+        json(entry.after.as_ref()),
+        text(entry.ip_address.as_ref()),
+        text(entry.user_agent.as_ref()),
+        text(entry.request_id.as_ref()),
         number(entry.token.as_ref().map(|token| token.id)),
-        text(&entry.token.as_ref().and_then(|token| token.name.clone())),
-        entry.erased.to_string(),
+        text(entry.token.as_ref().and_then(|token| token.name.as_ref())),
+        if entry.erased { "true" } else { "false" }.into(),
     ]
+}
+
+fn text(value: Option<&String>) -> Cow<'_, str> {
+    value.map(csv::text).unwrap_or_default()
+}
+
+fn json(value: Option<&Box<RawValue>>) -> Cow<'_, str> {
+    value.map(|value| csv::text(value.get())).unwrap_or_default()
 }

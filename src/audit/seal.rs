@@ -130,7 +130,8 @@ impl Opener {
         let Some(key) = (if column.is_of_actor() { &self.actor } else { &self.subject }) else {
             return Field::Erased(owner);
         };
-        let opened = STANDARD.decode(text).ok().and_then(|bytes| key.open(&column.place(self.entry), &bytes).ok());
+        let opened =
+            STANDARD.decode(text).ok().and_then(|bytes| key.open_in_place(&column.place(self.entry), bytes).ok());
         opened.and_then(|plain| String::from_utf8(plain).ok()).map_or(Field::Broken, Field::Plain)
     }
 }

@@ -101,7 +101,7 @@ const BATCH: usize = 500;
 /// One entry, wherever it is.
 pub fn find(tx: &mut Tx<'_>, id: i64) -> Result<Option<AuditEntry>, DbError> {
     let stored = tx.query_row(&format!("SELECT {COLUMNS} FROM audit_entries WHERE id = $1"), &params![id], read)?;
-    stored.map(|row| Ok(row.open(tx, &mut Ring::default())?.shown())).transpose()
+    stored.map(|row| row.shown(tx, &mut Ring::default())).transpose()
 }
 
 /// These entries, each where its id is; none where it is not there any more.
@@ -111,7 +111,7 @@ pub(super) fn find_all(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<Option<AuditE
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         let stored = tx.query_row(&sql, &params![*id], read)?;
-        found.push(stored.map(|row| row.open(tx, &mut ring).map(Stored::shown)).transpose()?);
+        found.push(stored.map(|row| row.shown(tx, &mut ring)).transpose()?);
     }
     Ok(found)
 }
@@ -216,11 +216,11 @@ fn pass(
     ring: &mut Ring,
     branch: &Branch,
     filter: &Filter,
-    row: Stored,
+    mut row: Stored,
 ) -> Result<Option<AuditEntry>, DbError> {
-    let row = row.open(tx, ring)?;
+    row.open(tx, ring)?;
     let wanted = branch.names(&row.entry) && filter.text.as_ref().is_none_or(|text| row.has(text));
-    Ok(wanted.then(|| row.shown()))
+    wanted.then(|| row.shown(tx, ring)).transpose()
 }
 
 /// Goes down one index until one entry more than `limit` fits, `looks` entries were looked at, or there are no more.
@@ -320,8 +320,8 @@ pub fn of_person(tx: &mut Tx<'_>, person: UserId, after: i64, limit: i64) -> Res
     stored.dedup_by_key(|row| row.entry.id);
     stored.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let mut ring = Ring::default();
-    let opened = stored.into_iter().map(|row| Ok(row.open(tx, &mut ring)?.shown()));
-    Ok(opened.collect::<Result<_, DbError>>()?)
+    let shown = stored.into_iter().map(|row| row.shown(tx, &mut ring));
+    Ok(shown.collect::<Result<_, DbError>>()?)
 }
 
 /// An entry as it lies in the table.
@@ -333,35 +333,44 @@ struct Stored {
 }
 
 impl Stored {
-    /// The same with everything in it that can be read.
-    fn open(self, tx: &mut Tx<'_>, ring: &mut Ring) -> Result<Self, DbError> {
-        let Self { mut entry, before, after, mask } = self;
-        if mask == 0 {
-            return Ok(Self { entry, before, after, mask });
+    /// Opens everything in it that can be read; once is enough.
+    fn open(&mut self, tx: &mut Tx<'_>, ring: &mut Ring) -> Result<(), DbError> {
+        if self.mask == 0 {
+            return Ok(());
         }
-        let opener = opener(tx, ring, &entry, mask)?;
-        let mut open = |column, text| match opener.open(column, text) {
-            Field::Plain(text) => Ok(text),
+        let opener = opener(tx, ring, &self.entry, self.mask)?;
+        let Self { entry, before, after, mask } = self;
+        let mut open = |column, text: &mut String| match opener.open(column, std::mem::take(text)) {
+            Field::Plain(plain) => {
+                *text = plain;
+                Ok(())
+            }
             Field::Broken => Err(None),
             Field::Erased(person) => {
                 entry.erased = true;
                 Err(Some(person))
             }
         };
-        entry.actor.name = open(Column::ActorName, entry.actor.name).unwrap_or_else(|gone| match gone {
-            Some(person) => format!("erased person {}", person.0),
-            None => BROKEN.to_owned(),
-        });
-        entry.description = open(Column::Description, entry.description)
-            .unwrap_or_else(|gone| gone.map_or(BROKEN, |_| "erased").to_owned());
-        let mut some = |column, text: Option<String>| text.and_then(|text| open(column, text).ok());
-        entry.ip_address = some(Column::IpAddress, entry.ip_address);
-        entry.user_agent = some(Column::UserAgent, entry.user_agent);
-        if let Some(token) = &mut entry.token {
-            token.name = some(Column::TokenName, token.name.take());
+        if let Err(gone) = open(Column::ActorName, &mut entry.actor.name) {
+            entry.actor.name = gone.map_or_else(|| BROKEN.to_owned(), |person| format!("erased person {}", person.0));
         }
-        let (before, after) = (some(Column::Before, before), some(Column::After, after));
-        Ok(Self { entry, before, after, mask: 0 })
+        if let Err(gone) = open(Column::Description, &mut entry.description) {
+            entry.description = gone.map_or(BROKEN, |_| "erased").to_owned();
+        }
+        let mut some = |column, text: &mut Option<String>| {
+            if text.as_mut().is_some_and(|text| open(column, text).is_err()) {
+                *text = None;
+            }
+        };
+        some(Column::IpAddress, &mut entry.ip_address);
+        some(Column::UserAgent, &mut entry.user_agent);
+        if let Some(token) = &mut entry.token {
+            some(Column::TokenName, &mut token.name);
+        }
+        some(Column::Before, before);
+        some(Column::After, after);
+        *mask = 0;
+        Ok(())
     }
 
     fn has(&self, text: &Text) -> bool {
@@ -374,9 +383,12 @@ impl Stored {
             || some(after)
     }
 
-    fn shown(self) -> AuditEntry {
+    /// The entry with everything in it that can be read.
+    fn shown(mut self, tx: &mut Tx<'_>, ring: &mut Ring) -> Result<AuditEntry, DbError> {
+        self.open(tx, ring)?;
         let json = |text: Option<String>| text.and_then(|text| RawValue::from_string(text).ok());
-        AuditEntry { before: json(self.before), after: json(self.after), ..self.entry }
+        (self.entry.before, self.entry.after) = (json(self.before), json(self.after));
+        Ok(self.entry)
     }
 }
 

@@ -75,6 +75,14 @@ impl Key {
     /// # Errors
     /// `unsealed`: another key, another place, or changed bytes.
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+        self.open_in_place(place, sealed.to_vec())
+    }
+
+    /// The same, in the memory of what is sealed.
+    ///
+    /// # Errors
+    /// As [`Key::open`].
+    pub fn open_in_place(&self, place: &str, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
         let refused = || {
             Error::unavailable(
                 "unsealed",
@@ -83,12 +91,13 @@ impl Key {
                 ),
             )
         };
-        let (nonce, body) = sealed.split_at_checked(NONCE_LEN).ok_or_else(refused)?;
+        let (nonce, body) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(refused)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| refused())?;
-        let mut buffer = body.to_vec();
-        let plain =
-            self.cipher()?.open_in_place(nonce, Aad::from(place.as_bytes()), &mut buffer).map_err(|_| refused())?;
-        Ok(plain.to_vec())
+        let aad = Aad::from(place.as_bytes());
+        let length = self.cipher()?.open_in_place(nonce, aad, body).map_err(|_| refused())?.len();
+        sealed.truncate(NONCE_LEN + length);
+        sealed.drain(..NONCE_LEN);
+        Ok(sealed)
     }
 }
 

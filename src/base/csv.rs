@@ -2,14 +2,19 @@
 //!
 //! Invariant: a text that went through [`text`] is no formula to a spreadsheet (OWASP, CSV injection), whoever wrote it.
 
+use std::borrow::Cow;
 use std::io;
 
 /// Signs that begin a formula, also as wide characters, and what a spreadsheet skips before one.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
+/// Bytes that a line seldom exceeds.
+const USUAL: usize = 512;
+
 /// The text as a cell: what begins like a formula gets an apostrophe before it.
-pub fn text(text: &str) -> String {
-    if text.starts_with(FORMULA) { format!("'{text}") } else { text.to_owned() }
+pub fn text<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text }
 }
 
 /// Lines of cells, all rows of one length, with CRLF after each.
@@ -18,11 +23,16 @@ pub fn text(text: &str) -> String {
 /// When the rows differ in length.
 pub fn lines<R>(rows: impl IntoIterator<Item = R>) -> io::Result<Vec<u8>>
 where
-    R: IntoIterator<Item = String>,
+    R: IntoIterator<Item: AsRef<str>>,
 {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let rows = rows.into_iter();
+    let room = Vec::with_capacity(rows.size_hint().0 * USUAL);
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(room);
     for row in rows {
-        writer.write_record(row)?;
+        for cell in row {
+            writer.write_field(cell.as_ref())?;
+        }
+        writer.write_record(None::<&[u8]>)?;
     }
     writer.into_inner().map_err(|cause| io::Error::other(cause.to_string()))
 }

@@ -10,6 +10,7 @@ pub mod routes;
 mod rules;
 mod store;
 
+use std::borrow::Cow;
 use std::io::{self, Read, Seek, Write};
 
 use axum::response::Response;
@@ -143,7 +144,7 @@ impl Table {
     fn begin(&self, pack: &mut Pack, sheets: &mut impl Write) -> io::Result<()> {
         pack.start(&format!("{}.json", self.name))?;
         pack.write_all(b"[")?;
-        sheets.write_all(&csv::lines([self.columns.iter().map(|name| (*name).to_owned())])?)
+        sheets.write_all(&csv::lines([&self.columns])?)
     }
 
     /// Both forms of rows, after `lead`; what leads the next ones.
@@ -172,11 +173,11 @@ impl Table {
     }
 }
 
-fn cell(value: &Value) -> String {
+fn cell(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::Null => String::new(),
+        Value::Null => Cow::default(),
         Value::String(text) => csv::text(text),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Array(_) | Value::Object(_) => csv::text(&value.to_string()),
+        Value::Bool(_) | Value::Number(_) => value.to_string().into(),
+        Value::Array(_) | Value::Object(_) => csv::text(value.to_string()),
     }
 }

@@ -6,6 +6,7 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use utoipa::{IntoParams, ToSchema};
 
 use super::store;
@@ -159,10 +160,10 @@ impl UsageReport {
     /// # Errors
     /// When memory runs out.
     pub fn csv(&self) -> Result<Vec<u8>> {
-        let titles = [self.group_by.code(), "name", self.resource.code(), "records"].map(str::to_owned);
+        let titles = [self.group_by.code(), "name", self.resource.code(), "records"].map(Cow::from);
         let rows = self.items.iter().map(|item| {
             let name = item.name.as_deref().map(csv::text).unwrap_or_default();
-            [csv::text(&item.key), name, item.amount.to_string(), item.records.to_string()]
+            [csv::text(&item.key), name, item.amount.to_string().into(), item.records.to_string().into()]
         });
         csv::lines(std::iter::once(titles).chain(rows)).map_err(Error::internal)
     }
