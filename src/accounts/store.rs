@@ -4,7 +4,7 @@ use super::routes::{Only, PeopleFilter};
 use super::{Accounts, User, grants};
 use crate::access::actions::{UserManage, UserRead};
 use crate::access::{OrgId, Permit, UserId};
-use crate::base::clock::Time;
+use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Result};
 use crate::base::page::Page;
 use crate::db::{DbError, Row, Tx, Val, params};
@@ -231,12 +231,15 @@ pub fn insert_session(
     Ok(id)
 }
 
+/// None also for one that was begun more than a day from now: after the clock was set back by a year it would last a year longer.
+///
 /// # Errors
 /// When the database fails.
 pub fn live_session(tx: &mut Tx<'_>, id: i64, now: Time) -> Result<Option<Held>> {
     Ok(tx.query_row(
-        "SELECT user_id, expires_at, last_seen_at FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2",
-        &params![id, now],
+        "SELECT user_id, expires_at, last_seen_at FROM sessions \
+         WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND created_at < $3",
+        &params![id, now, now.plus(DAY)],
         |row| Ok(Held { user: UserId(row.get(0)?), expires_at: row.get(1)?, last_used_at: row.get(2)? }),
     )?)
 }

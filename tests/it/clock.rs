@@ -161,8 +161,10 @@ async fn a_period_is_found_again_whatever_the_clock_did() {
 #[tokio::test]
 async fn a_rate_goes_by_the_time_that_passes_and_not_by_the_clock() {
     let site = Site::new().await;
+    let token = site.call("POST", "/api/tokens", &site.dev, json!({"name": "ide"})).await.body;
+    let token = token["secret"].as_str().unwrap();
     site.set("api_calls", json!({"requests_per_minute": 5})).await;
-    let ask = async || site.call("GET", "/api/projects", &site.dev, Value::Null).await.status;
+    let ask = async || site.call("GET", "/api/projects", token, Value::Null).await.status;
     for _ in 0..5 {
         assert_eq!(ask().await, 200);
     }
@@ -182,10 +184,12 @@ async fn a_session_lasts_its_hours_and_one_of_another_year_does_no_harm() {
         assert_eq!(ask().await, status, "after {by}");
     }
     site.jump(-12 * HOUR);
-    // Ended with the clock a year back, it is over at every time.
     site.jump(-YEAR);
+    assert_eq!(ask().await, 401, "it does not last a year longer");
+    site.jump(YEAR - 2 * HOUR);
+    // Ended with the clock back, it is over at every time.
     assert_eq!(site.call("POST", "/api/auth/logout", &site.dev, Value::Null).await.status, 204);
-    for by in [0, YEAR, HOUR] {
+    for by in [0, 2 * HOUR, -YEAR] {
         site.jump(by);
         assert_eq!(ask().await, 401, "after {by}");
     }
