@@ -10,11 +10,13 @@ use serde_json::Value;
 /// Where what is measured runs, and where what measures does.
 pub const MEASURED: &str = "0";
 pub const MEASURING: &str = "1";
+/// For what is told to use all there are.
+pub const BOTH: &str = "0,1";
 
-/// A command that runs on one processor only.
-pub fn pinned(processor: &str, program: &Path) -> Command {
+/// A command that runs on these processors only.
+pub fn pinned(processors: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", processor]).arg(program).env_clear().stderr(Stdio::null());
+    command.args(["-c", processors]).arg(program).env_clear().stderr(Stdio::null());
     command
 }
 

@@ -62,7 +62,7 @@ impl Site {
     }
 
     pub fn start(&self) -> Server {
-        serve(&self.program, self.dir.path())
+        serve(&self.program, self.dir.path(), MEASURED)
     }
 
     /// Copies the data directory of the stopped site to `to`.
@@ -89,9 +89,9 @@ impl Site {
     }
 }
 
-/// The product on a data directory that is there.
-pub fn serve(program: &Path, dir: &Path) -> Server {
-    let mut command = pinned(MEASURED, program);
+/// The product on a data directory that is there, on these processors.
+pub fn serve(program: &Path, dir: &Path, processors: &str) -> Server {
+    let mut command = pinned(processors, program);
     command.args(["--json", "--data-dir"]).arg(dir);
     Server::start(command.args(["serve", "--http", "--listen", "127.0.0.1:0"]))
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::load::{self, Ask, drive};
-use crate::process::{MEASURED, Server, pinned};
+use crate::process::{BOTH, MEASURED, Server, pinned};
 use crate::site::{self, Site};
 use crate::{ROUNDS, TURN, above, below, itself, median, tell};
 
@@ -19,7 +19,7 @@ const SIZES: [i64; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
 /// Bytes of an entry with all its indexes, and of the log while it is written.
 const ENTRY: u64 = 1_600;
 /// The size that is exported.
-const EXPORTED: usize = 1;
+const EXPORTED: i64 = 1_000_000;
 /// Entries that get their places in one round.
 const SEQUENCED: i64 = 200_000;
 
@@ -31,13 +31,13 @@ pub struct Trail {
 }
 
 impl Trail {
-    fn of(site: &Site, program: &Path, kept: &Path, entries: i64) -> Self {
+    fn of(site: &Site, program: &Path, kept: &Path, entries: i64, processors: &str) -> Self {
         let dir = place(kept, entries);
         if !dir.exists() {
             drop(std::fs::remove_dir_all(dir.parent().unwrap()));
             make(site, &dir, entries);
         }
-        let server = site::serve(program, &dir);
+        let server = site::serve(program, &dir, processors);
         let token = site::administrator(&server);
         Self { entries, server, token }
     }
@@ -88,13 +88,16 @@ pub fn inside(arguments: &[&str]) -> Value {
 
 /// What is measured on trails of different sizes.
 pub fn grown(site: &Site, program: &Path, kept: &Path) -> bool {
-    let trails = trails(site, program, kept);
-    export(&trails);
+    let sizes = fitting(kept);
+    if sizes.contains(&EXPORTED) {
+        export(&Trail::of(site, program, kept, EXPORTED, BOTH));
+    }
+    let trails: Vec<_> = sizes.into_iter().map(|entries| Trail::of(site, program, kept, entries, MEASURED)).collect();
     searches(&trails)
 }
 
-/// Every trail there is room for.
-fn trails(site: &Site, program: &Path, kept: &Path) -> Vec<Trail> {
+/// The sizes that there is room for.
+fn fitting(kept: &Path) -> Vec<i64> {
     std::fs::create_dir_all(kept).unwrap();
     let fits = |entries: &i64| {
         let free = rustix::fs::statvfs(kept).unwrap();
@@ -104,7 +107,7 @@ fn trails(site: &Site, program: &Path, kept: &Path) -> Vec<Trail> {
         }
         room
     };
-    SIZES.into_iter().filter(fits).map(|entries| Trail::of(site, program, kept, entries)).collect()
+    SIZES.into_iter().filter(fits).collect()
 }
 
 /// The newest page, a search that an index answers, and one that looks at as many entries as a call may.
@@ -130,10 +133,9 @@ fn searches(trails: &[Trail]) -> bool {
     kept.iter().all(|kept| *kept)
 }
 
-/// The export against copying the file that it makes, both until it is on the disk. It has no budget: opening what is sealed
-/// takes the processor longer than a file in memory takes to the disk.
-fn export(trails: &[Trail]) {
-    let Some(trail) = trails.get(EXPORTED) else { return };
+/// The export to a file, by a server that has both processors and shares them with what fetches it, against copying that
+/// file, which lies in memory: both until it is on the disk. No budget: disks differ more than the product does.
+fn export(trail: &Trail) {
     let dir = tempfile::tempdir_in(".").unwrap();
     let (file, copy) = (dir.path().join("export"), dir.path().join("copy"));
     let formats = [("JSON lines", "/api/audit/export?format=json"), ("CSV", "/api/audit/export?format=csv")];
