@@ -34,6 +34,7 @@ mod org;
 mod plugin;
 mod plugin_author;
 mod plugin_dev;
+mod plugin_figures;
 mod plugin_folder;
 mod plugin_logs;
 mod plugin_new;

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::cli::client::{Page, escape};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
-use crate::cli::{Context, deleted, input, plugin_author, plugin_dev, plugin_folder, plugin_logs, plugin_org, suggest};
+use crate::cli::{
+    Context, deleted, input, plugin_author, plugin_dev, plugin_figures, plugin_folder, plugin_logs, plugin_org, suggest,
+};
 
 const PATH: &str = "/api/plugins";
 
@@ -18,7 +20,7 @@ pub enum PluginCommand {
     Author(plugin_author::AuthorCommand),
     /// List the plugins.
     List,
-    /// Show a plugin, its hooks, what it asks for and its configuration.
+    /// Show a plugin, its hooks, what it asks for, its configuration and how it did in the last day.
     Info {
         /// Its name in commands.
         slug: String,
@@ -190,7 +192,10 @@ async fn info(slug: &str, org: Option<&str>, context: &Context) -> Result<()> {
         Some(org) => plugin_org::one(slug, org, context).await?,
     };
     let mut plugin = named(slug, context.client.get(&path).await, context).await?;
-    if !context.out.is_json() {
+    let figures = plugin_figures::of(&path, context).await?;
+    if context.out.is_json() {
+        plugin["metrics"] = figures.clone();
+    } else {
         plugin["signers"] = signers(&plugin).into();
     }
     context.out.item(&plugin, &FIELDS)?;
@@ -200,11 +205,11 @@ async fn info(slug: &str, org: Option<&str>, context: &Context) -> Result<()> {
     }
     plugin_org::capabilities(&plugin, org.is_some(), context)?;
     let hooks = plugin["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if hooks.is_empty() {
-        return Ok(());
+    if !hooks.is_empty() {
+        context.out.line("")?;
+        context.out.table(hooks, &[("hook", "name"), ("kind", "kind"), ("priority", "priority")])?;
     }
-    context.out.line("")?;
-    context.out.table(hooks, &[("hook", "name"), ("kind", "kind"), ("priority", "priority")])
+    plugin_figures::show(&figures, context)
 }
 
 /// Who signed it, and whether the site trusts them, for people.

@@ -84,6 +84,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(165, "plugin_revisions", include_str!("../../migrations/0165_plugin_revisions.sql")),
     Migration::new(170, "sso", include_str!("../../migrations/0170_sso.sql")),
     Migration::new(175, "together", include_str!("../../migrations/0175_together.sql")),
+    Migration::new(176, "plugin_figures", include_str!("../../migrations/0176_plugin_figures.sql")),
 ];
 
 /// One step of the schema.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::figures::Figures;
+
 /// Late calls whose times are kept.
 const KEPT: usize = 256;
 
@@ -79,6 +81,8 @@ pub struct Counts {
     hooks: Mutex<BTreeMap<&'static str, Fired>>,
     instances: AtomicU64,
     memory: AtomicU64,
+    /// Over time.
+    pub figures: Figures,
 }
 
 #[derive(Debug, Default)]

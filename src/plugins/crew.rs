@@ -171,7 +171,10 @@ impl Plugins {
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, Failed> {
         self.make_room(worker).await;
+        let started = Instant::now();
         let outcome = worker.live.call(&self.inner.runtime, ask, payload, about, within, read).await;
+        let (took, memory) = (started.elapsed(), worker.live.memory_bytes());
+        worker.entry.counts.figures.called(worker.org, ask.name(), took, outcome.is_ok(), memory);
         worker.touch();
         outcome
     }

@@ -218,6 +218,9 @@ pub(super) fn about(payload: &Payload) -> About {
 /// Counts what became of one callback of a hook.
 pub(super) fn note(worker: &Worker, hook: Hook, outcome: Outcome) {
     worker.entry.counts.fired(hook.name(), outcome);
+    if outcome == Outcome::Skipped {
+        worker.entry.counts.figures.skipped(worker.org, hook.name());
+    }
     let labels = [
         ("plugin", worker.slug().to_owned()),
         ("hook", hook.name().to_owned()),

@@ -3,6 +3,7 @@
 //! Invariant: one call at a time; an instance that did not come back in order is dropped; failures in a row are counted
 //! until one call succeeds. What is done about too many of them is decided above.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,15 @@ pub enum Ask<'a> {
     Provider(&'a str, Option<Sender<String>>),
 }
 
+impl Ask<'_> {
+    /// The hook's or the method's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Hook(_, _, name) | Self::Method(name) | Self::Provider(name, _) => name,
+        }
+    }
+}
+
 /// A call that gave nothing.
 #[derive(Debug)]
 pub struct Failed {
@@ -86,6 +96,8 @@ pub struct Live {
     known: std::sync::Mutex<Option<Arc<Learned>>>,
     /// What its instances are made of, once one was.
     program: OnceCell<Arc<Program>>,
+    /// Of an instance, after the last call that it survived.
+    memory: AtomicU64,
     slot: Mutex<Slot>,
 }
 
@@ -123,6 +135,7 @@ impl Live {
             limits,
             counts,
             program: OnceCell::new(),
+            memory: AtomicU64::new(0),
             known: Default::default(),
             slot: Mutex::default(),
         }
@@ -135,6 +148,11 @@ impl Live {
     /// How long a call of it may take, waiting included.
     pub fn wall(&self) -> Duration {
         self.limits.wall
+    }
+
+    /// What an instance had after the last call that it survived; 0 before.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// What it registered when it was loaded last.
@@ -227,7 +245,9 @@ impl Live {
             }
         };
         if !outcome.as_ref().is_err_and(Failure::instance_is_dead) {
-            warm.footprint.grew_to(warm.instance.memory_bytes());
+            let bytes = warm.instance.memory_bytes();
+            self.memory.store(bytes, Ordering::Relaxed);
+            warm.footprint.grew_to(bytes);
             slot.warm = Some(warm);
         }
         outcome

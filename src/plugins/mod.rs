@@ -21,6 +21,7 @@ mod counts;
 mod crew;
 mod depends;
 mod dispatch;
+mod figures;
 pub mod finding;
 mod host;
 mod install;

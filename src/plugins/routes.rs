@@ -11,7 +11,7 @@ use super::install::Wish;
 use super::package::MAX_TOTAL;
 use super::settings::Settings;
 use super::shelf::view;
-use super::{Plugin, Plugins, activations, logs, store};
+use super::{Plugin, Plugins, activations, figures, logs, store};
 use crate::access::actions::{PluginInstall, PluginManage, PluginRead};
 use crate::access::{Permission, Permit};
 use crate::base::error::{Error, Result};
@@ -35,6 +35,7 @@ impl Plugins {
             .routes(routes!(everywhere))
             .merge(activations::routes::routes())
             .merge(logs::routes::routes())
+            .merge(figures::routes::routes())
             .with_state(self)
     }
 }

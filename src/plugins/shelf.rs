@@ -225,10 +225,11 @@ impl Plugins {
             self.inner.shelf.put(Arc::new(Entry::new(&kept, package, Arc::default())));
         }
         self.read_activations().await?;
-        let (loading, writing, looking) = (self.clone(), self.clone(), self.clone());
+        let (loading, writing, looking, keeping) = (self.clone(), self.clone(), self.clone(), self.clone());
         self.inner.tasks.spawn_until_stop(async move { looking.look_after_crew().await });
         self.inner.tasks.spawn_until_stop(async move { loading.load_all().await });
         self.inner.tasks.spawn(async move { writing.write_counts().await });
+        self.inner.tasks.spawn(async move { keeping.keep_figures().await });
         Ok(())
     }
 

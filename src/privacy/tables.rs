@@ -499,6 +499,11 @@ pub static TABLES: &[Table] = &[
         &[plain("id plugin_id organization_id at level"), work("text")],
     ),
     nobody(
+        "plugin_figures",
+        "How a plugin's calls went, in pieces of time",
+        &[plain("plugin_id organization_id name span at bin calls failures skipped memory_bytes")],
+    ),
+    nobody(
         "plugin_activations",
         "What an organisation made of a plugin",
         &[plain("plugin_id organization_id enabled error granted config_sealed updated_at revision")],

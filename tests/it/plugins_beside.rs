@@ -70,6 +70,15 @@ async fn a_server_follows_what_another_one_changes() {
     until(json!(null)).await;
     change("PUT", "/api/plugins/word/everywhere", Some(json!({"everywhere": true}))).await;
     until(json!("green")).await;
+    // The word was made on the other server only, and is counted for both.
+    let made = app.call("POST", "/api/templates/word/preview", Some(&ada), Some(json!({}))).await;
+    assert_eq!(made.body["items"][0]["content"], "green");
+    let count = async |app: &App| {
+        let figures = app.call("GET", "/api/plugins/word/metrics", Some(&root), None).await.body;
+        figures["hooks"].as_array().unwrap().iter().map(|hook| hook["calls"].as_i64().unwrap()).sum::<i64>()
+    };
+    let (others, both) = (count(&other).await, count(&app).await);
+    assert!(others > 0 && both > others && count(&other).await == both, "{others} and {both}");
     change("DELETE", "/api/plugins/word", None).await;
     until(json!(null)).await;
     assert!(!other.dir.path().join("plugins/word").exists(), "it must not come back when that server starts again");

@@ -381,6 +381,60 @@ async fn an_organisation_that_makes_a_plugin_fail_loses_it_alone() {
 }
 
 #[tokio::test]
+async fn figures_are_kept_over_time_and_an_organisation_sees_its_own() {
+    let mut site = Site::with(json!({"kv": 100_000})).await;
+    let read = async |site: &Site, token: &str, path: &str| site.app.call("GET", path, Some(token), None).await;
+    let whole = "/api/plugins/reach/metrics";
+    assert_eq!(read(&site, &site.root, whole).await.body["total"]["p95_ms"], json!(null), "nothing was called");
+    site.does(site.globex, "COUNT").await;
+    site.does(site.acme, "COUNT").await;
+    site.does(site.acme, "SPIN 0.2").await;
+    site.does(site.acme, "FAIL").await;
+
+    let all = read(&site, &site.root, whole).await.body;
+    let total = &all["total"];
+    assert_eq!((&total["calls"], &total["failures"], &total["skipped"]), (&json!(4), &json!(1), &json!(0)), "{total}");
+    assert!(total["memory_bytes"].as_i64() > Some(1 << 20), "{total}");
+    assert!(total["p95_ms"].as_f64() > Some(150.0) && total["p50_ms"].as_f64() <= total["p95_ms"].as_f64(), "{total}");
+    assert_eq!((&all["hooks"][0]["name"], &all["hooks"][0]["calls"]), (&json!("analyze_code"), &json!(4)), "{all}");
+    let points = all["points"].as_array().unwrap();
+    assert!(all["step_seconds"] == 900 && (96..=97).contains(&points.len()), "{} points", points.len());
+    assert_eq!(points.iter().filter_map(|point| point["calls"].as_i64()).sum::<i64>(), 4);
+    let by_org = |figures: &Value| {
+        let of = |org: &Value| (org["name"].as_str().unwrap_or_default().to_owned(), org["calls"].as_i64().unwrap());
+        figures["organizations"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(by_org(&all), [("acme".to_owned(), 3), ("globex".to_owned(), 1)]);
+
+    let own = read(&site, &site.boss, &format!("/api/organizations/{}/plugins/reach/metrics", site.acme)).await.body;
+    assert_eq!((&own["total"]["calls"], by_org(&own)), (&json!(3), Vec::new()), "{own}");
+    let foreign = format!("/api/organizations/{}/plugins/reach/metrics", site.globex);
+    assert_eq!(read(&site, &site.boss, &foreign).await.status, 404);
+    assert_eq!(read(&site, &site.boss, whole).await.status, 403);
+    let long = format!("{whole}?from=2020-01-01T00:00:00Z");
+    assert_eq!(read(&site, &site.root, &long).await.body["code"], "invalid_range");
+
+    let info = site.app.cli(&["plugin", "info", "reach", "--org", "acme"], "");
+    let text = String::from_utf8_lossy(&info.stdout).into_owned();
+    assert!(text.lines().any(|line| line.contains("analyze_code") && line.contains('3')), "{text}");
+    assert_eq!(site.app.cli_json(&["plugin", "info", "reach"], "")["metrics"]["total"]["failures"], 1);
+
+    // Fine pieces go after two days, those of an hour stay.
+    site.app.sql("UPDATE plugin_figures SET at = at - 259200000000");
+    site.app.crash_and_restart();
+    let left = || site.app.sql_texts("SELECT CAST(COUNT(*) AS TEXT) FROM plugin_figures WHERE span = 300");
+    let begun = Instant::now();
+    while left() != ["0"] {
+        assert!(begun.elapsed() < Duration::from_secs(30), "old pieces stay");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(read(&site, &site.root, whole).await.body["total"]["calls"], 0);
+    let from = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(5 * 24);
+    let week = read(&site, &site.root, &format!("{whole}?from={from}")).await.body;
+    assert_eq!((&week["total"]["calls"], &week["step_seconds"]), (&json!(4), &json!(10_800)), "{week}");
+}
+
+#[tokio::test]
 async fn a_model_answers_within_the_grant_and_the_organisations_quota() {
     let server = ModelServer::start(|_| Answer::stream(STREAM));
     let mut site = Site::with(json!({"llm": {"models": "*", "tokens_per_day": 400}})).await;

@@ -42,6 +42,26 @@ export const firstLine = (text: string): string => text.split('\n', 1)[0] ?? tex
 export const callTime = (ms: number | null): string | null =>
   ms === null ? null : ms < 1000 ? `${ms < 10 ? ms.toFixed(2) : Math.round(ms)} ms` : duration(ms);
 
+/** Hours of figures to choose from, besides a day. */
+export const FIGURE_SPANS: Record<string, string> = {
+  48: 'Last 48 hours',
+  168: 'Last 7 days',
+  720: 'Last 30 days',
+  2160: 'Last 90 days',
+};
+/** What the address asks for. */
+export function hoursIn(address: URLSearchParams): number {
+  const hours = address.get('hours') ?? '';
+  return hours in FIGURE_SPANS ? Number(hours) : 24;
+}
+
+/** A step of figures: `15 minutes`, `3 hours`, `day`. */
+export function stepName(seconds: number): string {
+  if (seconds < 3600) return `${seconds / 60} minutes`;
+  const hours = seconds / 3600;
+  return hours === 1 ? 'hour' : hours === 24 ? 'day' : `${hours} hours`;
+}
+
 export const capabilityName = (code: string): string => CAPABILITIES[code] ?? words(code);
 export const partName = (part: string): string => PARTS[part] ?? words(part);
 

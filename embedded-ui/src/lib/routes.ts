@@ -15,7 +15,7 @@ const ORGANIZATION_TABS = [
 ] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
 const SITE_TABS = ['organizations', 'people', 'roles', 'sso', 'mail', 'data'] as const;
-const PLUGIN_TABS = ['overview', 'capabilities', 'configuration', 'log'] as const;
+const PLUGIN_TABS = ['overview', 'use', 'capabilities', 'configuration', 'log'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number] | 'retention';

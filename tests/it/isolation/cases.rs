@@ -106,6 +106,7 @@ impl Site {
             plain("GET /api/plugins", Own),
             plugin("GET /api/plugins/{slug}", Own),
             plugin("GET /api/plugins/{slug}/logs", Site),
+            plugin("GET /api/plugins/{slug}/metrics", Site),
             case(
                 "GET /api/plugins/{slug}/logs",
                 Write,
@@ -147,6 +148,7 @@ impl Site {
             plain("POST /api/invitations/look", Bearer).json(&json!({"code": invitations[0]})),
             of("GET /api/organizations/{id}/plugins", Read, org),
             of("GET /api/organizations/{id}/plugins/{slug}", Read, org),
+            of("GET /api/organizations/{id}/plugins/{slug}/metrics", Read, org),
             of("GET /api/organizations/{id}/settings", Read, org),
             of("GET /api/organizations/{id}/logo", Read, org),
             of("GET /api/organizations/{id}/members", Read, org),

@@ -1344,6 +1344,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/plugins/{slug}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a plugin does over time in an organisation. */
+        get: operations["get_api_organizations_id_plugins_slug_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/organizations/{id}/plugins/{slug}/revoke": {
         parameters: {
             query?: never;
@@ -1673,6 +1690,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/organizations/{id}/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same for a project that is yet to be made in an organisation. */
+        get: operations["get_api_organizations_id_workflows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/permissions": {
         parameters: {
             query?: never;
@@ -1682,6 +1716,26 @@ export interface paths {
         };
         /** Everything that can be allowed. */
         get: operations["get_api_permissions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/plugin-folder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What lies in the server's plugins folder and is not installed, by slug; at most 200 folders. `POST /api/plugins/install`
+         *     takes the slug.
+         */
+        get: operations["get_api_plugin_folder"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1839,6 +1893,23 @@ export interface paths {
          *     organisation are kept.
          */
         get: operations["get_api_plugins_slug_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/plugins/{slug}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a plugin does over time, on the whole site: calls, failures, times and memory, by hook and by organisation. */
+        get: operations["get_api_plugins_slug_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3009,6 +3080,40 @@ export interface components {
             /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
             verifier_key: string;
         };
+        /** @description How calls went. */
+        CallFigures: {
+            /**
+             * Format: int64
+             * @description Those that failed too.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Calls that gave no answer, or one that was refused.
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description The most memory that an instance had after one of these calls; 0 when there was none.
+             */
+            memory_bytes: number;
+            /**
+             * Format: double
+             * @description Half of the calls took no longer, in milliseconds, with the waiting for calls before them; null without calls. Read
+             *     off a scale: the true time is at most 19 of 100 away.
+             */
+            p50_ms?: number | null;
+            /**
+             * Format: double
+             * @description 95 of 100 calls took no longer; as `p50_ms`.
+             */
+            p95_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Not called, because those before had used up the time.
+             */
+            skipped: number;
+        };
         /** @description One capability as it is shown. */
         CapabilityView: {
             /** @description What the plugin asks for, in the form of its manifest. */
@@ -3236,6 +3341,11 @@ export interface components {
          * @enum {string}
          */
         Fate: "deleted" | "replaced" | "emptied" | "unreadable" | "kept";
+        /** @description A step of time. */
+        FiguresPoint: components["schemas"]["CallFigures"] & {
+            /** @description When it begins. */
+            at: components["schemas"]["Time"];
+        };
         FileChange: {
             content: string;
             encoding?: components["schemas"]["Encoding"];
@@ -3294,6 +3404,22 @@ export interface components {
             severity: components["schemas"]["Severity"];
             /** @description The plugin's own word, such as `sql_injection`. */
             type: string;
+        };
+        /** @description A folder that may be installed. */
+        FolderPlugin: {
+            author: string;
+            /** @description What it asks for. */
+            capabilities: components["schemas"]["CapabilityView"][];
+            category: string;
+            description: string;
+            /** @description Why it cannot be installed as it is; null when nothing is known against it. */
+            error?: string | null;
+            /** @description The slug, where its files cannot be read; then the others are empty. */
+            name: string;
+            signed_by: components["schemas"]["SignedBy"][];
+            /** @description The folder's name, to install it by. */
+            slug: string;
+            version: string;
         };
         /** @description The same whether or not somebody has the address. */
         ForgotReply: {
@@ -3681,6 +3807,26 @@ export interface components {
                 severity: components["schemas"]["Severity"];
                 /** @description The plugin's own word, such as `sql_injection`. */
                 type: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_FolderPlugin: {
+            items: {
+                author: string;
+                /** @description What it asks for. */
+                capabilities: components["schemas"]["CapabilityView"][];
+                category: string;
+                description: string;
+                /** @description Why it cannot be installed as it is; null when nothing is known against it. */
+                error?: string | null;
+                /** @description The slug, where its files cannot be read; then the others are empty. */
+                name: string;
+                signed_by: components["schemas"]["SignedBy"][];
+                /** @description The folder's name, to install it by. */
+                slug: string;
+                version: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -4456,6 +4602,11 @@ export interface components {
             /** @description Null: whatever its owner may. */
             scopes?: string[] | null;
         };
+        /** @description Of one hook or method. */
+        NamedFigures: components["schemas"]["CallFigures"] & {
+            /** @description The hook, such as `code.lint`, or the plugin's method, such as `analyze_code`. */
+            name: string;
+        };
         /** @description Who is given what. The person is named by `username` or `user_id`. */
         NewAssignment: {
             /** @description A built-in role, or one of the organisation's own. */
@@ -4862,6 +5013,15 @@ export interface components {
             /** @description Needs `organization.manage` over the site. Limits follow, except those that were set by hand. */
             tier?: string | null;
         };
+        /** @description Of one organisation. */
+        OrganizationFigures: components["schemas"]["CallFigures"] & {
+            name?: string | null;
+            /**
+             * Format: int64
+             * @description Null: what belongs to no organisation.
+             */
+            organization_id?: number | null;
+        };
         /** @description What is set, and what could be. */
         OrganizationSettings: {
             /** @description The JSON Schema that settings fit, with a title and a description of each key. */
@@ -4990,6 +5150,24 @@ export interface components {
             version: string;
             /** @description What its author should know: callbacks that are never called. */
             warnings: string[];
+        };
+        /** @description How a plugin does, over all servers of the site; a call is there after a minute at most. */
+        PluginFigures: {
+            /** @description The beginning of the first step, in UTC. */
+            from: components["schemas"]["Time"];
+            /** @description By hook or method, those with the most calls first. */
+            hooks: components["schemas"]["NamedFigures"][];
+            /** @description The 100 with the most calls, those first; empty when one organisation asks for its own. */
+            organizations: components["schemas"]["OrganizationFigures"][];
+            /** @description Every step, also those without calls. */
+            points: components["schemas"]["FiguresPoint"][];
+            /**
+             * Format: int64
+             * @description How long a step is: from five minutes to a day, so that there are at most 100.
+             */
+            step_seconds: number;
+            to: components["schemas"]["Time"];
+            total: components["schemas"]["CallFigures"];
         };
         /**
          * @description Whether a plugin is asked.
@@ -8123,6 +8301,34 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_organizations_id_plugins_slug_metrics: {
+        parameters: {
+            query?: {
+                /** @description From this time on, in RFC 3339; absent: a day before `to`. Figures are kept for 90 days. */
+                from?: components["schemas"]["Time"];
+                /** @description Until this time; absent: now. It is at most 90 days after `from`. */
+                to?: components["schemas"]["Time"];
+            };
+            header?: never;
+            path: {
+                id: number;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginFigures"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     post_api_organizations_id_plugins_slug_revoke: {
         parameters: {
             query?: never;
@@ -8869,6 +9075,28 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_organizations_id_workflows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_WorkflowView"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_permissions: {
         parameters: {
             query?: never;
@@ -8884,6 +9112,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_PermissionInfo"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_plugin_folder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_FolderPlugin"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -9128,6 +9376,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_LogLine"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_plugins_slug_metrics: {
+        parameters: {
+            query?: {
+                /** @description From this time on, in RFC 3339; absent: a day before `to`. Figures are kept for 90 days. */
+                from?: components["schemas"]["Time"];
+                /** @description Until this time; absent: now. It is at most 90 days after `from`. */
+                to?: components["schemas"]["Time"];
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginFigures"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -92,7 +92,10 @@ export type IdentityProviderTest = Full<Schemas['IdentityProviderTest']>;
 export type SignInOffer = Full<Schemas['SignInOffer']>;
 export type OwnLink = Full<Schemas['OwnLink']>;
 export type OwnLinks = Full<Schemas['OwnLinks']>;
+export type FolderPlugin = Full<Schemas['FolderPlugin']>;
 export type Hook = Full<Schemas['HookView']>;
+export type CallFigures = Full<Schemas['CallFigures']>;
+export type PluginFigures = Full<Schemas['PluginFigures']>;
 export type AuditActor = Full<Schemas['Actor']>;
 
 export type List<T> = { items: T[]; next_cursor?: string | null };
