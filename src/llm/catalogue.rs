@@ -311,6 +311,12 @@ impl Catalogue {
             .collect()
     }
 
+    /// Whether a source that was asked before had models then.
+    pub fn a_source_is_ready(&self) -> bool {
+        let known = self.sources.get().map(|sources| sources.known()).unwrap_or_default();
+        known.iter().any(|served| served.0.status().0 == Status::Ready && !served.0.models().is_empty())
+    }
+
     /// The servers that any of `sees` may use, own ones first.
     pub fn visible(&self, sees: impl Fn(OrgId) -> bool) -> Vec<Arc<Provider>> {
         let rows = self.rows();

@@ -216,7 +216,7 @@ impl Llm {
         Ok(context::count(&route, &messages).await)
     }
 
-    /// Whether some model answers now, as far as is known without asking.
+    /// Whether some model answers now, as far as is known without asking: of a server, or of a plugin.
     pub fn is_ready(&self) -> bool {
         let providers = self.inner.catalogue.visible(|_| true);
         providers.iter().any(|provider| match provider.status().0 {
@@ -224,7 +224,7 @@ impl Llm {
             // A server that nobody asked yet, whose models an administrator listed.
             Status::Unknown => !provider.models().is_empty(),
             Status::Starting | Status::Unreachable => false,
-        })
+        }) || self.inner.catalogue.a_source_is_ready()
     }
 
     /// Where the model `name` is; without a name, the one the organisation has set, else the first.

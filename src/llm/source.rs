@@ -106,6 +106,8 @@ pub trait Sources: Send + Sync + 'static {
     fn of(&self, org: OrgId, patience: Duration) -> Vec<Served>;
     /// Organisations that have, or may have, some of their own.
     fn organizations(&self) -> Vec<OrgId>;
+    /// Those that were looked for before, of all organisations.
+    fn known(&self) -> Vec<Served>;
 }
 
 impl Llm {

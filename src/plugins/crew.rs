@@ -117,7 +117,7 @@ impl Crew {
         self.activations.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn workers(&self) -> Vec<Arc<Worker>> {
+    pub(super) fn workers(&self) -> Vec<Arc<Worker>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 

@@ -82,6 +82,11 @@ impl Sources for Shelves {
     fn organizations(&self) -> Vec<OrgId> {
         self.plugins.upgrade().map(|inner| inner.crew.activations().organizations()).unwrap_or_default()
     }
+
+    fn known(&self) -> Vec<Served> {
+        let workers = self.plugins.upgrade().map(|inner| inner.crew.workers()).unwrap_or_default();
+        workers.iter().filter_map(|worker| worker.served.get().cloned()).collect()
+    }
 }
 
 impl Shelves {
