@@ -23,6 +23,7 @@ mod depends;
 mod dispatch;
 mod figures;
 pub mod finding;
+mod folder;
 mod host;
 mod install;
 mod integration;

@@ -11,7 +11,7 @@ use super::install::Wish;
 use super::package::MAX_TOTAL;
 use super::settings::Settings;
 use super::shelf::view;
-use super::{Plugin, Plugins, activations, figures, logs, store};
+use super::{Plugin, Plugins, activations, figures, folder, logs, store};
 use crate::access::actions::{PluginInstall, PluginManage, PluginRead};
 use crate::access::{Permission, Permit};
 use crate::base::error::{Error, Result};
@@ -36,6 +36,7 @@ impl Plugins {
             .merge(activations::routes::routes())
             .merge(logs::routes::routes())
             .merge(figures::routes::routes())
+            .merge(folder::routes())
             .with_state(self)
     }
 }

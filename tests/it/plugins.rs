@@ -59,10 +59,20 @@ async fn a_folder_is_installed_with_its_configuration() {
         refused.body
     );
     assert_eq!(app.call("GET", "/api/plugins", Some(&admin), None).await.body["items"], json!([]));
+    let empty = app.dir.path().join("plugins/empty-one");
+    std::fs::create_dir(&empty).unwrap();
+    let lies = async || app.call("GET", "/api/plugin-folder", Some(&admin), None).await.body["items"].clone();
+    let there = lies().await;
+    let names: Vec<&Value> = there.as_array().unwrap().iter().map(|found| &found["slug"]).collect();
+    assert_eq!(names, ["empty-one", "security-scanner"]);
+    assert_eq!((&there[1]["version"], &there[1]["error"]), (&json!("1.0.0"), &json!(null)), "{there}");
+    assert!(there[0]["error"].as_str().unwrap().contains("plugin.json"), "{there}");
+    std::fs::remove_dir(&empty).unwrap();
 
     let body = install(json!({"severity_threshold": "high"}));
     let made = app.call("POST", "/api/plugins/install", Some(&admin), Some(body)).await;
     assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(lies().await, json!([]));
     let plugin = &made.body;
     assert_eq!(
         (&plugin["status"], &plugin["version"], &plugin["error"]),

@@ -1,4 +1,6 @@
 // Plugins: installed from a file, looked at, set up by a form of their schema, switched off for everybody, taken out.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Page } from '@playwright/test';
 import { bringIn, packed } from './plugin';
 import { ask, createUser, demoOf, expect, readable, signIn, type Site, test } from './site';
@@ -24,39 +26,40 @@ const SCHEMA = {
   },
 };
 
+const MANIFEST = {
+  name: 'Town crier',
+  version: '1.0.0',
+  description: 'Tells the town what happens.',
+  author: 'Bell & Sons',
+  category: 'utility',
+  entry_point: 'main.py:Crier',
+  config_schema: SCHEMA,
+};
+
+const CODE = [
+  'from resoftai.plugins.base import Plugin',
+  'class Crier(Plugin):',
+  '    def load(self, context):',
+  '        self.context = context',
+  '        return True',
+  '    def activate(self):',
+  '        self.context.hooks.register_action("project.create.after", lambda **_: None, priority=7)',
+  '        self.context.log_info("The crier is awake.")',
+  '        return True',
+  '    def deactivate(self):',
+  '        return True',
+  '    def unload(self):',
+  '        return True',
+];
+
 /** An archive of a plugin that does next to nothing. */
 function archive(
   slug: string,
   version: string,
   more: object = {},
 ): { name: string; mimeType: string; buffer: Buffer } {
-  const manifest = {
-    name: 'Town crier',
-    slug,
-    version,
-    description: 'Tells the town what happens.',
-    author: 'Bell & Sons',
-    category: 'utility',
-    entry_point: 'main.py:Crier',
-    config_schema: SCHEMA,
-    ...more,
-  };
-  const code = [
-    'from resoftai.plugins.base import Plugin',
-    'class Crier(Plugin):',
-    '    def load(self, context):',
-    '        self.context = context',
-    '        return True',
-    '    def activate(self):',
-    '        self.context.hooks.register_action("project.create.after", lambda **_: None, priority=7)',
-    '        self.context.log_info("The crier is awake.")',
-    '        return True',
-    '    def deactivate(self):',
-    '        return True',
-    '    def unload(self):',
-    '        return True',
-  ];
-  return { name: `${slug}.tar`, mimeType: 'application/x-tar', buffer: packed(manifest, code) };
+  const buffer = packed({ ...MANIFEST, slug, version, ...more }, CODE);
+  return { name: `${slug}.tar`, mimeType: 'application/x-tar', buffer };
 }
 
 async function asSite(page: Page, site: Site, username: string): Promise<void> {
@@ -110,11 +113,22 @@ test('a plugin is installed from a file, replaced, switched off and taken out', 
     .toBeGreaterThan(0);
   await page.getByRole('button', { name: 'Load anew' }).click();
   await expect(page.getByText('Town crier 1.0.0 is loaded.')).toBeVisible();
-  const use = page.locator('section').filter({ has: page.getByRole('heading', { name: 'Use' }) });
-  const fired = use.getByRole('row').filter({ hasText: 'project.create.after' });
-  await expect(fired.getByRole('cell').nth(1)).toHaveText('1');
-  await expect(fired.getByRole('cell').nth(4)).toHaveText(/^[\d.]+ (ms|s)$/);
   await readable(page);
+  await page.getByRole('link', { name: 'Use', exact: true }).click();
+  await expect(page.getByRole('img', { name: 'Calls, by 15 minutes.' })).toBeVisible();
+  const fired = page.getByRole('row').filter({ hasText: 'project.create.after' });
+  await expect(fired.getByRole('cell').nth(1)).toHaveText('1');
+  await expect(fired.getByRole('cell').nth(5)).toHaveText(/^[\d.]+ (ms|s)$/);
+  await expect(page.getByRole('row').getByRole('link', { name: 'Demo', exact: true })).toBeVisible();
+  await page.getByText('By 15 minutes, as a table').click();
+  await readable(page);
+  await page.getByLabel('Time', { exact: true }).selectOption('Last 7 days');
+  await expect(page.getByRole('img', { name: 'Calls, by 3 hours.' })).toBeVisible();
+  await page.goto(`/organizations/${org}/plugins/crier/use`);
+  await expect(fired.getByRole('cell').nth(1)).toHaveText('1');
+  await expect(page.getByRole('heading', { name: 'By organisation' })).toHaveCount(0);
+  await readable(page);
+  await page.goto('/plugins/crier');
 
   await page.getByRole('link', { name: 'Capabilities' }).click();
   await page.getByRole('switch', { name: /Works in every organisation/ }).click();
@@ -140,6 +154,37 @@ test('a plugin is installed from a file, replaced, switched off and taken out', 
   await dialog.getByRole('button', { name: 'Uninstall' }).click();
   await expect(page.getByRole('heading', { level: 1, name: 'Plugins' })).toBeVisible();
   await expect(page.getByRole('link', { name: 'Town crier' })).toHaveCount(0);
+});
+
+test('what lies in the plugins folder is installed by its name', async ({ page, site }) => {
+  await asSite(page, site, 'fitter5');
+  const folder = join(site.dir, 'plugins', 'crier-in-folder');
+  mkdirSync(folder);
+  const asks = {
+    slug: 'crier-in-folder',
+    name: 'Crier in a folder',
+    capabilities: { http: ['example.org'] },
+  };
+  writeFileSync(join(folder, 'plugin.json'), JSON.stringify({ ...MANIFEST, ...asks }));
+  await page.goto('/plugins');
+  const found = page.getByRole('row').filter({ hasText: 'crier-in-folder' });
+  await expect(found).toContainText('main.py');
+  await expect(found.getByRole('button')).toHaveCount(0);
+  writeFileSync(join(folder, 'main.py'), CODE.join('\n'));
+  await page.reload();
+  await page.getByRole('button', { name: 'Install Crier in a folder' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog).toContainText('Send requests to example.org');
+  await dialog.getByRole('button', { name: 'Install' }).click();
+  await dialog.getByLabel('Settings it cannot do without').fill('{"channel": "#here"}');
+  await readable(page);
+  await dialog.getByRole('button', { name: 'Install' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'Crier in a folder' })).toBeVisible();
+  await expect(page).toHaveURL(/crier-in-folder\/capabilities$/);
+  await page.goto('/plugins');
+  await expect(page.getByRole('link', { name: 'Crier in a folder' })).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Install Crier in a folder' })).toHaveCount(0);
+  await ask(page, 'DELETE', '/api/plugins/crier-in-folder');
 });
 
 test('a form of the schema sets a plugin up, and keeps its secrets', async ({ page, site }) => {

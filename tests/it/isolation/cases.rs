@@ -147,6 +147,8 @@ impl Site {
             of("GET /api/organizations/{id}", Read, org),
             plain("POST /api/invitations/look", Bearer).json(&json!({"code": invitations[0]})),
             of("GET /api/organizations/{id}/plugins", Read, org),
+            of("GET /api/organizations/{id}/workflows", Read, org),
+            plain("GET /api/plugin-folder", Site),
             of("GET /api/organizations/{id}/plugins/{slug}", Read, org),
             of("GET /api/organizations/{id}/plugins/{slug}/metrics", Read, org),
             of("GET /api/organizations/{id}/settings", Read, org),
