@@ -38,6 +38,7 @@ impl Runs {
         OpenApiRouter::new()
             .routes(routes!(list, create))
             .routes(routes!(workflows))
+            .routes(routes!(workflows_of_organization))
             .routes(routes!(get))
             .routes(routes!(pause))
             .routes(routes!(resume))
@@ -140,6 +141,22 @@ async fn workflows(
     let project = runs.inner.rooms.db.read(move |tx| projects::store::find(tx, &permit, ProjectId(id))).await?;
     let items = runs.workflows_in(OrgId(project.organization_id)).await;
     Ok(Json(List { items, next_cursor: None }))
+}
+
+/// The same for a project that is yet to be made in an organisation.
+#[utoipa::path(get, path = "/api/organizations/{id}/workflows", tag = "runs", params(("id" = i64, Path)),
+    responses((status = 200, body = List<WorkflowView>), (status = "default", response = Problem)))]
+async fn workflows_of_organization(
+    State(runs): State<Runs>,
+    permit: Permit<ProjectRead>,
+    Path(id): Path<i64>,
+) -> Result<Json<List<WorkflowView>>> {
+    let org = OrgId(id);
+    if !permit.reaches(org) {
+        permit.require(org, "such organization")?;
+    }
+    runs.inner.rooms.db.read(move |tx| orgs::store::by_id(tx, org)).await?;
+    Ok(Json(List { items: runs.workflows_in(org).await, next_cursor: None }))
 }
 
 impl Runs {

@@ -72,6 +72,8 @@ async fn a_run_keeps_to_a_plugins_workflow_and_its_agent_does_a_stage() {
     let stages = json!(["requirement_analysis", "api_design", "api_review", "development", "testing"]);
     let first = json!({"workflow": "api-first", "name": "API first", "stages": stages, "error": null});
     assert_eq!(there["items"], json!([first]));
+    let before = site.call("GET", &format!("/api/organizations/{}/workflows", site.org), None).await;
+    assert_eq!(before, there, "a project that is yet to be made can keep to the same");
 
     let wrong = json!({"workflow": "waterfall"});
     let refused = site.app.call("POST", &format!("{path}/runs"), Some(&site.token), Some(wrong)).await;

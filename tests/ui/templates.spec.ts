@@ -1,5 +1,6 @@
 // Templates: chosen in a project, filled in, looked at, written into it.
-import { bringIn, packed } from './plugin';
+import { bringIn, example, packed } from './plugin';
+import { withScribe } from './scribe';
 import { ask, createUser, demoOf, expect, readable, signIn, test } from './site';
 
 test.use({ model: false });
@@ -76,4 +77,43 @@ test('a template is filled in, looked at and written into a project, over what i
   await expect(page.getByText('2 files are written.')).toBeVisible();
   const files = await ask(page, 'GET', `/api/projects/${id}/files`);
   expect(files.items.map(({ version }: { version: number }) => version)).toEqual([2, 2]);
+});
+
+test('a project begins with a template and a workflow from the form that makes it', async ({
+  page,
+  site,
+}) => {
+  test.setTimeout(120_000);
+  createUser(site, 'founder', PASSWORD, ['--role', 'super_admin']);
+  await signIn(page, 'founder', PASSWORD);
+  const tower = await ask(page, 'GET', '/api/plugins');
+  if (!tower.items.some(({ slug }: { slug: string }) => slug === 'bell-tower')) await bringIn(page, TOWER);
+  await bringIn(page, example('api-first'));
+  const org = await demoOf(page);
+  const close = await withScribe(page, org, 'founder-scribe');
+  await page.goto('/projects/new');
+  await page.getByLabel('Name', { exact: true }).fill('New tower');
+  await page.getByLabel('Requirement').fill('Ring at noon.');
+  if (await page.getByLabel('Organisation').isVisible()) {
+    await page.getByLabel('Organisation').selectOption(String(org));
+  }
+  await page.getByLabel('Begin with').selectOption('Bell tower');
+  await page.getByLabel('Bells').fill('7');
+  await page.getByLabel('Model', { exact: true }).selectOption('founder-scribe');
+  await page.getByLabel('Workflow').selectOption('API first');
+
+  // Nothing is made before the values fit.
+  await page.getByRole('button', { name: 'Create and start' }).click();
+  await expect(page.getByLabel('Town')).toHaveJSProperty('validity.valueMissing', true);
+  await page.getByLabel('Town').fill('New Harbour');
+  await page.getByRole('button', { name: 'Show its files' }).click();
+  await page.getByText('new_harbour/bells.txt').click();
+  await expect(page.getByText('7 of bronze in New Harbour')).toBeVisible();
+  await readable(page);
+  await page.getByRole('button', { name: 'Create and start' }).click();
+  const stages = page.getByRole('list', { name: 'Stages' }).getByRole('button');
+  await expect(stages.nth(1)).toContainText('Api review');
+  await page.getByRole('link', { name: 'Files' }).click();
+  await expect(page.getByText('bells.txt')).toBeVisible();
+  close();
 });
