@@ -72,18 +72,27 @@ function method(plugin, name) {
 
 const yields = (answer) => answer?.[Symbol.toStringTag] === "Generator" || answer?.[Symbol.toStringTag] === "AsyncGenerator";
 
+/** The whole text; with what the generator returned beside it, when that is an object. */
 async function gather(pieces, name, streamed) {
   let whole = "";
-  for await (const piece of pieces) {
-    if (typeof piece !== "string") {
-      throw new TypeError(`${name}() yielded ${typeof piece}: it must yield text.`);
+  try {
+    for (;;) {
+      const { done, value } = await pieces.next();
+      if (done) {
+        return typeof value === "object" && value !== null ? { content: whole, ...value } : whole;
+      }
+      if (typeof value !== "string") {
+        throw new TypeError(`${name}() yielded ${typeof value}: it must yield text.`);
+      }
+      if (streamed) {
+        emit(value);
+      }
+      whole += value;
     }
-    if (streamed) {
-      emit(piece);
-    }
-    whole += piece;
+  } finally {
+    // Its own `finally` runs when nobody reads on.
+    await pieces.return();
   }
-  return whole;
 }
 
 function json(value, who) {

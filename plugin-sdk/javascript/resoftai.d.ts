@@ -41,7 +41,18 @@ export interface Reply {
   json(): any;
 }
 
-export const http: Record<"request" | "get" | "post", (url: string, options?: Request) => Reply>;
+export interface OpenReply {
+  status: number;
+  headers: Record<string, string>;
+  chunks(): Generator<Uint8Array, void>;
+  lines(): Generator<string, void>;
+  text(): string;
+  close(): void;
+}
+
+export const http: Record<"request" | "get" | "post", (url: string, options?: Request) => Reply> & {
+  stream(url: string, options?: Request): OpenReply;
+};
 
 export interface Message {
   role: "system" | "user" | "assistant";

@@ -58,20 +58,78 @@ export const ownFiles = {
   readText: (path) => text(ask(() => platform.packageRead(path))),
 };
 
+/** A request as the platform takes it. */
+function asked(url, { method = "GET", headers = {}, body = "", json, timeoutMs = 10_000 }) {
+  const given = { ...(json === undefined ? {} : { "content-type": "application/json" }), ...headers };
+  const content = json === undefined ? body : JSON.stringify(json);
+  return { method, url, headers: Object.entries(given), body: bytes(content), timeoutMs };
+}
+
+const head = ({ status, headers }) => ({
+  status,
+  headers: Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value])),
+});
+
+/** What comes of an open reply, until its end or until nobody asks for more. */
+function* pieces(open) {
+  try {
+    for (let piece; (piece = ask(() => platform.httpNext(open))) !== undefined; ) {
+      yield piece;
+    }
+  } finally {
+    platform.httpClose(open);
+  }
+}
+
+function joined(parts) {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}
+
+/** Split before it is decoded, since a piece may end within a character. */
+function* lines(chunks) {
+  const line = (parts) => text(joined(parts)).replace(/\r$/, "");
+  let rest = [];
+  for (const chunk of chunks) {
+    let from = 0;
+    for (let end; (end = chunk.indexOf(10, from)) !== -1; from = end + 1) {
+      const whole = line([...rest, chunk.subarray(from, end)]);
+      rest = [];
+      yield whole;
+    }
+    rest.push(chunk.subarray(from));
+  }
+  if (rest.some((part) => part.length > 0)) {
+    yield line(rest);
+  }
+}
+
 /** Requests to hosts that the manifest's `capabilities.http` names and an administrator granted. */
 export const http = {
   /** `{ method, headers, body, json, timeoutMs }`; gives `{ status, headers, body, text(), json() }`. */
-  request(url, { method = "GET", headers = {}, body = "", json, timeoutMs = 10_000 } = {}) {
-    const given = { ...(json === undefined ? {} : { "content-type": "application/json" }), ...headers };
-    const content = json === undefined ? body : JSON.stringify(json);
-    const request = { method, url, headers: Object.entries(given), body: bytes(content), timeoutMs };
-    const reply = ask(() => platform.httpRequest(request));
+  request(url, options = {}) {
+    const reply = ask(() => platform.httpRequest(asked(url, options)));
     return {
-      status: reply.status,
-      headers: Object.fromEntries(reply.headers.map(([name, value]) => [name.toLowerCase(), value])),
+      ...head(reply),
       body: reply.body,
       text: () => text(reply.body),
       json: () => JSON.parse(text(reply.body)),
+    };
+  },
+  /**
+   * The same, there as soon as the head of the reply is: `chunks()` gives the bytes as they come, `lines()` the text line by
+   * line, `text()` what is left; `close()` lets go of the rest, as does leaving a loop early. `timeoutMs` bounds each wait.
+   */
+  stream(url, options = {}) {
+    const [open, reply] = ask(() => platform.httpOpen(asked(url, options)));
+    const chunks = pieces(open);
+    return {
+      ...head(reply),
+      chunks: () => chunks,
+      lines: () => lines(chunks),
+      text: () => text(joined([...chunks])),
+      close: () => platform.httpClose(open),
     };
   },
   get: (url, options = {}) => http.request(url, options),
@@ -169,7 +227,7 @@ export class AgentPlugin extends Plugin {
 
 /**
  * A source of models. Override `generate({ model, prompt, system_prompt, messages, max_tokens })`, which returns a text or
- * `{ content, usage, finish_reason }`, and `generateStream` as a generator of text.
+ * `{ content, usage, finish_reason }`, and `generateStream` as a generator of text, which may return `{ usage, finish_reason }`.
  */
 export class LLMProviderPlugin extends Plugin {
   static kind = "llm_provider";

@@ -55,17 +55,37 @@ export const filesWrite = (path, content) => void project().set(path, new TextDe
 
 export const filesDelete = (path) => void project().delete(path);
 
-export function httpRequest({ method, url, headers, body }) {
+function answered({ method, url, headers, body }) {
   const answer = now.http ?? refuse(`this test has no network, and ${method} ${url} was asked.`);
-  const { status = 200, headers: given = {}, json, text = JSON.stringify(json) ?? "" } = answer({ method, url, headers, body });
-  return { status, headers: Object.entries(given), body: new TextEncoder().encode(text) };
+  const { status = 200, headers: given = {}, json, text = JSON.stringify(json) ?? "", pieces = [text] } = answer({ method, url, headers, body });
+  return { status, headers: Object.entries(given), pieces: pieces.map((piece) => new TextEncoder().encode(piece)) };
 }
+
+export function httpRequest(request) {
+  const { pieces, ...head } = answered(request);
+  return { ...head, body: new Uint8Array(pieces.flatMap((piece) => [...piece])) };
+}
+
+/** Replies that are read piece by piece, by number. */
+const open = new Map();
+let numbers = 0;
+
+export function httpOpen(request) {
+  const { pieces, ...head } = answered(request);
+  numbers += 1;
+  open.set(numbers, pieces);
+  return [numbers, { ...head, body: new Uint8Array() }];
+}
+
+export const httpNext = (reply) => open.get(reply)?.shift();
+
+export const httpClose = (reply) => void open.delete(reply);
 
 export function llmComplete(request) {
   const answer = now.llm ?? refuse("this test has no model.");
   return JSON.stringify({ model: "test", usage: {}, ...answer(JSON.parse(request)) });
 }
 
-export const emit = () => undefined;
+export const emit = (piece) => void now.emitted.push(piece);
 export const packageList = () => platform.packageList();
 export const packageRead = (path) => platform.packageRead(path);

@@ -34,8 +34,8 @@ export class LoadedPlugin {
 
   /**
    * Loads a class as the platform does. `config` are its settings; `http(request)` stands in for the network, gets
-   * `{ method, url, headers, body }` and gives `{ status, json }` or `{ status, text }`; `llm(request)` stands in for the
-   * model and gives `{ content }`; `files` are the project's, texts by path. What is left out refuses, as on a site that
+   * `{ method, url, headers, body }` and gives `{ status, json }`, `{ status, text }` or, as texts one by one, `{ status,
+   * pieces }`; `llm(request)` stands in for the model and gives `{ content }`; `files` are the project's, texts by path. What is left out refuses, as on a site that
    * granted nothing.
    */
   static async of(Class, manifest, { config = {}, http, llm, files } = {}) {
@@ -66,6 +66,12 @@ export class LoadedPlugin {
   /** Calls a method as the platform does. */
   async call(method, argument = {}) {
     return JSON.parse(await this.#ask("callMethod", method, JSON.stringify(argument), false));
+  }
+
+  /** The same while somebody reads along; what was passed on is in `emitted`. */
+  async stream(method, argument = {}) {
+    this.emitted = [];
+    return JSON.parse(await this.#ask("callMethod", method, JSON.stringify(argument), true));
   }
 
   #registered(name, kind) {

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use crate::app::{App, Reply};
-use crate::plugins;
+use crate::{plugin_languages, plugins};
 
 const MODEL: &str = "openai-models/small";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -121,29 +121,34 @@ struct Site {
     org: i64,
     admin: String,
     token: String,
+    plugin: &'static str,
 }
 
 impl Site {
     async fn new() -> Self {
+        Self::with("openai-models", |app| plugins::bring(app, "plugin-sdk/examples/openai-models")).await
+    }
+
+    async fn with(plugin: &'static str, bring: impl FnOnce(&App)) -> Self {
         let (app, server) = (App::start(), Server::start());
         let org = app.org("acme");
         let admin = app.person("root", "admin", None).await;
-        plugins::bring(&app, "plugin-sdk/examples/openai-models");
-        let manifest = app.dir.path().join("plugins/openai-models/plugin.json");
+        bring(&app);
+        let manifest = app.dir.path().join(format!("plugins/{plugin}/plugin.json"));
         let text = fs::read_to_string(&manifest).unwrap();
         fs::write(&manifest, text.replace("\"models.example.org\"", &format!("\"{}\"", server.address))).unwrap();
         let config = json!({"base_url": format!("http://{}/v1", server.address)});
-        let install = json!({"slug": "openai-models", "config": config});
+        let install = json!({"slug": plugin, "config": config});
         let made = app.call("POST", "/api/plugins/install", Some(&admin), Some(install)).await;
         assert_eq!(made.status, 201, "{}", made.body);
         let token = app.person("ada", "developer", Some("acme")).await;
-        let site = Self { app, server, org, admin, token };
+        let site = Self { app, server, org, admin, token, plugin };
         site.activate(json!({"enabled": true, "granted": "all"})).await;
         site
     }
 
     async fn activate(&self, body: Value) {
-        let path = format!("/api/organizations/{}/plugins/openai-models", self.org);
+        let path = format!("/api/organizations/{}/plugins/{}", self.org, self.plugin);
         let reply = self.app.call("PUT", &path, Some(&self.admin), Some(body)).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
@@ -165,6 +170,7 @@ impl Site {
         let request = hyper::Request::post("/v1/chat/completions").header("host", &self.app.address);
         let request = request.header("authorization", format!("Bearer {}", self.token));
         let mut body = ask(words);
+        body["model"] = format!("{}/small", self.plugin).into();
         body["stream"] = json!(true);
         let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
         let exchange = async move {
@@ -212,7 +218,10 @@ fn ask(words: &str) -> Value {
 #[tokio::test]
 async fn a_plugins_models_are_listed_answer_and_are_charged() {
     let site = Site::new().await;
+    let ready = async || site.app.call("GET", "/api/system", None, None).await.body["models_ready"].clone();
+    assert_eq!(ready().await, false, "nobody asked the plugin yet");
     assert_eq!(site.models(&site.token).await, [MODEL, "openai-models/large"]);
+    assert_eq!(ready().await, true);
     site.app.org("globex");
     let other = site.app.person("eve", "developer", Some("globex")).await;
     assert_eq!(site.models(&other).await, Vec::<String>::new(), "it works in the one organisation only");
@@ -299,10 +308,41 @@ async fn who_leaves_ends_the_call_and_who_is_switched_off_answers_no_more() {
     let gone = site.chat(ask("plain")).await;
     assert_eq!((gone.status, &gone.body["error"]["code"]), (404, &json!("model_not_found")), "{}", gone.body);
     assert_eq!(site.models(&site.token).await, Vec::<String>::new());
+    let system = site.app.call("GET", "/api/system", None, None).await.body;
+    assert_eq!(system["models_ready"], false, "it was switched off");
 
     site.activate(json!({"enabled": true, "granted": {}})).await;
     let denied = site.chat(ask("plain")).await;
     assert!(denied.status >= 400, "{}", denied.body);
+}
+
+#[tokio::test]
+async fn a_plugin_in_javascript_answers_word_by_word() {
+    let site = Site::with("script-models", |app| {
+        let folder = app.dir.path().join("plugins/script-models");
+        plugins::bring(app, "plugin-sdk/examples/script-models");
+        plugin_languages::build(&folder);
+        let tests = app.cli(&["plugin", "test", folder.to_str().unwrap()], "");
+        assert!(tests.status.success(), "{tests:?}");
+    });
+    let site = site.await;
+    assert_eq!(site.models(&site.token).await, ["script-models/small", "script-models/large"]);
+    let mut plain = ask("plain");
+    plain["model"] = json!("script-models/small");
+    let reply = site.chat(plain).await;
+    assert_eq!(reply.body["choices"][0]["message"]["content"], "Red, blue.", "{}", reply.body);
+    assert_eq!(site.server.next()["messages"].as_array().unwrap().len(), 2);
+    let go_on = site.server.go_on.clone();
+    // The rest only comes once its beginning was seen.
+    let seen = site.stream("slow", || async { go_on.send(()).is_ok() }).await;
+    assert!(seen.contains("blue.") && seen.ends_with("data: [DONE]\n\n"), "{seen}");
+    assert_eq!(site.server.next()["stream"], true);
+    // As the server counted them: once for each answer.
+    site.used(32).await;
+    let seen = site.stream("endless", || async { false }).await;
+    assert!(seen.contains("Red, ") && !seen.contains("blue."), "{seen}");
+    assert_eq!(site.server.next()["stream"], true);
+    assert_eq!(site.server.next(), "let go", "the plugin's own request ends with the client");
 }
 
 #[tokio::test]

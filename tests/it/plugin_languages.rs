@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,16 @@ fn example(file: &str) -> Vec<u8> {
 fn todo_marks() -> Bytes {
     let component = wat::parse_bytes(&example("todo-marks/plugin.wat")).unwrap().into_owned();
     archive(&[("plugin.json", example("todo-marks/plugin.json")), ("plugin.wasm", component)])
+}
+
+/// Builds the plugin in JavaScript that lies in this folder, and its tests.
+pub fn build(folder: &Path) {
+    // What it is built with is installed once.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock();
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/javascript/build.sh");
+    let built = Command::new("sh").arg(build).arg(folder).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
 #[tokio::test]
@@ -126,9 +137,7 @@ async fn a_plugin_in_javascript_looks_at_files() {
     for name in ["plugin.json", "main.js", "rules.js"] {
         fs::write(folder.path().join(name), example(&format!("script-review/{name}"))).unwrap();
     }
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugin-sdk/javascript/build.sh");
-    let built = Command::new("sh").arg(build).arg(folder.path()).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    build(folder.path());
     let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
     let made =
         upload(&app, &admin, archive(&[("plugin.json", read("plugin.json")), ("plugin.wasm", read("plugin.wasm"))]))
