@@ -3,6 +3,8 @@
 //! Invariant: a field is sealed for its place (table, column, entry), so that no value passes for another; which fields
 //! are is a mask beside them, so entries from before sealing stay readable. No SQL and no keys are kept here.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -44,9 +46,11 @@ impl Column {
         matches!(self, Self::ActorName | Self::IpAddress | Self::UserAgent | Self::TokenName)
     }
 
-    /// What the sealed value is bound to.
-    fn place(self, entry: i64) -> String {
-        format!("audit_entries.{}.{entry}", self.name())
+    /// Writes what the sealed value is bound to.
+    fn place(self, entry: i64, place: &mut String) {
+        place.clear();
+        // A String takes everything.
+        _ = write!(place, "audit_entries.{}.{entry}", self.name());
     }
 }
 
@@ -92,7 +96,9 @@ impl Sealer<'_> {
             return Ok(text.to_owned());
         };
         self.mask |= column.bit();
-        Ok(STANDARD.encode(key.seal(&column.place(self.entry), text.as_bytes())?))
+        let mut place = String::new();
+        column.place(self.entry, &mut place);
+        Ok(STANDARD.encode(key.seal(&place, text.as_bytes())?))
     }
 
     pub fn seal_some(&mut self, column: Column, text: Option<&String>) -> Result<Option<String>> {
@@ -103,7 +109,7 @@ impl Sealer<'_> {
 /// A field as it can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Field {
-    Plain(String),
+    Plain,
     /// Its key was destroyed.
     Erased(UserId),
     /// It does not open with its key: the stored entry is not what was written.
@@ -112,27 +118,41 @@ pub(super) enum Field {
 
 /// Opens the fields of one entry.
 pub(super) struct Opener {
-    pub entry: i64,
-    pub mask: i64,
-    pub owners: Owners,
+    entry: i64,
+    mask: i64,
+    owners: Owners,
     /// None: destroyed, or not needed.
-    pub actor: Option<Key>,
+    actor: Option<Key>,
     /// None: destroyed, or not needed.
-    pub subject: Option<Key>,
+    subject: Option<Key>,
+    /// Memory for all its fields.
+    place: String,
+    bytes: Vec<u8>,
 }
 
 impl Opener {
-    pub fn open(&self, column: Column, text: String) -> Field {
+    pub fn new(entry: i64, mask: i64, owners: Owners, [actor, subject]: [Option<Key>; 2]) -> Self {
+        Self { entry, mask, owners, actor, subject, place: String::new(), bytes: Vec::new() }
+    }
+
+    /// Puts what can be read in the place of `text`; anything else stays.
+    pub fn open(&mut self, column: Column, text: &mut String) -> Field {
         if self.mask & column.bit() == 0 {
-            return Field::Plain(text);
+            return Field::Plain;
         }
         let Some(owner) = self.owners.owner(column) else { return Field::Broken };
         let Some(key) = (if column.is_of_actor() { &self.actor } else { &self.subject }) else {
             return Field::Erased(owner);
         };
-        let opened =
-            STANDARD.decode(text).ok().and_then(|bytes| key.open_in_place(&column.place(self.entry), bytes).ok());
-        opened.and_then(|plain| String::from_utf8(plain).ok()).map_or(Field::Broken, Field::Plain)
+        column.place(self.entry, &mut self.place);
+        self.bytes.clear();
+        let decoded = STANDARD.decode_vec(text.as_bytes(), &mut self.bytes).ok();
+        let opened = decoded.and_then(|()| key.open_in_place(&self.place, &mut self.bytes).ok());
+        let Some(plain) = opened.and_then(|plain| str::from_utf8(plain).ok()) else { return Field::Broken };
+        // It is shorter than what it was sealed to.
+        text.clear();
+        text.push_str(plain);
+        Field::Plain
     }
 }
 
@@ -153,8 +173,13 @@ mod tests {
 
     fn opener(mask: i64, keys: [Option<Key>; 2]) -> Opener {
         let owners = Owners::of(ActorKind::User, Some(1), Some(UserId(2)));
-        let [actor, subject] = keys;
-        Opener { entry: 7, mask, owners, actor, subject }
+        Opener::new(7, mask, owners, keys)
+    }
+
+    /// What becomes of a text, and the text.
+    fn opened(mut opener: Opener, column: Column, text: &str) -> (Field, String) {
+        let mut text = text.to_owned();
+        (opener.open(column, &mut text), text)
     }
 
     #[test]
@@ -164,16 +189,17 @@ mod tests {
         let sealed: Vec<_> = ALL.iter().map(|column| sealer.seal(*column, "Ada").unwrap()).collect();
         let mask = sealer.mask;
         assert_eq!(mask, 127);
-        let whole = opener(mask, [Some(actor.clone()), Some(subject.clone())]);
+        let whole = || opener(mask, [Some(actor.clone()), Some(subject.clone())]);
         for (column, text) in ALL.into_iter().zip(&sealed) {
-            assert_eq!(whole.open(column, text.clone()), Field::Plain("Ada".to_owned()));
+            assert_eq!(opened(whole(), column, text), (Field::Plain, "Ada".to_owned()));
             let owner = if column.is_of_actor() { UserId(1) } else { UserId(2) };
-            assert_eq!(opener(mask, [None, None]).open(column, text.clone()), Field::Erased(owner));
+            assert_eq!(opened(opener(mask, [None, None]), column, text), (Field::Erased(owner), text.clone()));
             for other in ALL.into_iter().filter(|other| *other != column) {
-                assert_eq!(whole.open(other, text.clone()), Field::Broken, "{column:?} passed for {other:?}");
+                let passed = opened(whole(), other, text);
+                assert_eq!(passed, (Field::Broken, text.clone()), "{column:?} passed for {other:?}");
             }
-            let elsewhere = Opener { entry: 8, ..opener(mask, [Some(actor.clone()), Some(subject.clone())]) };
-            assert_eq!(elsewhere.open(column, text.clone()), Field::Broken);
+            let elsewhere = Opener { entry: 8, ..whole() };
+            assert_eq!(opened(elsewhere, column, text).0, Field::Broken);
         }
     }
 
@@ -185,8 +211,8 @@ mod tests {
         assert_ne!(sealer.seal(Column::Description, "Made Ada developer").unwrap(), "Made Ada developer");
         assert_eq!(sealer.mask, Column::Description.bit());
         assert_eq!(
-            opener(sealer.mask, [None, None]).open(Column::ActorName, "root".into()),
-            Field::Plain("root".into())
+            opened(opener(sealer.mask, [None, None]), Column::ActorName, "root"),
+            (Field::Plain, "root".to_owned())
         );
     }
 

@@ -127,7 +127,7 @@ pub fn broken(tx: &mut Tx<'_>, id: i64) -> Result<Vec<&'static str>> {
         Ok(read(row).ok())
     })?;
     let Some(Stored { entry, before, after, mask }) = stored.flatten() else { return Ok(Vec::new()) };
-    let opener = opener(tx, &mut Ring::default(), &entry, mask)?;
+    let mut opener = opener(tx, &mut Ring::default(), &entry, mask)?;
     let texts = [
         (Column::ActorName, Some(entry.actor.name)),
         (Column::IpAddress, entry.ip_address),
@@ -137,14 +137,14 @@ pub fn broken(tx: &mut Tx<'_>, id: i64) -> Result<Vec<&'static str>> {
         (Column::After, after),
         (Column::TokenName, entry.token.and_then(|token| token.name)),
     ];
-    let closed = texts.into_iter().filter_map(|(column, text)| Some((column, opener.open(column, text?))));
+    let closed = texts.into_iter().filter_map(|(column, text)| Some((column, opener.open(column, &mut text?))));
     Ok(closed.filter(|(_, field)| *field == Field::Broken).map(|(column, _)| column.name()).collect())
 }
 
 fn opener(tx: &mut Tx<'_>, ring: &mut Ring, entry: &AuditEntry, mask: i64) -> Result<Opener, DbError> {
     let owners = Owners::of(entry.actor.kind, entry.actor.id, entry.person_id.map(UserId));
     let mut key = |owner: Option<UserId>| owner.map_or(Ok(None), |person| ring.get(tx, person));
-    Ok(Opener { entry: entry.id, mask, owners, actor: key(owners.actor)?, subject: key(owners.subject)? })
+    Ok(Opener::new(entry.id, mask, owners, [key(owners.actor)?, key(owners.subject)?]))
 }
 
 /// At most `limit` entries behind `place`, newest first, of what `scope` covers. Looks at a bounded number of entries, so
@@ -338,13 +338,10 @@ impl Stored {
         if self.mask == 0 {
             return Ok(());
         }
-        let opener = opener(tx, ring, &self.entry, self.mask)?;
+        let mut opener = opener(tx, ring, &self.entry, self.mask)?;
         let Self { entry, before, after, mask } = self;
-        let mut open = |column, text: &mut String| match opener.open(column, std::mem::take(text)) {
-            Field::Plain(plain) => {
-                *text = plain;
-                Ok(())
-            }
+        let mut open = |column, text: &mut String| match opener.open(column, text) {
+            Field::Plain => Ok(()),
             Field::Broken => Err(None),
             Field::Erased(person) => {
                 entry.erased = true;

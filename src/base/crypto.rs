@@ -75,14 +75,14 @@ impl Key {
     /// # Errors
     /// `unsealed`: another key, another place, or changed bytes.
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        self.open_in_place(place, sealed.to_vec())
+        self.open_in_place(place, &mut sealed.to_vec()).map(|plain| plain.to_vec())
     }
 
     /// The same, in the memory of what is sealed.
     ///
     /// # Errors
     /// As [`Key::open`].
-    pub fn open_in_place(&self, place: &str, mut sealed: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn open_in_place<'a>(&self, place: &str, sealed: &'a mut [u8]) -> Result<&'a [u8]> {
         let refused = || {
             Error::unavailable(
                 "unsealed",
@@ -93,11 +93,8 @@ impl Key {
         };
         let (nonce, body) = sealed.split_at_mut_checked(NONCE_LEN).ok_or_else(refused)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| refused())?;
-        let aad = Aad::from(place.as_bytes());
-        let length = self.cipher()?.open_in_place(nonce, aad, body).map_err(|_| refused())?.len();
-        sealed.truncate(NONCE_LEN + length);
-        sealed.drain(..NONCE_LEN);
-        Ok(sealed)
+        let plain = self.cipher()?.open_in_place(nonce, Aad::from(place.as_bytes()), body).map_err(|_| refused())?;
+        Ok(plain)
     }
 }
 
