@@ -30,14 +30,14 @@ pub struct Runtime {
     compiler: Compiler,
     /// Why the last try to map it failed.
     failure: Mutex<Option<String>>,
-    /// Threads that long calls share.
+    /// Long calls that compute at a time.
     seats: usize,
 }
 
 impl Runtime {
     pub fn new(bytes: &'static [u8], compiler: Compiler) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let seats = (processors - 1).clamp(1, MAX_SEATS);
+        let seats = processors.min(MAX_SEATS);
         Self { bytes, sandbox: OnceCell::new(), python: OnceCell::new(), compiler, failure: Mutex::new(None), seats }
     }
 

@@ -64,8 +64,8 @@ pub struct Program {
 }
 
 impl Sandbox {
-    /// Calls that compute for longer than a blink take turns on at most `seats` threads, so that plugins never keep all
-    /// of them from the others; 0 counts as 1. Short calls run beside them.
+    /// Calls that compute for longer than a blink take turns, `seats` at a time; 0 counts as 1. On a runtime of several
+    /// threads they keep nobody else's; on one of a single thread they give way. Short calls run beside them.
     ///
     /// # Errors
     /// When the engine does not fit the processor, or no thread can be started.

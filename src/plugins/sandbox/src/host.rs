@@ -132,9 +132,10 @@ pub(crate) struct State {
     pub(crate) reader: Option<Reader>,
     pub(crate) memory: Memory,
     pub(crate) seat: Seat,
-    /// Steps of computing time that the current call may take, and has taken.
-    pub(crate) ticks: u64,
-    pub(crate) ticks_used: u64,
+    /// Steps of computing time that the current call may still take, this turn's included.
+    pub(crate) ticks_left: u64,
+    /// Those of this turn.
+    pub(crate) turn: u64,
 }
 
 /// The far end of a streamed answer.
@@ -170,7 +171,7 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let memory = Memory { limit: memory_bytes, used: 0, refused: false };
-        Self { wasi, table, host, reader: None, memory, seat, ticks: 0, ticks_used: 0 }
+        Self { wasi, table, host, reader: None, memory, seat, ticks_left: 0, turn: 0 }
     }
 }
 

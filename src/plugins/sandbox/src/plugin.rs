@@ -21,8 +21,8 @@ use crate::ticker::{Running, TICK};
 pub const MAX_JSON_BYTES: usize = 16 << 20;
 /// All bytes that one crossing of the border may copy out of the guest.
 const MAX_CROSSING_BYTES: usize = 32 << 20;
-/// Steps of computing time after which a call takes turns with others like it.
-const SHORT_TICKS: u64 = 2;
+/// Steps of computing time in one turn of a call that has computed for longer than one.
+const TURN_TICKS: u64 = 5;
 const MAX_HOOKS: usize = 256;
 const MAX_NAME_BYTES: usize = 200;
 
@@ -31,7 +31,7 @@ const MAX_NAME_BYTES: usize = 200;
 pub struct Limits {
     /// Linear memory of the instance. CPython itself needs about 40 MiB, most of it shared between instances.
     pub memory_bytes: u64,
-    /// Computing time of one call, counted in steps of 10 ms.
+    /// Computing time of one call, counted in steps of 2 ms.
     pub cpu: Duration,
     /// Time of one call, waiting included.
     pub wall: Duration,
@@ -112,11 +112,11 @@ impl Program {
         store.set_hostcall_fuel(MAX_CROSSING_BYTES);
         store.epoch_deadline_callback(|mut context| {
             let state = context.data_mut();
-            state.ticks_used += 1;
-            Ok(match state.ticks_used {
-                used if used >= state.ticks => UpdateDeadline::Interrupt,
-                used if used > SHORT_TICKS => UpdateDeadline::YieldCustom(1, Box::pin(state.seat.take())),
-                _ => UpdateDeadline::Yield(1),
+            state.ticks_left = state.ticks_left.saturating_sub(state.turn);
+            state.turn = state.ticks_left.min(TURN_TICKS);
+            Ok(match state.turn {
+                0 => UpdateDeadline::Interrupt,
+                turn => UpdateDeadline::YieldCustom(turn, Box::pin(state.seat.take())),
             })
         });
         // Start-up code of the component runs while it is instantiated: it is a call like any other.
@@ -234,10 +234,11 @@ impl Plugin {
 fn begin(shared: &Shared, store: &mut Store<State>, limits: Limits) -> Running {
     let ticks = limits.cpu.as_millis().div_ceil(TICK.as_millis());
     let state = store.data_mut();
-    state.ticks_used = 0;
-    state.ticks = u64::try_from(ticks).unwrap_or(u64::MAX).max(1);
+    state.ticks_left = u64::try_from(ticks).unwrap_or(u64::MAX).max(1);
+    state.turn = 1;
     state.memory.refused = false;
-    store.set_epoch_deadline(1);
+    let turn = state.turn;
+    store.set_epoch_deadline(turn);
     shared.ticker.call()
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Computing time is counted in steps of this length; a running guest gives way once a step.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// Computing time is counted in steps of this length.
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 pub(crate) struct Ticker {
     inner: Arc<Inner>,

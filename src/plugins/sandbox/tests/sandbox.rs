@@ -458,3 +458,22 @@ async fn a_healthy_plugin_works_beside_spinning_ones() {
         assert_eq!(task.await.unwrap(), Err(Failure::CpuExhausted { limit: limits.cpu }));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_spinning_plugin_does_not_keep_the_only_thread() {
+    let limits = Limits { cpu: Duration::from_millis(500), ..Limits::default() };
+    let (mut plugin, hook) = instance(&folder("tests/plugins/endless-loop"), limits).await;
+    let spinning = tokio::spawn(async move { plugin.call_hook(&hook, "{}").await });
+    let others = tokio::spawn(async move {
+        let mut turns = 0;
+        while !spinning.is_finished() {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+        (turns, spinning.await.unwrap())
+    });
+    let (turns, ended) = others.await.unwrap();
+    assert_eq!(ended, Err(Failure::CpuExhausted { limit: limits.cpu }));
+    // One for each turn of the plugin is what they would get on a thread that they share with it.
+    assert!(turns > 5_000, "only {turns} turns");
+}
