@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod fixed;
+mod hostile;
 mod inside;
 mod load;
 mod plugins;
@@ -58,7 +59,7 @@ fn bench(program: &Path, kept: &Path, named: &[&str]) -> ExitCode {
     println!("| What | Figure | Budget | |\n|---|---|---|---|");
     let model = Server::start(pinned(MEASURING, &itself()).arg("model"));
     let site = Site::new(program, &model.address);
-    let parts: [(&str, &dyn Fn() -> bool); 10] = [
+    let parts: [(&str, &dyn Fn() -> bool); 11] = [
         ("start", &|| starts(program)),
         ("list", &|| list(&site)),
         ("write", &|| group_commit(&site)),
@@ -66,6 +67,7 @@ fn bench(program: &Path, kept: &Path, named: &[&str]) -> ExitCode {
         ("permission", &checks),
         ("quota", &|| reserving(&site)),
         ("plugins", &plugin_calls),
+        ("hostile", &|| hostile::beside(&site)),
         ("sequence", &|| trail::sequencing(&site)),
         ("trail", &|| trail::grown(&site, program, kept)),
         ("growth", &|| growth(&site)),

@@ -70,7 +70,8 @@ impl Site {
         copy(self.dir.path(), to);
     }
 
-    fn cli(&self, arguments: &[&str], input: &str) -> Value {
+    /// What a command of the product prints, asked on the site's own machine.
+    pub fn cli(&self, arguments: &[&str], input: &str) -> Value {
         let mut command = pinned(MEASURING, &self.program);
         command.args(["--json", "--data-dir"]).arg(self.dir.path()).args(arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -116,7 +117,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn post(server: &Server, path: &'static str, token: &str, body: &Value, wanted: u16) -> Value {
+/// The answer to a body of JSON.
+pub fn post(server: &Server, path: &'static str, token: &str, body: &Value, wanted: u16) -> Value {
     let body = Bytes::from(body.to_string());
     let ask = Ask { method: "POST", path, token: token.to_owned(), body, vary: false, wanted };
     serde_json::from_slice(&load::once(&server.address, &ask)).unwrap()
@@ -145,7 +147,7 @@ fn start(program: &Path, dir: &Path) -> (f64, f64) {
 }
 
 /// Memory once the process has used no processor for a while.
-fn at_rest(server: &Server) -> f64 {
+pub fn at_rest(server: &Server) -> f64 {
     let begun = Instant::now();
     loop {
         let before = server.cpu();
