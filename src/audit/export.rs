@@ -244,8 +244,8 @@ fn cells(entry: &AuditEntry) -> [Cow<'_, str>; 20] {
         text(entry.resource_id.as_ref()),
         csv::text(&entry.description),
         if entry.success { "true" } else { "false" }.into(),
-        json(entry.before.as_ref()),
-        json(entry.after.as_ref()),
+        json(entry.before.as_deref()),
+        json(entry.after.as_deref()),
         text(entry.ip_address.as_ref()),
         text(entry.user_agent.as_ref()),
         text(entry.request_id.as_ref()),
@@ -259,6 +259,6 @@ fn text(value: Option<&String>) -> Cow<'_, str> {
     value.map(csv::text).unwrap_or_default()
 }
 
-fn json(value: Option<&Box<RawValue>>) -> Cow<'_, str> {
+fn json(value: Option<&RawValue>) -> Cow<'_, str> {
     value.map(|value| csv::text(value.get())).unwrap_or_default()
 }

@@ -75,7 +75,7 @@ impl Key {
     /// # Errors
     /// `unsealed`: another key, another place, or changed bytes.
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>> {
-        self.open_in_place(place, &mut sealed.to_vec()).map(|plain| plain.to_vec())
+        self.open_in_place(place, &mut sealed.to_vec()).map(<[u8]>::to_vec)
     }
 
     /// The same, in the memory of what is sealed.
