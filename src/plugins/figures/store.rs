@@ -11,6 +11,9 @@ const SUMS: &str = "f.bin, CAST(SUM(f.calls) AS BIGINT), CAST(SUM(f.failures) AS
 const WHICH: &str = "f.plugin_id = $1 AND f.span = $2 AND f.at >= $3 AND f.at < $4 \
     AND (CAST($5 AS BIGINT) IS NULL OR f.organization_id = CAST($5 AS BIGINT))";
 
+/// An organisation's id and name; none of both for what belongs to none.
+pub type Named = (Option<i64>, Option<String>);
+
 /// Adds to the pieces that `now` is in. What belongs to a plugin or organisation that is gone by now is left out.
 ///
 /// # Errors
@@ -76,10 +79,7 @@ pub fn by_name(tx: &mut Tx<'_>, question: &Question) -> Result<Vec<(String, usiz
 ///
 /// # Errors
 /// When the database fails.
-pub fn by_organization(
-    tx: &mut Tx<'_>,
-    question: &Question,
-) -> Result<Vec<((Option<i64>, Option<String>), usize, Tally)>> {
+pub fn by_organization(tx: &mut Tx<'_>, question: &Question) -> Result<Vec<(Named, usize, Tally)>> {
     let sql = format!(
         "SELECT f.organization_id, o.name, {SUMS} FROM plugin_figures f \
          LEFT JOIN organizations o ON o.id = f.organization_id WHERE {WHICH} AND COALESCE(f.organization_id, 0) IN \
