@@ -33,14 +33,25 @@ function scribe(model: string): Promise<Server> {
   return new Promise((ready) => server.listen(0, '127.0.0.1', () => ready(server)));
 }
 
-/** Gives an organisation a model of its own, by a name that nothing else on the site has; the function that ends it. */
-export async function withScribe(page: Page, organization_id: number, model: string): Promise<() => void> {
+/** The server of one model: where it answers, and the function that ends it. */
+export async function listening(model: string): Promise<{ host: string; close: () => void }> {
   const server = await scribe(model);
-  const base_url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
-  const provider = { name: `${model}-server`, base_url, organization_id, models: [model] };
-  await ask(page, 'POST', '/api/llm/providers', provider);
-  return () => {
+  const close = () => {
     server.closeAllConnections();
     server.close();
   };
+  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, close };
+}
+
+/** Gives an organisation a model of its own, by a name that nothing else on the site has; the function that ends it. */
+export async function withScribe(page: Page, organization_id: number, model: string): Promise<() => void> {
+  const { host, close } = await listening(model);
+  const provider = {
+    name: `${model}-server`,
+    base_url: `http://${host}/v1`,
+    organization_id,
+    models: [model],
+  };
+  await ask(page, 'POST', '/api/llm/providers', provider);
+  return close;
 }
