@@ -84,13 +84,13 @@ test('a project begins with a template and a workflow from the form that makes i
   site,
 }) => {
   test.setTimeout(120_000);
-  createUser(site, 'founder', PASSWORD, ['--role', 'super_admin']);
-  await signIn(page, 'founder', PASSWORD);
+  createUser(site, 'steeplejack', PASSWORD, ['--role', 'super_admin']);
+  await signIn(page, 'steeplejack', PASSWORD);
   const tower = await ask(page, 'GET', '/api/plugins');
   if (!tower.items.some(({ slug }: { slug: string }) => slug === 'bell-tower')) await bringIn(page, TOWER);
   await bringIn(page, example('api-first'));
   const org = await demoOf(page);
-  const close = await withScribe(page, org, 'founder-scribe');
+  const close = await withScribe(page, org, 'steeple-scribe');
   await page.goto('/projects/new');
   await page.getByLabel('Name', { exact: true }).fill('New tower');
   await page.getByLabel('Requirement').fill('Ring at noon.');
@@ -99,7 +99,7 @@ test('a project begins with a template and a workflow from the form that makes i
   }
   await page.getByLabel('Begin with').selectOption('Bell tower');
   await page.getByLabel('Bells').fill('7');
-  await page.getByLabel('Model', { exact: true }).selectOption('founder-scribe');
+  await page.getByLabel('Model', { exact: true }).selectOption('steeple-scribe');
   await page.getByLabel('Workflow').selectOption('API first');
 
   // Nothing is made before the values fit.
