@@ -70,9 +70,7 @@ async fn every_one_is_stopped_and_says_why() {
         assert_eq!(made.status, 201, "{name}: {}", made.body);
         let said = findings(&app, &ada, name, "a.py", "print(1)\n").await;
         let message = said[0]["message"].as_str().unwrap();
-        // On a machine that is busy enough its time runs out before what it may compute does.
-        let late = words.ends_with("of computing") && message.contains("not done within 10 s");
-        if !(message.contains(words) || late) || message.len() > 5_000 {
+        if !message.contains(words) || message.len() > 5_000 {
             wrong.push(format!("{name}, {words:?}: {message}"));
         }
         let gone = app.call("DELETE", &format!("/api/plugins/{name}"), Some(&admin), None).await;
