@@ -3,10 +3,11 @@
 //! Invariant: a question is about at most [`MOST_DAYS`] days, and its answer has at most [`MOST_ROWS`] rows; no cell of
 //! the CSV begins a formula.
 
+use std::borrow::Cow;
+
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use utoipa::{IntoParams, ToSchema};
 
 use super::store;
