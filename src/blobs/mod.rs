@@ -7,7 +7,10 @@
 //! Reads go through `object_store`, so that another home than a local folder changes this file only. Its local store
 //! does not sync what it writes, therefore the writing is done here, into the same layout: `ab/cd/<hash>`.
 
+mod intake;
 mod sweep;
+
+pub use intake::Intake;
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, Permissions};
