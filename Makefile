@@ -31,6 +31,7 @@ test-ui: model parts
 tools:
 	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
 	sh tests/sso/install.sh
+	sh tests/mirror/install.sh
 
 model:
 	sh src/llm/engine/fetch-model.sh

@@ -24,6 +24,7 @@ pub mod web;
 pub mod accounts;
 pub mod invitations;
 pub mod llm;
+pub mod mirror;
 pub mod orgs;
 pub mod plugins;
 pub mod privacy;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 27] = [
+const FLOORS: [&str; 28] = [
     "base",
     "config",
     "db",
@@ -29,6 +29,7 @@ const FLOORS: [&str; 27] = [
     "invitations",
     "llm",
     "plugins",
+    "mirror",
     "projects",
     "runs",
     "privacy",

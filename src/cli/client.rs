@@ -5,11 +5,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::{Stream, StreamExt};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::http::request;
 use hyper::{Method, Request, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -201,6 +205,20 @@ impl Client {
         self.json(path, reply).await
     }
 
+    /// A POST of something that is made while it is sent and may take hours, with an answer that is JSON. `sent` counts what
+    /// left; as long as it grows, the answer is waited for.
+    pub async fn upload_stream<S>(&self, path: &str, content_type: &str, body: S, sent: &AtomicU64) -> Result<Value>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    {
+        let body = StreamBody::new(body.map(|piece| piece.map(Frame::data)));
+        let request = self.head(Method::POST, path, "application/json").header(header::CONTENT_TYPE, content_type);
+        let request = request.body(body).map_err(|cause| unaskable(&cause))?;
+        let reply = self.exchange(request, Some(sent)).await?;
+        let reply = self.succeeded(reply).await?;
+        self.json(path, reply).await
+    }
+
     async fn json(&self, path: &str, reply: Reply) -> Result<Value> {
         let bytes = reply.whole().await?;
         if bytes.is_empty() {
@@ -228,25 +246,33 @@ impl Client {
         accept: &str,
         last_event: Option<&str>,
     ) -> Result<Reply> {
-        let mut request = Request::builder()
+        let mut request = self.head(method, path, accept);
+        if let Some((content_type, _)) = &body {
+            request = request.header(header::CONTENT_TYPE, *content_type);
+        }
+        if let Some(id) = last_event {
+            request = request.header("last-event-id", id);
+        }
+        let body = Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default());
+        let request = request.body(body).map_err(|cause| unaskable(&cause))?;
+        let reply = self.exchange(request, None).await?;
+        self.succeeded(reply).await
+    }
+
+    fn head(&self, method: Method, path: &str, accept: &str) -> request::Builder {
+        let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, self.door.authority())
             .header(header::USER_AGENT, concat!("resoftai/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, accept);
-        if let Some((content_type, _)) = &body {
-            request = request.header(header::CONTENT_TYPE, *content_type);
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
         }
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        if let Some(id) = last_event {
-            request = request.header("last-event-id", id);
-        }
-        let request = request.body(Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default())).map_err(|cause| {
-            Failure::usage(format!("This cannot be asked of a server ({cause}). Check the names and the token."))
-        })?;
-        let reply = self.exchange(request).await?;
+    }
+
+    async fn succeeded(&self, reply: Reply) -> Result<Reply> {
         let status = reply.body.status().as_u16();
         if (200..300).contains(&status) {
             return Ok(reply);
@@ -261,7 +287,12 @@ impl Client {
         })
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply> {
+    /// `sent` counts what leaves of a body that is made while it is sent.
+    async fn exchange<B>(&self, request: Request<B>, sent: Option<&AtomicU64>) -> Result<Reply>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let connecting = async {
             match &self.door {
                 Door::Unix(path) => connect::unix(path).await,
@@ -279,12 +310,21 @@ impl Client {
         let mut driver = JoinSet::new();
         // How a connection ends shows in the reply that it carries.
         driver.spawn(async move { drop(connection.await) });
-        match timeout(REPLY, sender.send_request(request)).await {
-            Ok(Ok(body)) => Ok(Reply { body, server: self.door.to_string(), _driver: driver }),
-            Ok(Err(cause)) => Err(broke(&cause)),
-            Err(_) => Err(unreachable(&format!("{} did not answer within {} s.", self.door, REPLY.as_secs()))),
+        let mut answer = pin!(sender.send_request(request));
+        loop {
+            let before = sent.map(|sent| sent.load(Ordering::Relaxed));
+            return match timeout(REPLY, answer.as_mut()).await {
+                Ok(Ok(body)) => Ok(Reply { body, server: self.door.to_string(), _driver: driver }),
+                Ok(Err(cause)) => Err(broke(&cause)),
+                Err(_) if sent.map(|sent| sent.load(Ordering::Relaxed)) != before => continue,
+                Err(_) => Err(unreachable(&format!("{} did not answer within {} s.", self.door, REPLY.as_secs()))),
+            };
         }
     }
+}
+
+fn unaskable(cause: &dyn fmt::Display) -> Failure {
+    Failure::usage(format!("This cannot be asked of a server ({cause}). Check the names and the token."))
 }
 
 /// A reply whose body is still to be read.

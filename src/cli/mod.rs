@@ -28,6 +28,10 @@ mod login;
 mod lookup;
 mod mail;
 mod member;
+mod mirror;
+mod mirror_folder;
+mod mirror_import;
+mod mirror_source;
 mod model;
 mod notice;
 mod org;
@@ -273,6 +277,9 @@ pub enum Command {
     /// Plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// What comes in without internet: plugins, models, advisories and releases, signed.
+    #[command(subcommand)]
+    Mirror(mirror::MirrorCommand),
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -343,6 +350,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         // What was brought here is verified without any server.
         Command::Audit(audit::AuditCommand::Verify(args)) if args.is_brought() => block_on(args.brought(&global, out)),
         Command::Plugin(plugin::PluginCommand::Author(command)) => plugin_author::run(&command, out),
+        Command::Mirror(mirror::MirrorCommand::Folder(command)) => block_on(mirror_folder::run(&command, out)),
         command => {
             let context = Context { client: login::choose(&global)?, out };
             block_on(client_command(command, &context))
@@ -379,6 +387,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Model(command) => model::run(&command, context).await,
         Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
+        Command::Mirror(command) => mirror::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,
         Command::Privacy(command) => privacy::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.

@@ -28,9 +28,9 @@ pub enum PluginCommand {
         #[arg(long, value_name = "SLUG")]
         org: Option<String>,
     },
-    /// Install a plugin, from a file or folder on this machine or from the server's plugins folder.
+    /// Install a plugin, from a file or folder on this machine, or from the server's plugins folder or mirror.
     Install {
-        /// A packed plugin, a folder with a plugin.json, or the slug of one that lies in the server's plugins folder.
+        /// A packed plugin, a folder with a plugin.json, or the slug of one in the server's plugins folder or mirror.
         #[arg(value_name = "SLUG|FILE|FOLDER")]
         plugin: String,
         /// A setting; the value is JSON where it parses as JSON, else a string. May be repeated.
@@ -242,7 +242,15 @@ async fn install(
             if let Some(everywhere) = everywhere {
                 body["everywhere"] = everywhere.into();
             }
-            context.client.post(&format!("{PATH}/install"), &body).await.map_err(|failure| meant_here(plugin, failure))
+            match context.client.post(&format!("{PATH}/install"), &body).await {
+                Err(failure) if failure.code() == "plugin_folder_missing" => {
+                    mirrored(plugin, body, replace, context).await.map_err(|other| match other.code() {
+                        "mirror_no_plugin" => meant_here(plugin, failure),
+                        _ => there_already(other),
+                    })
+                }
+                reply => reply.map_err(|failure| meant_here(plugin, failure)),
+            }
         }
     };
     let installed = named(plugin, reply, context).await?;
@@ -257,6 +265,13 @@ async fn install(
         context.out.note(&format!("It works where it is enabled: resoftai plugin enable {slug} --org ORGANISATION"))?;
     }
     warn(&installed, context)
+}
+
+/// A plugin that lies in no folder may be in the mirror.
+async fn mirrored(slug: &str, mut body: Value, replace: bool, context: &Context) -> Result<Value> {
+    body["replace"] = replace.into();
+    body.as_object_mut().and_then(|body| body.remove("slug"));
+    context.client.post(&format!("/api/mirror/plugins/{}/install", escape(slug)), &body).await
 }
 
 /// What its author should know.

@@ -1,6 +1,6 @@
 //! The one list of settings.
 
-use super::{Config, Registration, Secret, smtp};
+use super::{Config, Expired, Registration, Secret, smtp};
 use crate::base::error::{Error, Result};
 use crate::base::note::Verifier;
 use crate::base::telemetry;
@@ -292,6 +292,20 @@ pub const KEYS: &[Setting] = &[
         help: "Take only plugins that one of plugins.trusted_keys signed",
         set: |config, value| boolean(value).map(|on| config.plugins.require_signature = on),
         show: |config| config.plugins.require_signature.to_string(),
+    },
+    Setting {
+        name: "mirror.expired",
+        alias: None,
+        help: "What is made of a mirror's bundle whose metadata expired: refuse, warn, or a number of days for which it is taken; absent: refuse",
+        set: |config, value| Expired::parse(value).map(|expired| config.mirror.expired = expired),
+        show: |config| config.mirror.expired.to_string(),
+    },
+    Setting {
+        name: "mirror.serve",
+        alias: None,
+        help: "true: other boxes read this one's mirror below /mirror, without signing in; absent: false",
+        set: |config, value| boolean(value).map(|on| config.mirror.serve = on),
+        show: |config| config.mirror.serve.to_string(),
     },
     Setting {
         name: "smtp.host",

@@ -6,6 +6,7 @@
 
 pub mod environment;
 mod keys;
+mod mirror;
 pub mod secrets;
 pub mod smtp;
 
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use keys::{KEYS, Setting};
+pub use mirror::{Expired, MirrorConfig};
 pub use smtp::{Security, SmtpConfig};
 
 use crate::base::error::{Error, Result};
@@ -44,6 +46,7 @@ pub struct Config {
     pub accounts: AccountsConfig,
     pub llm: LlmConfig,
     pub plugins: PluginsConfig,
+    pub mirror: MirrorConfig,
     /// Certificate authorities of the site, in PEM, trusted besides the system's when other servers are called.
     pub ca_file: Option<PathBuf>,
     /// Where days and the periods of quotas begin.
@@ -172,6 +175,7 @@ impl Default for Config {
             accounts: AccountsConfig::default(),
             llm: LlmConfig::default(),
             plugins: PluginsConfig::default(),
+            mirror: MirrorConfig::default(),
             ca_file: None,
             time_zone: Zone::default(),
             smtp: SmtpConfig::default(),

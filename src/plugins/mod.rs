@@ -63,6 +63,7 @@ use utoipa::ToSchema;
 pub use archive::unpack;
 pub use finding::{NewFinding, Severity};
 pub use host::{ProjectFiles, Reach};
+pub use install::Wish;
 pub use manifest::is_slug;
 pub use package::Package;
 pub use resoftai_sandbox::Limits;

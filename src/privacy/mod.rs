@@ -9,6 +9,7 @@ mod export;
 mod inventory;
 mod list;
 mod page;
+mod purposes;
 pub mod routes;
 mod store;
 mod tables;

@@ -4,76 +4,8 @@
 //! is personal when it says something about a person; what people write for their organisation is its work.
 
 use super::inventory::{Class, Elsewhere, Group, Purpose, Rows, Table};
-
-const ACCOUNT: Purpose = Purpose {
-    what: "Name, address and state of the account",
-    why: "To sign in, to be written to, and to be known to those one works with",
-    kept: "As long as the account",
-};
-const PROOF: Purpose = Purpose {
-    what: "Digests and sealed secrets that prove who somebody is",
-    why: "To sign in without the secret itself being kept",
-    kept: "As long as the account, or until they are taken back",
-};
-const ACCESS: Purpose = Purpose {
-    what: "What somebody may do where, since when and by whom",
-    why: "To allow what was granted and nothing else, and to review it",
-    kept: "Until the role is taken back",
-};
-const SIGN_IN: Purpose = Purpose {
-    what: "From where and with what somebody signed in, and when",
-    why: "So that one sees and ends sessions that are not one's own",
-    kept: "As long as the account",
-};
-const TOKEN: Purpose = Purpose {
-    what: "Name, limits, age and last use of a personal token",
-    why: "So that its owner knows what it is for and whether it is still used",
-    kept: "Until it is deleted",
-};
-const AUTHOR: Purpose = Purpose {
-    what: "Who made or changed something",
-    why: "So that those who work together know whom to ask",
-    kept: "As long as the thing itself",
-};
-const START: Purpose = Purpose {
-    what: "From where a run was started",
-    why: "For the audit entries of its agents, which act after the request has ended",
-    kept: "As long as the run",
-};
-const USE: Purpose = Purpose {
-    what: "What was used, when and for whom",
-    why: "To hold quotas and to account for them",
-    kept: "As long as the site",
-};
-const TRAIL: Purpose = Purpose {
-    what: "Who did what, when and from where, with the state before and after",
-    why: "To prove what happened (legitimate interest, legal duty); sealed with a key of the person's own",
-    kept: "As the organisation's retention says",
-};
-const NOTICE: Purpose = Purpose {
-    what: "What the site told somebody; it may name others",
-    why: "So that people learn what concerns them",
-    kept: "The newest 200 of each person",
-};
-const MAIL: Purpose = Purpose {
-    what: "Which mails the site sent somebody, and whether they arrived at its mail server",
-    why: "To send them, and to see why one did not arrive",
-    kept: "30 days after they were sent or given up",
-};
-const INVITED: Purpose = Purpose {
-    what: "Whom somebody invited where, and whether they came",
-    why: "So that people come in without an account being made for them",
-    kept: "The newest 20,000 of an organisation",
-};
-const ERASURE: Purpose = Purpose {
-    what: "The number of somebody who was erased",
-    why: "To erase them again when a backup brings them back",
-    kept: "As long as the site",
-};
-const CONTACT: Purpose = Purpose {
-    what: "Whom to write to about an organisation",
-    why: "Contract and support",
-    kept: "Until it is changed",
+use super::purposes::{
+    ACCESS, ACCOUNT, AUTHOR, CONTACT, ERASURE, INVITED, MAIL, NOTICE, PROOF, SIGN_IN, START, TOKEN, TRAIL, USE,
 };
 
 /// About nobody.
@@ -256,6 +188,20 @@ pub static TABLES: &[Table] = &[
             about("user_id", Class::Number, &ACCESS),
             about("role organization_id team_id granted_at", Class::Personal, &ACCESS),
             about("granted_by", Class::Number, &ACCESS),
+        ],
+    },
+    Table {
+        name: "mirror_repositories",
+        holds: "A repository that is mirrored",
+        rows: Rows::Number("imported_by"),
+        deleted: false,
+        key: &["name"],
+        groups: &[
+            plain("name pinned_sha256 pinned_version pinned_at root_version root_expires timestamp_version"),
+            plain(
+                "timestamp_expires snapshot_version snapshot_expires targets_version targets_expires imported_at revision",
+            ),
+            about("imported_by", Class::Number, &AUTHOR),
         ],
     },
     Table {
@@ -537,6 +483,17 @@ pub static TABLES: &[Table] = &[
         )],
     ),
     nobody("sso_spent", "A sign-in that was finished, under its digest, for a day", &[plain("hash expires_at")]),
+    nobody(
+        "mirror_metadata",
+        "A file of the metadata of a repository that is mirrored",
+        &[plain("repository name content")],
+    ),
+    nobody(
+        "mirror_contents",
+        "What a repository that is mirrored lists",
+        &[plain("repository name kind slug version title description words sha256 length")],
+    ),
+    nobody("mirror_wanted", "A content that an import is bringing in", &[plain("sha256 wanted_at")]),
     nobody("ids", "The counter that numbers come from", &[plain("last")]),
     nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),
     Table {

@@ -38,6 +38,7 @@ use crate::jobs::Jobs;
 use crate::kv::Kv;
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::mail::Mailer;
+use crate::mirror::{self, Mirror};
 use crate::net;
 use crate::notices::{self, NewNotice};
 use crate::orgs::{self, Orgs};
@@ -142,6 +143,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let llm = start_llm(config, dns, site_key, ground, &quotas, hooks.clone()).await?;
     plugins.ask_models_of(llm.clone());
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
+    let mirror = start_mirror(config, (&db, &clock), blobs.clone(), plugins.clone())?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), hooks.clone(), clock.clone());
     plugins.reach_files_of(projects.door());
     projects.sweep(&tasks);
@@ -184,6 +186,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         runs,
         privacy,
         sso,
+        mirror,
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;
@@ -263,6 +266,13 @@ async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, ac
     let accounts = accounts.clone();
     let forget: orgs::Forget = Arc::new(move |tx| accounts.forget_callers(tx));
     Orgs::start(db.clone(), clock.clone(), quotas.clone(), options, forget).await
+}
+
+fn start_mirror(config: &Config, (db, clock): (&Db, &Clock), blobs: Blobs, plugins: Plugins) -> Result<Mirror> {
+    let scratch = config.data_dir.join("mirror");
+    secrets::private_folder(&scratch)?;
+    let options = mirror::Options { expired: config.mirror.expired, serve: config.mirror.serve, scratch };
+    Ok(Mirror::new(db.clone(), blobs, plugins, clock.clone(), options))
 }
 
 /// Each room dials with its own, so that none reaches a host that only another one's settings name.

@@ -21,6 +21,7 @@ use crate::db::Db;
 use crate::invitations::Invitations;
 use crate::llm::Llm;
 use crate::mail::Mailer;
+use crate::mirror::Mirror;
 use crate::notices::Notices;
 use crate::orgs::Orgs;
 use crate::plugins::Plugins;
@@ -62,6 +63,7 @@ pub struct App {
     pub runs: Runs,
     pub privacy: Privacy,
     pub sso: Sso,
+    pub mirror: Mirror,
     pub data_dir: PathBuf,
 }
 
@@ -84,6 +86,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.plugins.clone().routes())
         .merge(app.privacy.clone().routes())
         .merge(app.sso.clone().routes())
+        .merge(app.mirror.clone().routes())
         .merge(
             system::System {
                 llm: app.llm.clone(),
@@ -117,6 +120,7 @@ pub fn build(app: &App) -> Result<Router> {
     let metrics = telemetry::metrics()?;
     let router = router
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", description))
+        .merge(app.mirror.clone().served())
         .route("/metrics", axum::routing::get(move || std::future::ready(metrics.render())))
         .fallback(pages::serve)
         .method_not_allowed_fallback(|| {

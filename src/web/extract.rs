@@ -1,6 +1,7 @@
 //! Extractors: JSON bodies, queries and paths with errors in our words; permits; the explicit `Public`.
 
 use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, value};
@@ -80,6 +82,34 @@ pub async fn read_body(request: Request, limit: usize) -> Result<bytes::Bytes> {
         return Err(too_large(limit));
     }
     collect(request.into_body(), limit, PACE).await
+}
+
+/// A request's body piece by piece, for what may be larger than memory. Ends with an error of kind `TimedOut` when nothing
+/// comes for as long as [`read_body`] waits, and of another kind when the connection ends in the middle or `limit` bytes
+/// were not enough.
+pub fn body_stream(request: Request, limit: u64) -> impl Stream<Item = io::Result<bytes::Bytes>> + Send + 'static {
+    let mut body = request.into_body();
+    async_stream::stream! {
+        let mut read = 0_u64;
+        loop {
+            let frame = match tokio::time::timeout(PACE.pause, body.frame()).await {
+                Err(late) => Some(Err(io::Error::new(io::ErrorKind::TimedOut, late))),
+                Ok(frame) => frame.map(|frame| frame.map_err(io::Error::other)),
+            };
+            let Some(frame) = frame else { return };
+            let Some(piece) = frame.map(|frame| frame.into_data().ok()).transpose() else { continue };
+            read += piece.as_ref().map_or(0, bytes::Bytes::len) as u64;
+            if read > limit {
+                yield Err(io::Error::other(format!("it has more than {limit} bytes")));
+                return;
+            }
+            let failed = piece.is_err();
+            yield piece;
+            if failed {
+                return;
+            }
+        }
+    }
 }
 
 async fn collect(body: Body, limit: usize, pace: Pace) -> Result<bytes::Bytes> {

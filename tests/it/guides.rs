@@ -44,7 +44,7 @@ const ELSEWHERE: [&str; 16] = [
     "sso",
 ];
 /// Guide, first line of the block, why it cannot run.
-const CANNOT: [(&str, &str, &str); 6] = [
+const CANNOT: [(&str, &str, &str); 7] = [
     (
         "accounts",
         "resoftai user use-code",
@@ -59,6 +59,11 @@ const CANNOT: [(&str, &str, &str); 6] = [
         "models",
         "mkdir -p /var/lib/resoftai/models",
         "a model of gigabytes, in the machine's own folder; models.rs has a small one",
+    ),
+    (
+        "mirror",
+        "resoftai mirror import https://first.site/mirror --from-fingerprint SHA256:..",
+        "needs a second box; mirror/pulled.rs has one",
     ),
     (
         "organizations",
@@ -215,6 +220,14 @@ async fn the_guide_to_audit_works_as_it_stands() {
 }
 
 #[tokio::test]
+async fn the_guide_to_the_mirror_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    site.run("resoftai plugin new code-quality hello-plugin; sed -i 's/\"version\": \"[^\"]*\"/\"version\": \"1.0.0\"/' hello-plugin/plugin.json");
+    site.run("echo '{\"id\": \"PYSEC-2024-1\"}' >PYSEC-2024-1.json");
+    site.follow("mirror", &[]);
+}
+
+#[tokio::test]
 async fn the_guide_to_models_works_as_it_stands() {
     let site = Site::new("your-company").await;
     let server = ModelServer::start(|_| Answer::stream(STREAM));
@@ -284,9 +297,10 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 12] = [
+const FOLLOWED: [&str; 13] = [
     "accounts",
     "audit",
+    "mirror",
     "models",
     "organizations",
     "plugins/index",

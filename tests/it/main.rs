@@ -34,6 +34,7 @@ mod invitations;
 mod isolation;
 mod mail;
 mod mail_server;
+mod mirror;
 mod model_server;
 mod models;
 mod models_elsewhere;

@@ -23,6 +23,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
 use crate::blobs::Blobs;
 use crate::hooks::Hook;
+use crate::mirror;
 
 /// The largest file, in bytes.
 pub const MAX_SIZE: usize = 8 << 20;
@@ -162,6 +163,13 @@ impl Projects {
     }
 
     async fn remove_unused(&self) -> Result<usize> {
-        self.blobs.sweep(|digits| self.db.read(move |tx| Ok(store::named(tx, &digits)?))).await
+        let named = |digits: String| {
+            self.db.read(move |tx| {
+                let mut named = store::named(tx, &digits)?;
+                named.extend(mirror::store::named(tx, &digits)?);
+                Ok(named)
+            })
+        };
+        self.blobs.sweep(named).await
     }
 }

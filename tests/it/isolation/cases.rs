@@ -7,7 +7,7 @@ use super::Whose;
 use super::site::{Names, SSO_METADATA, Site};
 use crate::app::PASSWORD;
 use crate::model_server::MODEL;
-use crate::{orgs, plugins};
+use crate::{mirror, orgs, plugins};
 
 /// Stands in a body for a code of the second factor that was just set up.
 pub(super) const APP_CODE: &str = "a code of the app";
@@ -313,6 +313,25 @@ impl Site {
                 ..plain("POST /api/plugins/upload", Site).header("content-type", "application/x-tar".to_owned())
             },
             plugin("DELETE /api/plugins/{slug}", Site),
+            plain("POST /api/mirror/trust", Site).json(&json!({"repository": "vendor", "root": mirror::sample().0})),
+            Case {
+                body: mirror::sample().1.clone(),
+                ..plain("POST /api/mirror/import", Site).header("content-type", "application/x-tar".to_owned())
+            },
+            plain("GET /api/mirror", Site),
+            plain("GET /api/mirror/state", Site),
+            plain("GET /api/mirror/contents", Site),
+            case(
+                "GET /api/mirror/contents/{repository}/{name}",
+                Site,
+                "/api/mirror/contents/vendor/plugins/file-headers/1.0.0.rplugin".to_owned(),
+            ),
+            case(
+                "POST /api/mirror/plugins/{slug}/install",
+                Site,
+                "/api/mirror/plugins/file-headers/install".to_owned(),
+            )
+            .json(&json!({})),
             case(
                 "DELETE /api/organizations/{id}/members/{user_id}",
                 Write,

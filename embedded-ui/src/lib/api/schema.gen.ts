@@ -924,6 +924,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/mirror": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is mirrored, from whom, how old it is and how much there is of each kind. */
+        get: operations["get_api_mirror"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/contents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the mirror holds, by name. */
+        get: operations["get_api_mirror_contents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/contents/{repository}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Download one content. */
+        get: operations["get_api_mirror_contents_repository_name"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Import a bundle, as `resoftai mirror export` makes it. What was sent of one that was cut off is not needed again. */
+        post: operations["post_api_mirror_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/plugins/{slug}/install": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Install a plugin from the mirror. */
+        post: operations["post_api_mirror_plugins_slug_install"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What this site has of a repository, so that a bundle can leave it out. */
+        get: operations["get_api_mirror_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/mirror/trust": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Trust a repository by its root. Compare the root's fingerprint with who made it before. */
+        post: operations["post_api_mirror_trust"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/models": {
         parameters: {
             query?: never;
@@ -3958,6 +4077,14 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_MirrorListed: {
+            items: (components["schemas"]["MirrorContent"] & {
+                repository: components["schemas"]["MirrorOwner"];
+            })[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Model: {
             items: {
                 /**
@@ -4547,6 +4674,199 @@ export interface components {
             /** Format: int64 */
             user_id: number;
             username: string;
+        };
+        MirrorChange: {
+            kind: components["schemas"]["MirrorKind"];
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            name: string;
+            what: components["schemas"]["MirrorChangeKind"];
+        };
+        /**
+         * @description What an import does to one content.
+         * @enum {string}
+         */
+        MirrorChangeKind: "added" | "changed" | "removed";
+        /** @description One thing that a repository lists. */
+        MirrorContent: {
+            description: string;
+            kind: components["schemas"]["MirrorKind"];
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            /** @description Its name in the repository, such as `plugins/word-counter/1.2.0.rplugin`. */
+            name: string;
+            /** @description In lower-case hexadecimal. */
+            sha256: string;
+            /** @description Of a plugin. */
+            slug?: string | null;
+            /** @description For people; empty when nobody gave one. */
+            title: string;
+            /** @description Of a plugin. */
+            version?: string | null;
+        };
+        /** @description How much there is of one kind. */
+        MirrorCount: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            contents: number;
+            kind: components["schemas"]["MirrorKind"];
+        };
+        /** @description When each part of a state stops being trusted. */
+        MirrorExpiry: {
+            root: components["schemas"]["Time"];
+            snapshot: components["schemas"]["Time"];
+            targets: components["schemas"]["Time"];
+            timestamp: components["schemas"]["Time"];
+        };
+        /** @description What an import does, or did. */
+        MirrorImport: {
+            changes: components["schemas"]["MirrorChange"][];
+            /** @description What the new state lists. */
+            contents: number;
+            /** @description Nothing was changed. */
+            dry_run: boolean;
+            from?: components["schemas"]["MirrorState"] | null;
+            /** @description What is to be copied; when it is done, what was. */
+            needed: components["schemas"]["MirrorNeeded"][];
+            /** Format: int64 */
+            needed_bytes: number;
+            repository: components["schemas"]["MirrorOwner"];
+            /**
+             * Format: int64
+             * @description Bytes that the disk has room for.
+             */
+            room: number;
+            to: components["schemas"]["MirrorState"];
+            /** @description What somebody should know, such as that the metadata expired. */
+            warnings: string[];
+        };
+        MirrorInstallRequest: {
+            /** @description Absent: what it had, else the plugin's defaults. */
+            config?: Record<string, never> | null;
+            /**
+             * @description Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
+             *     nothing that has to be granted.
+             */
+            everywhere?: boolean | null;
+            /** @description Put it in the place of one that is installed. */
+            replace?: boolean;
+            /** @description Absent: the newest that is no pre-release, else the newest. */
+            version?: string | null;
+        };
+        /**
+         * @description What a content is for.
+         * @enum {string}
+         */
+        MirrorKind: "plugin" | "model" | "advisory" | "release" | "other";
+        /** @description A content, and where it is. */
+        MirrorListed: components["schemas"]["MirrorContent"] & {
+            repository: components["schemas"]["MirrorOwner"];
+        };
+        /** @description A content whose bytes the site does not have. */
+        MirrorNeeded: {
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            name: string;
+            sha256: string;
+        };
+        /**
+         * @description Whose repository.
+         * @enum {string}
+         */
+        MirrorOwner: "vendor" | "own";
+        /** @description A repository that this site trusts. */
+        MirrorRepository: {
+            counts: components["schemas"]["MirrorCount"][];
+            /**
+             * Format: int64
+             * @description Whole days until then; below zero when it has expired.
+             */
+            days_left?: number | null;
+            expires?: components["schemas"]["MirrorExpiry"] | null;
+            expires_at?: components["schemas"]["Time"] | null;
+            imported_at?: components["schemas"]["Time"] | null;
+            /** @description Who imported it; null where that was the operator of the box, or nobody yet. */
+            imported_by?: string | null;
+            pinned_at: components["schemas"]["Time"];
+            /** @description SHA-256 of the root that was pinned by hand. */
+            pinned_sha256: string;
+            /** Format: int64 */
+            pinned_version: number;
+            repository: components["schemas"]["MirrorOwner"];
+            /**
+             * Format: int64
+             * @description The newest root, that bundles brought.
+             */
+            root_version: number;
+            /** Format: int64 */
+            snapshot_version?: number | null;
+            /** Format: int64 */
+            targets_version?: number | null;
+            /**
+             * Format: int64
+             * @description Null before the first import.
+             */
+            timestamp_version?: number | null;
+        };
+        /** @description A state of a repository. */
+        MirrorState: {
+            expires: components["schemas"]["MirrorExpiry"];
+            /** Format: int64 */
+            root_version: number;
+            /** Format: int64 */
+            snapshot_version: number;
+            /** Format: int64 */
+            targets_version: number;
+            /** Format: int64 */
+            timestamp_version: number;
+        };
+        /** @description What a site has, for `resoftai mirror export --since`. */
+        MirrorStateFile: {
+            /** @description SHA-256 of every content that is here. */
+            contents: string[];
+            /**
+             * Format: int32
+             * @description 1.
+             */
+            format: number;
+            repository: components["schemas"]["MirrorOwner"];
+            /** Format: int64 */
+            root_version: number;
+            /**
+             * Format: int64
+             * @description Null before the first import.
+             */
+            timestamp_version?: number | null;
+        };
+        /** @description What the site mirrors. */
+        MirrorStatus: {
+            /** @description What the setting `mirror.expired` says: `refuse`, `warn` or a number of days. */
+            expired: string;
+            repositories: components["schemas"]["MirrorRepository"][];
+            /**
+             * Format: int64
+             * @description Bytes that the disk has room for.
+             */
+            room: number;
+            /** @description Whether other boxes may read it. */
+            serve: boolean;
+        };
+        MirrorTrustRequest: {
+            /** @description Trust it instead of the root that is trusted, and forget what that repository listed. */
+            replace?: boolean;
+            repository: components["schemas"]["MirrorOwner"];
+            /** @description The text of the repository's root.json, as it lies there. */
+            root: string;
         };
         /**
          * @description What happens at the limit.
@@ -7476,6 +7796,182 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Mail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_mirror: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorStatus"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_mirror_contents: {
+        parameters: {
+            query?: {
+                /** @description Of this repository; absent: of both. */
+                repository?: components["schemas"]["MirrorOwner"];
+                /** @description Of this kind. */
+                kind?: components["schemas"]["MirrorKind"];
+                /** @description A part of the name, the title or the description, whatever its case; at most 100 characters. */
+                q?: string;
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MirrorListed"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_mirror_contents_repository_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                repository: components["schemas"]["MirrorOwner"];
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_mirror_import: {
+        parameters: {
+            query?: {
+                /** @description `vendor` when absent. */
+                repository?: components["schemas"]["MirrorOwner"];
+                /** @description Say what would change and change nothing; the beginning of a bundle, its metadata, is enough. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": number[];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorImport"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_mirror_plugins_slug_install: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MirrorInstallRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_mirror_state: {
+        parameters: {
+            query?: {
+                /** @description `vendor` when absent. */
+                repository?: components["schemas"]["MirrorOwner"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorStateFile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_mirror_trust: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MirrorTrustRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MirrorRepository"];
                 };
             };
             default: components["responses"]["Problem"];
