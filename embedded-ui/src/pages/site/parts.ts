@@ -9,6 +9,7 @@ const PARTS: { tab: SiteTab; label: string; permission: string }[] = [
   { tab: 'roles', label: 'Site roles', permission: 'user.manage' },
   { tab: 'sso', label: 'Single sign-on', permission: 'organization.manage' },
   { tab: 'mail', label: 'Mail', permission: 'organization.manage' },
+  { tab: 'mirror', label: 'Mirror', permission: 'plugin.install' },
   { tab: 'data', label: 'Personal data', permission: 'organization.manage' },
 ];
 
