@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 28] = [
+const FLOORS: [&str; 29] = [
     "base",
     "config",
     "db",
@@ -20,6 +20,7 @@ const FLOORS: [&str; 28] = [
     "mail",
     "notices",
     "hooks",
+    "licence",
     "quotas",
     "orgs",
     "accounts",

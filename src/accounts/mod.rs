@@ -37,6 +37,7 @@ use crate::base::tasks::Tasks;
 use crate::config::Registration;
 use crate::db::Db;
 use crate::hooks::Hooks;
+use crate::licence::Licence;
 use crate::mail::Mailer;
 
 const USERNAME_MAX: usize = 50;
@@ -67,6 +68,8 @@ pub struct Options {
     pub registration: Registration,
     /// Of which domains; empty: of any.
     pub registration_domains: Vec<String>,
+    /// Says how many people may be there, and what else may be made.
+    pub licence: Licence,
     /// No personal token lasts longer, in days; None: they may last for ever.
     pub token_max_days: Option<u32>,
 }
@@ -198,6 +201,11 @@ impl Accounts {
             grants: Arc::new(grants),
             origin: Origin::default(),
         }))
+    }
+
+    /// What the site may make new.
+    pub fn licence(&self) -> &Licence {
+        &self.options.licence
     }
 
     /// Verifies a password off the request threads; without a hash it does the same work and fails.

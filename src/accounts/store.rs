@@ -14,6 +14,8 @@ pub struct NewUser {
     pub username: String,
     pub email: String,
     pub password_hash: String,
+    /// False for who waits to be let in.
+    pub is_active: bool,
 }
 
 /// What a session is tied to.
@@ -30,8 +32,17 @@ pub fn key(name: &str) -> String {
 }
 
 /// # Errors
-/// `username_taken` and `email_taken`.
-pub fn insert(tx: &mut Tx<'_>, _: &Permit<UserManage>, now: Time, new: &NewUser) -> Result<UserId> {
+/// `username_taken` and `email_taken`; `seats_used`.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    accounts: &Accounts,
+    _: &Permit<UserManage>,
+    now: Time,
+    new: &NewUser,
+) -> Result<UserId> {
+    if new.is_active {
+        accounts.licence().take_seat(tx, now)?;
+    }
     let id = tx.next_id()?;
     tx.execute(
         "INSERT INTO users (id, username, username_key, email, email_key, password_hash, is_active, created_at) \
@@ -43,7 +54,7 @@ pub fn insert(tx: &mut Tx<'_>, _: &Permit<UserManage>, now: Time, new: &NewUser)
             new.email.as_str(),
             key(&new.email),
             new.password_hash.as_str(),
-            true,
+            new.is_active,
             now
         ],
     )

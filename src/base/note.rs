@@ -42,6 +42,11 @@ impl Signer {
         &self.public
     }
 
+    /// A signature of any bytes, for forms other than a note.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        self.pair.sign(bytes).as_ref().to_vec()
+    }
+
     /// The public key as those hold it who know it by this name.
     pub fn verifier(&self, name: &str) -> Verifier {
         Verifier { name: name.to_owned(), public: self.public }
@@ -125,6 +130,11 @@ impl Verifier {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The key itself.
+    pub fn public(&self) -> &[u8; 32] {
+        &self.public
     }
 
     /// Whether both are of one key pair, whatever the names.

@@ -24,6 +24,7 @@ mod factor;
 mod file;
 mod follow;
 mod invitation;
+mod licence;
 mod login;
 mod lookup;
 mod mail;
@@ -63,6 +64,7 @@ mod team;
 mod template;
 mod token;
 mod user;
+mod vendor;
 mod write;
 
 use std::io::Write;
@@ -286,6 +288,12 @@ pub enum Command {
     /// What is held about people.
     #[command(subcommand)]
     Privacy(privacy::PrivacyCommand),
+    /// The site's licence: what it opens, for how many people, until when.
+    #[command(subcommand)]
+    Licence(licence::LicenceCommand),
+    /// For who sells licences.
+    #[command(subcommand)]
+    Vendor(vendor::VendorCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -351,6 +359,8 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Audit(audit::AuditCommand::Verify(args)) if args.is_brought() => block_on(args.brought(&global, out)),
         Command::Plugin(plugin::PluginCommand::Author(command)) => plugin_author::run(&command, out),
         Command::Mirror(mirror::MirrorCommand::Folder(command)) => block_on(mirror_folder::run(&command, out)),
+        Command::Licence(licence::LicenceCommand::Verify(args)) => licence::verify(&args, &global, out),
+        Command::Vendor(command) => vendor::run(&command, out),
         command => {
             let context = Context { client: login::choose(&global)?, out };
             block_on(client_command(command, &context))
@@ -390,11 +400,13 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Mirror(command) => mirror::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,
         Command::Privacy(command) => privacy::run(&command, context).await,
+        Command::Licence(command) => licence::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Config { .. }
         | Command::Completions { .. }
+        | Command::Vendor(_)
         | Command::Login(_)
         | Command::Logout => Ok(()),
     }

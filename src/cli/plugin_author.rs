@@ -47,7 +47,7 @@ pub fn run(command: &AuthorCommand, out: Output) -> Result<()> {
         AuthorCommand::New(args) => plugin_new::run(args, out),
         AuthorCommand::Test(args) => plugin_test::run(args, out),
         AuthorCommand::Pack { folder, output, wheels } => pack(folder, output.as_deref(), wheels, out),
-        AuthorCommand::Keygen(args) => plugin_sign::keygen(args, out),
+        AuthorCommand::Keygen(args) => plugin_sign::keygen(args, "plugins.trusted_keys", out),
         AuthorCommand::Sign(args) => plugin_sign::sign(args, out),
         AuthorCommand::Verify(args) => plugin_sign::verify(args, out),
     }

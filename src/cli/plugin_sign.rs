@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::base::crypto::Key;
-use crate::base::note::{self, Verifier};
+use crate::base::note::{self, Signer, Verifier};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::plugin_author::{put, unwritten};
@@ -51,7 +51,8 @@ pub struct VerifyArgs {
     trust: Vec<String>,
 }
 
-pub fn keygen(args: &KeygenArgs, out: Output) -> Result<()> {
+/// Makes a key pair whose public half goes into `setting`.
+pub fn keygen(args: &KeygenArgs, setting: &str, out: Output) -> Result<()> {
     if !note::is_name(&args.name) {
         let detail = format!("{:?} cannot name a key: at most 200 characters, without spaces and +.", args.name);
         return Err(Failure::usage(detail));
@@ -62,26 +63,17 @@ pub fn keygen(args: &KeygenArgs, out: Output) -> Result<()> {
         return Err(Failure::new(Exit::Conflict, "file_exists", detail));
     }
     let seed = Key::random()?;
-    let verifier = note::Signer::new(&seed)?.verifier(&args.name).to_string();
+    let verifier = Signer::new(&seed)?.verifier(&args.name).to_string();
     let private = format!("{}\n", note::private_key(&args.name, &seed)?);
     write::put_new(&args.output, private.as_bytes(), 0o600).map_err(|cause| unwritten(&args.output, &cause))?;
     put(&public, format!("{verifier}\n").as_bytes())?;
     let shown = json!({"name": args.name, "key": args.output, "public_key": verifier, "public_key_file": public});
     let (key, public) = (args.output.display(), public.display());
-    out.done(
-        &shown,
-        &format!("Made {key}; keep it safe. The public key, for {public} and plugins.trusted_keys:\n{verifier}"),
-    )
+    out.done(&shown, &format!("Made {key}; keep it safe. The public key, for {public} and {setting}:\n{verifier}"))
 }
 
 pub fn sign(args: &SignArgs, out: Output) -> Result<()> {
-    let text = read_text(&args.key)?;
-    let (name, signer) = note::read_private_key(&text).map_err(|why| {
-        Failure::usage(format!(
-            "{} cannot be used: {why}. Make a key with `resoftai plugin keygen`.",
-            args.key.display()
-        ))
-    })?;
+    let (name, signer) = private_key(&args.key, "resoftai plugin keygen")?;
     let signed = sign::sign(&plugin_folder::read(&args.file, MOST_BYTES)?, &name, &signer)?;
     let target = args.output.as_ref().unwrap_or(&args.file);
     put(target, &signed)?;
@@ -91,7 +83,7 @@ pub fn sign(args: &SignArgs, out: Output) -> Result<()> {
 }
 
 pub fn verify(args: &VerifyArgs, out: Output) -> Result<()> {
-    let keys = args.trust.iter().map(|key| trusted(key)).collect::<Result<Vec<_>>>()?;
+    let keys = args.trust.iter().map(|key| public_key(key)).collect::<Result<Vec<_>>>()?;
     let package = Package::new(unpack(&plugin_folder::read(&args.file, MOST_BYTES)?)?)?;
     let trust = Trust { required: !keys.is_empty(), keys };
     let signers = trust.signers(&package)?;
@@ -113,15 +105,22 @@ pub fn verify(args: &VerifyArgs, out: Output) -> Result<()> {
 }
 
 /// A public key as it is, or out of a file.
-fn trusted(key: &str) -> Result<Verifier> {
-    let text = if Path::new(key).is_file() { read_text(Path::new(key))? } else { key.to_owned() };
-    Verifier::parse(&text).map_err(|why| Failure::usage(format!("--trust: {why}.")))
+pub fn public_key(key: &str) -> Result<Verifier> {
+    let text = if Path::new(key).is_file() { read_text(Path::new(key), KEY_BYTES)? } else { key.to_owned() };
+    Verifier::parse(&text).map_err(|why| Failure::usage(format!("The key cannot be used: {why}.")))
 }
 
-fn read_text(path: &Path) -> Result<String> {
+/// A private key out of its file, with its name; `keygen` is the command that makes one.
+pub fn private_key(path: &Path, keygen: &str) -> Result<(String, Signer)> {
+    note::read_private_key(&read_text(path, KEY_BYTES)?)
+        .map_err(|why| Failure::usage(format!("{} cannot be used: {why}. Make a key with `{keygen}`.", path.display())))
+}
+
+/// A file of text that holds `most` bytes at most.
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
     if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
         return Err(Failure::usage(format!("There is no file {}.", path.display())));
     }
-    let bytes = plugin_folder::read(path, KEY_BYTES)?;
+    let bytes = plugin_folder::read(path, most)?;
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{} is not text.", path.display())))
 }

@@ -133,12 +133,30 @@ pub const KEYS: &[Setting] = &[
     Setting {
         name: "enterprise.license_key",
         alias: Some("LICENSE_KEY"),
-        help: "The site's licence; kept, and not checked by this version",
+        help: "The site's licence, installed at the start; see `resoftai licence install` for the other ways",
         set: |config, value| {
-            config.license_key = Some(Secret(value.to_owned()));
+            config.license_key = Some(value.trim()).filter(|key| !key.is_empty()).map(|key| Secret(key.to_owned()));
             Ok(())
         },
         show: |config| shown(config.license_key.as_ref()),
+    },
+    Setting {
+        name: "licence.file",
+        alias: None,
+        help: "File with the site's licence, installed at the start and when it changes",
+        set: |config, value| path(value).map(|path| config.licence.file = Some(path)),
+        show: |config| config.licence.file.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+    },
+    Setting {
+        name: "licence.trusted_keys",
+        alias: None,
+        help: "Public keys of vendors whose licences count besides those in the program, as `resoftai vendor licence keygen` writes them, with commas between",
+        set: |config, value| {
+            let keys = value.split(',').map(str::trim).filter(|key| !key.is_empty()).map(Verifier::parse);
+            config.licence.trusted_keys = keys.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| config.licence.trusted_keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     },
     Setting {
         name: "organizations.deletion_days",

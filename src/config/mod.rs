@@ -41,6 +41,7 @@ pub struct Config {
     pub jwt_secret_key: Option<Secret>,
     pub enterprise_mode: bool,
     pub license_key: Option<Secret>,
+    pub licence: LicenceConfig,
     /// Days between the word that an organisation is to be deleted and its deletion.
     pub deletion_days: u32,
     pub accounts: AccountsConfig,
@@ -128,6 +129,15 @@ pub struct LlmConfig {
     pub timeout: Option<u64>,
 }
 
+/// Where the licence comes from, and whose licences count.
+#[derive(Debug, Clone, Default)]
+pub struct LicenceConfig {
+    /// A file with the licence.
+    pub file: Option<PathBuf>,
+    /// Public keys whose licences count besides those in the program.
+    pub trusted_keys: Vec<Verifier>,
+}
+
 /// Which plugins are taken, and what they may use.
 #[derive(Debug, Clone)]
 pub struct PluginsConfig {
@@ -171,6 +181,7 @@ impl Default for Config {
             jwt_secret_key: None,
             enterprise_mode: true,
             license_key: None,
+            licence: LicenceConfig::default(),
             deletion_days: 30,
             accounts: AccountsConfig::default(),
             llm: LlmConfig::default(),
@@ -238,11 +249,6 @@ impl Config {
             remarks.push(
                 "Mails hold codes but no links: server.public_url is missing. Set it to the address under which people \
                  open the site, such as https://resoftai.example.",
-            );
-        }
-        if self.license_key.is_some() {
-            remarks.push(
-                "enterprise.license_key (LICENSE_KEY) is kept and has no effect: this version does not check licences.",
             );
         }
         remarks
@@ -389,7 +395,6 @@ mod tests {
         assert!(remarks(&[]).is_empty());
         assert!(remarks(&[("LLM_API_KEY", "k"), ("LLM_API_BASE", "http://gpu1:8000/v1")]).is_empty());
         assert!(matches!(remarks(&[("LLM_API_KEY", "k")])[..], [one] if one.contains("LLM_API_BASE is missing")));
-        assert!(matches!(remarks(&[("LICENSE_KEY", "k")])[..], [one] if one.contains("does not check licences")));
     }
 
     #[test]

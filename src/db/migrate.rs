@@ -85,6 +85,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(170, "sso", include_str!("../../migrations/0170_sso.sql")),
     Migration::new(175, "together", include_str!("../../migrations/0175_together.sql")),
     Migration::new(176, "plugin_figures", include_str!("../../migrations/0176_plugin_figures.sql")),
+    Migration::new(180, "licence", include_str!("../../migrations/0180_licence.sql")),
     Migration::new(185, "mirror", include_str!("../../migrations/0185_mirror.sql")),
 ];
 

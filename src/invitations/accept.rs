@@ -48,12 +48,12 @@ pub(super) async fn as_new(
     let (invitation, org) = look(room, code).await?;
     let known = vec![username.clone(), invitation.email.clone(), org.name];
     let password_hash = room.accounts.hash(password, known).await?;
-    let new = NewUser { username, email: invitation.email, password_hash };
+    let new = NewUser { username, email: invitation.email, password_hash, is_active: true };
     let (hash, accounts, now) = (digest(code), room.accounts.clone(), room.accounts.clock.now());
     let write = room.accounts.db.write(move |tx| {
         let invitation = store::by_code(tx, &hash, now)?;
         let site = Arc::new(Caller::system()).permit::<UserManage>()?;
-        let id = accounts::store::insert(tx, &site, now, &new).map_err(|error| taken(error, &new.email))?;
+        let id = accounts::store::insert(tx, &accounts, &site, now, &new).map_err(|error| taken(error, &new.email))?;
         let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
         settle(tx, &accounts, now, &invitation, &user, &user.actor(), &origin)?;
         accounts.tell(tx, Hook::UserRegister, id)?;

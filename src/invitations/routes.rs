@@ -173,6 +173,7 @@ async fn create(
     let (org, now) = (OrgId(id), room.accounts.clock.now());
     require_some(&permit, org)?;
     let ((code, code_hash), mailer) = (passwords::code()?, room.accounts.mailer.clone());
+    let licence = room.accounts.licence().clone();
     let write = room.accounts.db.write(move |tx| {
         orgs::store::by_id(tx, org)?;
         let team = body.team_id.map(TeamId);
@@ -194,6 +195,7 @@ async fn create(
             code_hash: &code_hash,
             expires_at: now.plus(days * DAY),
         };
+        licence.require_seat(tx)?;
         let invitation = store::insert(tx, &permit, now, &new)?;
         tell(tx, now, &permit, AuditAction::Create, "Invited somebody with", &invitation)?;
         sent(tx, &mailer, now, invitation, &code)

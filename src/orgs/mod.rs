@@ -25,6 +25,7 @@ use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
 use crate::base::{email, names};
 use crate::db::{Db, Tx};
+use crate::licence::{Feature, Licence};
 use crate::notices::{self, NewNotice};
 use crate::quotas::{self, Quotas};
 
@@ -46,16 +47,19 @@ pub struct Orgs {
     pub(crate) many: bool,
     /// Days between the word that an organisation is to be deleted and its deletion.
     deletion_days: i64,
+    licence: Licence,
     forget: Forget,
 }
 
 /// What the site says of all organisations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// `ENTERPRISE_MODE=false` keeps the site to one organisation.
     pub many: bool,
     /// Days of grace before an organisation is deleted.
     pub deletion_days: u32,
+    /// Says whether there may be more than one.
+    pub licence: Licence,
 }
 
 impl Orgs {
@@ -65,14 +69,15 @@ impl Orgs {
     /// When the database fails.
     pub async fn start(db: Db, clock: Clock, quotas: Quotas, options: Options, forget: Forget) -> Result<Self> {
         while db.write(store::key_names).await? > 0 {}
-        let Options { many, deletion_days } = options;
-        Ok(Self { db, clock, quotas, many, deletion_days: deletion_days.into(), forget })
+        let Options { many, deletion_days, licence } = options;
+        Ok(Self { db, clock, quotas, many, deletion_days: deletion_days.into(), licence, forget })
     }
 
     /// Makes an organisation with its tier's quotas and its default team, and audits it. `new` was checked.
     ///
     /// # Errors
-    /// `slug_taken`, `name_taken`; `one_organization` where there is to be no second one.
+    /// `slug_taken`, `name_taken`; `one_organization` where there is to be no second one, `licence_required` where the licence
+    /// names none.
     pub fn create(
         &self,
         tx: &mut Tx<'_>,
@@ -80,11 +85,14 @@ impl Orgs {
         now: Time,
         new: &NewOrganization,
     ) -> Result<Organization> {
-        if !self.many && store::count(tx)? > 0 {
-            return Err(Error::conflict(
-                "one_organization",
-                "ENTERPRISE_MODE is false, which keeps this site to one organisation. Set it to true for more.",
-            ));
+        if store::count(tx)? > 0 {
+            if !self.many {
+                return Err(Error::conflict(
+                    "one_organization",
+                    "ENTERPRISE_MODE is false, which keeps this site to one organisation. Set it to true for more.",
+                ));
+            }
+            self.licence.require(tx, Feature::Organizations)?;
         }
         check_unlike(tx, &new.name, None)?;
         let org = store::insert(tx, permit, now, new)?;

@@ -494,6 +494,12 @@ pub static TABLES: &[Table] = &[
         &[plain("repository name kind slug version title description words sha256 length")],
     ),
     nobody("mirror_wanted", "A content that an import is bringing in", &[plain("sha256 wanted_at")]),
+    nobody("installation", "This site, as its vendor knows it", &[plain("slot id made_at seen_at")]),
+    nobody("licences", "A licence of the site", &[plain("id serial token installed_at")]),
+    nobody("licence_notices", "What was told of a licence", &[plain("serial mark told_at")]),
+    nobody("revocation_lists", "A vendor's list of revoked licences", &[plain("key_id number issued_at installed_at")]),
+    nobody("revoked_licences", "A licence on such a list", &[plain("serial key_id")]),
+    nobody("seat_peaks", "The most accounts in use in a month", &[plain("month seats")]),
     nobody("ids", "The counter that numbers come from", &[plain("last")]),
     nobody("schema_migrations", "A step of the schema", &[plain("version name checksum applied_at")]),
     Table {

@@ -36,6 +36,7 @@ use crate::db::{Db, Options, Reach, migrate};
 use crate::hooks::Hooks;
 use crate::jobs::Jobs;
 use crate::kv::Kv;
+use crate::licence::{self, Licence};
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::mail::Mailer;
 use crate::mirror::{self, Mirror};
@@ -124,9 +125,10 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     audit_logs.start(&tasks).await?;
     audit::retention::start(db.clone(), clock.clone(), &tasks);
     let site_key = secrets::load_or_create(&config.data_dir.join("secrets/master.key"))?;
+    let licence = start_licence(config, &db, &clock, &tasks, &site_key).await?;
     let mailer = start_mailer(config, dns.clone(), &db, &clock, &tasks, site_key.clone())?;
     let keys = accounts::Keys { tokens: jwt_key, site: site_key.clone() };
-    let (hooks, options, mails) = (Hooks::default(), account_options(config), mailer.clone());
+    let (hooks, options, mails) = (Hooks::default(), account_options(config, licence.clone()), mailer.clone());
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, mails, hooks.clone(), options);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
@@ -175,6 +177,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         clock,
         accounts,
         mailer,
+        licence,
         audit_logs,
         forward,
         plugins,
@@ -193,7 +196,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
 }
 
-fn account_options(config: &Config) -> accounts::Options {
+fn account_options(config: &Config, licence: Licence) -> accounts::Options {
     accounts::Options {
         token_max_days: config.accounts.token_max_days,
         session_hours: config.accounts.session_hours,
@@ -201,6 +204,7 @@ fn account_options(config: &Config) -> accounts::Options {
         public_url: config.public_url.clone(),
         registration: config.accounts.registration,
         registration_domains: config.accounts.registration_domains.clone(),
+        licence,
     }
 }
 
@@ -261,8 +265,20 @@ fn start_mailer(config: &Config, dns: net::Dns, db: &Db, clock: &Clock, tasks: &
     Ok(mailer)
 }
 
+async fn start_licence(config: &Config, db: &Db, clock: &Clock, tasks: &Tasks, key: &Key) -> Result<Licence> {
+    let options = licence::Options {
+        trusted_keys: config.licence.trusted_keys.clone(),
+        key: config.license_key.as_ref().map(|key| key.0.clone()),
+        file: config.licence.file.clone(),
+    };
+    let licence = Licence::new(db.clone(), clock.clone(), key, options)?;
+    licence.start(tasks).await?;
+    Ok(licence)
+}
+
 async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, accounts: &Accounts) -> Result<Orgs> {
-    let options = orgs::Options { many: config.enterprise_mode, deletion_days: config.deletion_days };
+    let licence = accounts.licence().clone();
+    let options = orgs::Options { many: config.enterprise_mode, deletion_days: config.deletion_days, licence };
     let accounts = accounts.clone();
     let forget: orgs::Forget = Arc::new(move |tx| accounts.forget_callers(tx));
     Orgs::start(db.clone(), clock.clone(), quotas.clone(), options, forget).await

@@ -19,6 +19,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry;
 use crate::db::Db;
 use crate::invitations::Invitations;
+use crate::licence::Licence;
 use crate::llm::Llm;
 use crate::mail::Mailer;
 use crate::mirror::Mirror;
@@ -52,6 +53,7 @@ pub struct App {
     pub clock: Clock,
     pub accounts: Accounts,
     pub mailer: Mailer,
+    pub licence: Licence,
     pub audit_logs: Logs,
     pub forward: Forward,
     pub plugins: Plugins,
@@ -78,6 +80,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(Roles::new(db.clone(), clock.clone(), accounts.clone()).routes())
         .merge(Notices::new(db.clone(), clock.clone()).routes())
         .merge(app.mailer.clone().routes())
+        .merge(app.licence.clone().routes())
         .merge(app.quotas.clone().routes())
         .merge(app.llm.clone().routes(app.accounts.clone()))
         .merge(app.projects.clone().routes())

@@ -126,9 +126,9 @@ impl Sso {
         }
         let local = address.split('@').next().unwrap_or_default();
         let username = free_name(tx, person.username.as_deref().unwrap_or(local))?;
-        let new = NewUser { username, email: address, password_hash: NO_PASSWORD.to_owned() };
+        let new = NewUser { username, email: address, password_hash: NO_PASSWORD.to_owned(), is_active: true };
         let permit = std::sync::Arc::new(Caller::system()).permit::<UserManage>()?;
-        let id = accounts::store::insert(tx, &permit, now, &new)?;
+        let id = accounts::store::insert(tx, &self.accounts, &permit, now, &new)?;
         store::link(tx, provider.id, &person.subject, id, now)?;
         let user = accounts::store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
         let text = format!("{} came with {} the first time", user.username, provider.name);

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use crate::vendor;
+
 pub const BINARY: &str = env!("CARGO_BIN_EXE_resoftai");
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -46,6 +48,11 @@ impl App {
     /// The same over HTTP, with environment variables.
     pub fn start_with_settings(settings: &[(&str, &str)]) -> Self {
         Self::start_with(&["--http"], settings)
+    }
+
+    /// The same over HTTP, without a licence; one of the test's vendor counts.
+    pub fn start_unlicensed() -> Self {
+        Self::start_with_settings(&[("RESOFTAI_LICENCE_TRUSTED_KEYS", &vendor::key().to_string())])
     }
 
     /// The same over HTTP, with `dir` as the data directory.
@@ -263,6 +270,10 @@ fn launch(
     let mut command = Command::new(BINARY);
     command.args(["--json", "--data-dir"]).arg(dir.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
     command.env_clear().stdout(Stdio::piped()).stderr(Stdio::null());
+    // Sites are licensed, except those that say themselves whose licences count.
+    if !settings.iter().any(|(name, _)| name == "RESOFTAI_LICENCE_TRUSTED_KEYS") {
+        command.envs(vendor::settings());
+    }
     command.envs(settings.iter().cloned());
     if let Some(url) = database {
         command.env("DATABASE_URL", url);

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use resoftai::base::clock::{Clock, DAY, SECOND, Time};
-use resoftai::config::{Config, Secret, Security, SmtpConfig};
+use resoftai::config::{Config, LicenceConfig, Secret, Security, SmtpConfig};
 use resoftai::server::{self, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{App, PASSWORD, Reply, database_of, send};
+use crate::vendor;
 
 const HOUR: i64 = 3600 * SECOND;
 const YEAR: i64 = 365 * DAY;
@@ -40,6 +41,7 @@ async fn start(dir: &Path, now: &Arc<AtomicI64>) -> Running {
             ..SmtpConfig::default()
         },
         data_dir: dir.to_owned(),
+        licence: LicenceConfig { trusted_keys: vec![vendor::key()], ..LicenceConfig::default() },
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         http: true,
         database_url: database_of(dir).map(Secret),

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::app::{App, PASSWORD};
 use crate::model_server::{Answer, ModelServer, STREAM};
 use crate::specification::{hidden, shell};
+use crate::vendor;
 
 /// A password that was not there before.
 const NEW: &str = "a sixth bright morning";
@@ -228,6 +229,27 @@ async fn the_guide_to_the_mirror_works_as_it_stands() {
 }
 
 #[tokio::test]
+async fn the_guide_to_the_licence_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    site.run("true");
+    let files = [
+        ("acme.licence", vendor::sign(&vendor::claims("L-1"))),
+        ("revoked.list", vendor::sign_list(1, &["L-0"])),
+        ("trusted", vendor::key().to_string()),
+    ];
+    for (name, text) in files {
+        std::fs::write(site.home().join(name), text).unwrap();
+    }
+    let report_key = site.app.cli_json(&["licence", "show"], "")["report_key"].as_str().unwrap().to_owned();
+    let stands = [
+        ("verify acme.licence ", "verify acme.licence --trust trusted ".to_owned()),
+        ("REPORT-KEY", format!("'{report_key}'")),
+    ];
+    site.follow("licence", &stands);
+    assert_eq!(site.app.cli_json(&["licence", "show"], "")["licence"]["serial"], "L-1");
+}
+
+#[tokio::test]
 async fn the_guide_to_models_works_as_it_stands() {
     let site = Site::new("your-company").await;
     let server = ModelServer::start(|_| Answer::stream(STREAM));
@@ -297,9 +319,10 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 13] = [
+const FOLLOWED: [&str; 14] = [
     "accounts",
     "audit",
+    "licence",
     "mirror",
     "models",
     "organizations",

@@ -8,7 +8,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import { type Page, test as base, expect } from '@playwright/test';
 
 const ROOT = join(import.meta.dirname, '../..');
-const BINARY = join(ROOT, 'target/x86_64-unknown-linux-gnu/debug/resoftai');
+export const BINARY = join(ROOT, 'target/x86_64-unknown-linux-gnu/debug/resoftai');
 const CACHE = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
 const MODEL = join(CACHE, 'resoftai/models/smollm2-135m-instruct.gguf');
 const PLUGIN = join(ROOT, 'plugin-sdk/examples/security-scanner');
@@ -34,6 +34,24 @@ export const MAIL_SITE: Settings = {
   RESOFTAI_ACCOUNTS_REGISTRATION: 'open',
 };
 
+/** Specs make organisations, people and roles of their own, so a vendor of the tests licenses the site. */
+function licensed(): Settings {
+  const dir = mkdtempSync(join(tmpdir(), 'resoftai-vendor-'));
+  const { public_key, licence } = vendor(dir);
+  rmSync(dir, { recursive: true });
+  return { RESOFTAI_LICENCE_TRUSTED_KEYS: public_key, LICENSE_KEY: licence };
+}
+
+/** A vendor's key in `dir`, and a licence of everything that it signed. */
+export function vendor(dir: string): { key: string; public_key: string; licence: string } {
+  const key = join(dir, 'vendor.key');
+  const run = (...args: string[]) =>
+    JSON.parse(execFileSync(BINARY, ['--json', 'vendor', 'licence', ...args], { env: {}, encoding: 'utf8' }));
+  const { public_key } = run('keygen', 'vendor.example/tests', '--output', key);
+  const sold = ['--customer', 'Tests', '--tier', 'enterprise', '--seats', '10000'];
+  return { key, public_key, licence: run('issue', '--key', key, ...sold).licence };
+}
+
 async function start(
   dir: string,
   model: boolean,
@@ -42,7 +60,7 @@ async function start(
   const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
   const work = model ? ['--model', MODEL, '--plugin', PLUGIN] : [];
   const process = spawn(BINARY, [...args, ...work], {
-    env: settings,
+    env: { ...licensed(), ...settings },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const lines = createInterface({ input: process.stdout! })[Symbol.asyncIterator]();

@@ -67,7 +67,7 @@ pub async fn register(
     // Before the password is worked on, and again in the write, where it is counted.
     accounts.db.read(move |tx| check_pace(tx, &asked, now)).await?;
     let password_hash = accounts.hash(body.password, vec![body.username.clone(), body.email.clone()]).await?;
-    let new = NewUser { username: body.username, email: body.email, password_hash };
+    let new = NewUser { username: body.username, email: body.email, password_hash, is_active: !waits };
     let (room, permit) = (accounts.clone(), Arc::new(Caller::system()).permit::<UserManage>()?);
     let write = accounts.db.write(move |tx| {
         check_pace(tx, &key, now)?;
@@ -115,15 +115,16 @@ fn insert(
         let message = "Too many people wait to be let in already. Ask an administrator for an invitation.";
         return Err(Error::unavailable("registration_full", message));
     }
+    if !waits {
+        // Before anything that differs for an address that is known here.
+        accounts.licence().require_seat(tx)?;
+    }
     store::check_name_free(tx, &new.username)?;
     if let Some(owner) = store::user_by_email(tx, &new.email)? {
         let text = format!("Somebody tried to register with your address {}. You have an account already.", new.email);
         return notices::raise(tx, now, &[UserId(owner.id)], &NewNotice::new("registered_again", text));
     }
-    let id = store::insert(tx, permit, now, new)?;
-    if waits {
-        store::set_active(tx, accounts, id, false)?;
-    }
+    let id = store::insert(tx, accounts, permit, now, new)?;
     let user = store::user(tx, id)?.ok_or_else(|| Error::not_found("user"))?;
     let told = if waits { ", and waits to be let in" } else { "" };
     let event = event(AuditAction::Create, &user, format!("{} registered{told}", user.username)).after(&user);

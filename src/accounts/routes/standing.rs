@@ -157,6 +157,7 @@ pub async fn reactivate(
         if before.is_active {
             return Ok(before);
         }
+        room.licence().take_seat(tx, now)?;
         store::set_active(tx, &room, UserId(id), true)?;
         let after = User { is_active: true, ..before.clone() };
         let event = event(AuditAction::Update, &after, format!("Switched {} on again", after.username));

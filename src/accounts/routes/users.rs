@@ -86,7 +86,7 @@ pub async fn create(
     }
     let known = [&body.username, &body.email].into_iter().chain(&body.organization).cloned().collect();
     let password_hash = accounts.hash(body.password, known).await?;
-    let new = NewUser { username: body.username, email: body.email, password_hash };
+    let new = NewUser { username: body.username, email: body.email, password_hash, is_active: true };
     let now = accounts.clock.now();
     let room = accounts.clone();
     let user = accounts
@@ -96,7 +96,7 @@ pub async fn create(
             if let Some((role, place)) = &place {
                 check_grant(&permit, &role.code, role.permissions, *place)?;
             }
-            let id = store::insert(tx, &permit, now, &new)?;
+            let id = store::insert(tx, &room, &permit, now, &new)?;
             if let Some((role, place)) = &place {
                 grants::store::give(tx, &room, now, id, role, *place, permit.caller().user)?;
             }

@@ -8,6 +8,7 @@ use crate::access::{OrgId, Permit, Role};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
 use crate::base::page::List;
+use crate::licence::Feature;
 use crate::orgs;
 use crate::roles::{NewRole, RoleChange, RoleInfo, Roles, check_author, store};
 use crate::web::{Created, Json, Path, Problem};
@@ -44,8 +45,10 @@ pub async fn create(
     let (org, now) = (OrgId(id), roles.clock.now());
     permit.require(org, "such organization")?;
     let new = body.check()?;
+    let licence = roles.accounts.licence().clone();
     let made = roles.db.write(move |tx| {
         orgs::store::get(tx, &permit.caller_arc().permit::<OrganizationRead>()?, org)?;
+        licence.require(tx, Feature::Roles)?;
         let made = store::insert(tx, &permit, now, org, &new)?;
         check_author(&permit, org, made.set())?;
         let event = Event::new(AuditAction::PermissionChange, "role", format!("Made role {}", made.code));

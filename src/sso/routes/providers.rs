@@ -21,6 +21,7 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
+use crate::licence::Feature;
 use crate::orgs;
 use crate::sso::oidc::{self, Party};
 use crate::sso::provider::{SigningCertificate, check_slug};
@@ -155,11 +156,12 @@ pub async fn create(
         }
         Connection::Oidc { .. } => (set.client_secret.clone().filter(|secret| !secret.is_empty()), None),
     };
-    let key = sso.accounts.key.clone();
+    let (key, licence) = (sso.accounts.key.clone(), sso.accounts.licence().clone());
     let write = sso.accounts.db.write(move |tx| {
         if let Some(org) = org {
             orgs::store::get(tx, &permit.caller_arc().permit::<OrganizationRead>()?, org)?;
         }
+        licence.require(tx, Feature::Sso)?;
         let id = tx.next_id()?;
         let seal = |secret: &String| key.seal(&Provider::place(id), secret.as_bytes());
         let sealed = secret.as_ref().map(seal).transpose()?;

@@ -7,7 +7,7 @@ use super::Whose;
 use super::site::{Names, SSO_METADATA, Site};
 use crate::app::PASSWORD;
 use crate::model_server::MODEL;
-use crate::{mirror, orgs, plugins};
+use crate::{mirror, orgs, plugins, vendor};
 
 /// Stands in a body for a code of the second factor that was just set up.
 pub(super) const APP_CODE: &str = "a code of the app";
@@ -98,6 +98,10 @@ impl Site {
             plain("GET /api/mail", Site),
             plain("POST /api/mail/test", Site).json(&json!({"address": "nobody@example.org"})),
             plain("GET /api/mails", Site),
+            plain("GET /api/licence", Site),
+            plain("GET /api/licence/report", Site),
+            plain("PUT /api/licence", Site).json(&json!({"licence": vendor::sign(&vendor::claims("walked"))})),
+            plain("PUT /api/licence/revocations", Site).json(&json!({"revocations": vendor::sign_list(1, &[])})),
             of("POST /api/mails/{id}/retry", Site, mail),
             of("DELETE /api/mails/{id}", Site, mail),
             of("POST /api/notices/{id}/read", Personal, notice),

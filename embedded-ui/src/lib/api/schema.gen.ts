@@ -804,6 +804,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/licence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the site's licence, its seats and its features stand. Administrators of the site only. */
+        get: operations["get_api_licence"];
+        /**
+         * Install a licence; it takes effect at once. One that does not count yet waits for its day. Administrators of the site
+         *     only.
+         */
+        put: operations["put_api_licence"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/licence/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the site used, as a signed note for the licence's vendor; it names nobody. Administrators of the site only. */
+        get: operations["get_api_licence_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/licence/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Install a vendor's list of licences that were taken back; it takes effect at once. Administrators of the site only. */
+        put: operations["put_api_licence_revocations"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/llm/providers": {
         parameters: {
             query?: never;
@@ -3460,6 +3515,12 @@ export interface components {
          * @enum {string}
          */
         Fate: "deleted" | "replaced" | "emptied" | "unreadable" | "kept";
+        /** @description Something that only a licence opens. */
+        FeatureStatus: {
+            code: components["schemas"]["LicenceFeature"];
+            name: string;
+            open: boolean;
+        };
         /** @description A step of time. */
         FiguresPoint: components["schemas"]["CallFigures"] & {
             /** @description When it begins. */
@@ -3819,11 +3880,86 @@ export interface components {
          * @enum {string}
          */
         InvitationStatus: "pending" | "accepted" | "revoked" | "expired";
+        /** @description A licence that the site keeps. */
+        KeptLicence: {
+            expires_at?: components["schemas"]["Time"] | null;
+            installed_at: components["schemas"]["Time"];
+            serial: string;
+            state: components["schemas"]["LicenceState"];
+            valid_from?: components["schemas"]["Time"] | null;
+        };
         /**
          * @description How much a message matters.
          * @enum {string}
          */
         Level: "info" | "warning" | "error";
+        /**
+         * @description What only a licence opens.
+         * @enum {string}
+         */
+        LicenceFeature: "organizations" | "sso" | "roles";
+        /** @description What a licence says. */
+        LicenceInfo: {
+            customer: string;
+            disaster_recovery?: string | null;
+            expires_at: components["schemas"]["Time"];
+            /** @description Codes, those that this version does not know among them. */
+            features: string[];
+            /** @description Until then all stays open. */
+            grace_until: components["schemas"]["Time"];
+            /** @description The installations it is for; empty, and without one for disaster recovery: any. */
+            installations: string[];
+            issued_at: components["schemas"]["Time"];
+            /** @description The id of the key that signed it. */
+            key: string;
+            /** @description Whether that key is in the binary; false: the site's settings name it. */
+            key_built_in: boolean;
+            /** Format: int64 */
+            seats: number;
+            serial: string;
+            tier: components["schemas"]["LicenceTier"];
+            valid_from: components["schemas"]["Time"];
+            vendor: string;
+        };
+        /**
+         * @description How a licence stands, or the site without one.
+         * @enum {string}
+         */
+        LicenceState: "none" | "not_yet_valid" | "valid" | "expiring" | "grace" | "expired" | "revoked" | "other_installation" | "untrusted";
+        /** @description How the site's licence stands. */
+        LicenceStatus: {
+            /**
+             * Format: int64
+             * @description Seconds that the clock is behind that; null: not by more than a day.
+             */
+            clock_behind?: number | null;
+            features: components["schemas"]["FeatureStatus"][];
+            /** @description What a vendor binds a licence to; random, and kept in the database. */
+            installation_id: string;
+            /** @description When it was named, at the first start. */
+            installed_at: components["schemas"]["Time"];
+            /** @description Every licence that is kept, the one installed last first. */
+            kept: components["schemas"]["KeptLicence"][];
+            /** @description The latest moment this site knows of; it counts for the licence. */
+            latest_at: components["schemas"]["Time"];
+            licence?: components["schemas"]["LicenceInfo"] | null;
+            /** @description Why licences of the settings are not used. */
+            problems: string[];
+            /** @description The public key that this installation's usage reports are verified with. */
+            report_key: string;
+            revocations: components["schemas"]["RevocationList"][];
+            seats: components["schemas"]["Seats"];
+            /** @description The state for people. */
+            sentence: string;
+            state: components["schemas"]["LicenceState"];
+            /** @description What counts now; free when no licence is open. */
+            tier: components["schemas"]["LicenceTier"];
+        };
+        /**
+         * @description What was sold, smallest first. What a licence opens is in its features; the tier is its name.
+         * @enum {string}
+         */
+        LicenceTier: "free" | "starter" | "professional" | "enterprise";
         LinkStart: {
             /** @description The caller's, again: whoever has their session is not yet they. */
             password: string;
@@ -4986,6 +5122,10 @@ export interface components {
              */
             team_id?: number | null;
         };
+        NewLicence: {
+            /** @description The file's text: a compact JWS of at most 64 KiB. */
+            licence: string;
+        };
         NewMemberRequest: {
             /** @description org_admin, team_admin, developer, viewer, or a role of the organisation's own. */
             role: string;
@@ -5089,6 +5229,10 @@ export interface components {
             warning_threshold?: number | null;
             /** @description Up to five percentages of 1 to 100; 80, 90 and 100 when both are absent. */
             warning_thresholds?: number[] | null;
+        };
+        NewRevocations: {
+            /** @description The file's text: a compact JWS of at most 512 KiB. */
+            revocations: string;
         };
         /** @description A role to be made. */
         NewRole: {
@@ -5847,6 +5991,18 @@ export interface components {
              */
             days?: number | null;
         };
+        /** @description A vendor's list of licences that were taken back. */
+        RevocationList: {
+            installed_at: components["schemas"]["Time"];
+            issued_at: components["schemas"]["Time"];
+            /** @description The id of the key that signed it. */
+            key: string;
+            /**
+             * Format: int64
+             * @description A list is only replaced by one with a greater number.
+             */
+            number: number;
+        };
         Revoke: {
             /** @description http, kv, files, llm, memory_mib or time_ms; absent: everything that was granted. */
             capabilities?: string[] | null;
@@ -6022,6 +6178,24 @@ export interface components {
          * @enum {string}
          */
         ScopeKind: "organization" | "team" | "person";
+        /** @description How the seats stand. */
+        Seats: {
+            /**
+             * Format: int64
+             * @description What is let in: a tenth more, rounded up.
+             */
+            allowed: number;
+            /**
+             * Format: int64
+             * @description What the licence names; ten without one.
+             */
+            licensed: number;
+            /**
+             * Format: int64
+             * @description People's accounts that are switched on.
+             */
+            used: number;
+        };
         /** @description How somebody's second factor stands. */
         SecondFactor: {
             /** @description Whether signing in with the password asks for a code. */
@@ -7615,6 +7789,94 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Offer"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_licence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LicenceStatus"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_licence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLicence"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LicenceStatus"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_licence_report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_licence_revocations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRevocations"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LicenceStatus"];
                 };
             };
             default: components["responses"]["Problem"];
