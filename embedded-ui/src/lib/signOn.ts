@@ -10,6 +10,7 @@ const REFUSALS: Record<string, string> = {
     'An account here has your e-mail address already. Sign in to it as you did before, and link it under My account, Security.',
   sso_inactive: 'Your account here is switched off. Ask an administrator.',
   sso_linked: 'You are linked with an account already. Unlink that one first.',
+  seats_used: 'All seats of this site are taken, so no account is made for you. Ask an administrator.',
   login_throttled: 'Too many sign-ins failed from here. Wait some minutes, then try again.',
 };
 

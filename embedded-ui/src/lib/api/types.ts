@@ -32,6 +32,7 @@ export type Organization = Full<Schemas['Organization']>;
 export type Member = Full<Schemas['Member']>;
 export type Quota = Full<Schemas['Quota']>;
 export type ListedQuota = Full<Schemas['ListedQuota']>;
+export type LicenceStatus = Full<Schemas['LicenceStatus']>;
 export type Mail = Full<Schemas['Mail']>;
 export type MirrorRepository = Full<Schemas['MirrorRepository']>;
 export type MirrorListed = Full<Schemas['MirrorListed']>;
