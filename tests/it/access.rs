@@ -70,7 +70,8 @@ async fn the_specifications_commands_set_a_site_up() {
             "admin signed in",
             &format!("Made admin org_admin of organisation {}", org["id"]),
             "Created organisation Your Company",
-            "Created user admin"
+            "Created user admin",
+            "Installed licence for-tests for Acme Works"
         ]
     );
     assert_eq!(
