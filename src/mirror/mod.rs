@@ -6,7 +6,7 @@
 //! list, the vendor's and the site's own, never shares a plugin's slug.
 //!
 //! `repository` makes one on the connected side, `bundle` is how it travels; `verify` asks TUF, `import` brings it in,
-//! `serve` passes it on to a second box.
+//! `serve` passes it on to a second box, `watch` tells before it gets too old.
 
 pub mod bundle;
 pub mod gather;
@@ -19,6 +19,7 @@ pub mod routes;
 mod serve;
 pub mod store;
 pub mod verify;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;

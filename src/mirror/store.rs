@@ -257,6 +257,15 @@ fn insert_metadata(tx: &mut Tx<'_>, owner: Owner, name: &str, text: &str) -> Res
     tx.execute(sql, &params![owner.code(), name, text]).map(drop)
 }
 
+/// Whether it was not noted before that this was told; forgets what was told of other states.
+pub fn note_told(tx: &mut Tx<'_>, owner: Owner, expires: Time, mark: &str, now: Time) -> Result<bool> {
+    let sql = "DELETE FROM mirror_told WHERE repository = $1 AND expires_at <> $2";
+    tx.execute(sql, &params![owner.code(), expires])?;
+    let sql = "INSERT INTO mirror_told (repository, expires_at, mark, told_at) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (repository, expires_at, mark) DO NOTHING";
+    Ok(tx.execute(sql, &params![owner.code(), expires, mark, now])? == 1)
+}
+
 /// Says that contents with these hashes are about to be staged, so that nothing sweeps them; forgets what was never
 /// switched to.
 pub fn want(tx: &mut Tx<'_>, now: Time, hashes: &[String]) -> Result<()> {

@@ -158,13 +158,16 @@ fn earliest(targets: &Targets) -> Timestamp {
 
 fn contents(repository: &Repository) -> Result<Vec<Content>> {
     let mut found: BTreeMap<String, Content> = BTreeMap::new();
-    for (name, target) in repository.all_targets() {
+    for (name, _) in repository.all_targets() {
         if found.len() >= MAX_CONTENTS {
             let sentence = format!("The repository lists more than the {MAX_CONTENTS} contents that a site takes.");
             return Err(Error::invalid("mirror_too_many", sentence));
         }
-        // Who delegates comes before whom it delegates to.
-        if !found.contains_key(name.raw()) {
+        if found.contains_key(name.raw()) {
+            continue;
+        }
+        // Whoever lists it: what counts is what the one says to whom the name was delegated (specification 5.6.7).
+        if let Ok(target) = repository.targets().signed.find_target(name, false) {
             found.insert(name.raw().to_owned(), content(name, target)?);
         }
     }
@@ -251,6 +254,13 @@ fn refused(cause: Refused) -> Error {
         Refused::ParseMetadata { .. } | Refused::ParseTrustedMetadata { .. } => {
             ("mirror_unreadable", format!("The metadata cannot be read: {said}. Get the bundle again."))
         }
+        Refused::InvalidPath { source } => (
+            "mirror_delegation",
+            format!(
+                "The repository lists a content under a name that was not delegated to who signed it: {source}. Nothing \
+                 of it is taken."
+            ),
+        ),
         Refused::Transport { source, .. } if source.kind() == TransportErrorKind::FileNotFound => {
             ("mirror_incomplete", format!("A file of the metadata is missing: {said}. Get the bundle again."))
         }

@@ -494,6 +494,7 @@ pub static TABLES: &[Table] = &[
         &[plain("repository name kind slug version title description words sha256 length")],
     ),
     nobody("mirror_wanted", "A content that an import is bringing in", &[plain("sha256 wanted_at")]),
+    nobody("mirror_told", "What was told of a mirrored state's end", &[plain("repository expires_at mark told_at")]),
     nobody("installation", "This site, as its vendor knows it", &[plain("slot id made_at seen_at")]),
     nobody("licences", "A licence of the site", &[plain("id serial token installed_at")]),
     nobody("licence_notices", "What was told of a licence", &[plain("serial mark told_at")]),

@@ -146,6 +146,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     plugins.ask_models_of(llm.clone());
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let mirror = start_mirror(config, (&db, &clock), blobs.clone(), plugins.clone())?;
+    mirror.watch(&tasks).await?;
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), hooks.clone(), clock.clone());
     plugins.reach_files_of(projects.door());
     projects.sweep(&tasks);

@@ -1,6 +1,8 @@
 //! The mirror through the door: a repository made on one side, carried over as a bundle, verified and imported on the other.
 
 mod attacks;
+mod cut;
+mod old;
 mod others;
 mod pulled;
 
@@ -432,40 +434,4 @@ async fn who_may_not_install_plugins_over_the_site_sees_no_mirror() {
         assert_eq!(inside.app.call(method, path, Some(&someone), None).await.status, 403, "{path}");
         assert_eq!(inside.app.call(method, path, None, None).await.status, 401, "{path}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_that_is_killed_leaves_the_old_state_or_the_new_one() {
-    let rounds = std::env::var_os("RESOFTAI_TEST_KILLS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(20_u64);
-    let outside = Outside::with_plugins().await;
-    let mut inside = Inside::trusting(&outside).await;
-    inside.import(outside.bundle()).await;
-    let mut model = vec![0_u8; 3 << 20];
-    for round in 0..rounds {
-        // Others in each round, so that all of them have to come over.
-        for (number, name) in ["a.gguf", "b.gguf", "c.gguf", "d.gguf"].into_iter().enumerate() {
-            model[..8].copy_from_slice(&(round * 10 + number as u64).to_be_bytes());
-            std::fs::write(outside.path(name), &model).unwrap();
-            outside.add(&outside.path(name));
-        }
-        outside.sign().await;
-        let old = inside.state().await.unwrap();
-        let (folder, new) = (outside.folder(), old + 1);
-        let mut import = std::process::Command::new(crate::app::BINARY)
-            .args(["--data-dir", text(inside.app.dir.path()), "mirror", "import", text(&folder)])
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let pause = u64::from(resoftai::base::crypto::random_bytes::<1>().unwrap()[0]) * 3;
-        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
-        inside.app.crash_and_restart();
-        import.wait().unwrap();
-        let state = inside.state().await.unwrap();
-        assert!(state == old || state == new, "round {round}: {old} became {state}");
-        inside.check_contents().await;
-        inside.app.cli_json(&["mirror", "import", text(&folder)], "");
-        assert_eq!(inside.state().await, Some(new), "round {round}");
-    }
-    inside.check_contents().await;
 }

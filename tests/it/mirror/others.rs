@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Inside, Outside, text};
+use resoftai::base::crypto::sha256_hex;
+
+use super::{Inside, Outside, failed, text};
 
 fn python(script: &str, arguments: &[&str]) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mirror");
@@ -33,11 +35,38 @@ async fn a_repository_of_python_tuf_is_imported() {
     let dir = tempfile::tempdir().unwrap();
     for layout in ["consistent", "plain"] {
         let folder = dir.path().join(layout);
-        python("make.py", &[text(&folder), layout]);
-        let inside = Inside::new(&[]).await;
-        inside.trust(&std::fs::read_to_string(folder.join("metadata/1.root.json")).unwrap(), "vendor", false).await;
+        let inside = trusting(&folder, layout).await;
         let done = inside.app.cli_json(&["mirror", "import", text(&folder)], "");
         assert_eq!((&done["to"]["root_version"], &done["contents"]), (&2.into(), &2.into()), "{done}");
         inside.check_contents().await;
     }
+}
+
+/// A site that trusts what python-tuf made in `folder`.
+async fn trusting(folder: &Path, layout: &str) -> Inside {
+    python("make.py", &[text(folder), layout]);
+    let inside = Inside::new(&[]).await;
+    inside.trust(&std::fs::read_to_string(folder.join("metadata/1.root.json")).unwrap(), "vendor", false).await;
+    inside
+}
+
+#[tokio::test]
+async fn who_signs_some_names_cannot_list_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("stolen");
+    let inside = trusting(&folder, "stolen").await;
+    let said = failed(&inside.app.cli(&["--json", "mirror", "import", text(&folder)], ""), "mirror_delegation");
+    assert!(said.contains("plugins/a/9.0.0.rplugin"), "{said}");
+    assert_eq!(inside.state().await, None);
+}
+
+#[tokio::test]
+async fn a_name_is_what_the_one_says_whom_it_was_delegated_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("shadowed");
+    let inside = trusting(&folder, "shadowed").await;
+    inside.app.cli_json(&["mirror", "import", text(&folder)], "");
+    let contents = inside.contents().await;
+    assert_eq!(contents[0]["name"], "advisories/PYSEC-1.json");
+    assert_eq!(contents[0]["sha256"], sha256_hex(b"{}"), "{contents}");
 }
