@@ -17,6 +17,7 @@ use std::fs::{DirBuilder, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -47,6 +48,17 @@ struct Inner {
     writers: Arc<Semaphore>,
     /// What nothing named at the last look, and nobody put since.
     unused: Mutex<HashSet<String>>,
+    /// Those for whom nothing may be removed at present.
+    held: Arc<AtomicUsize>,
+}
+
+/// Keeps every content that is there from being removed, until it is dropped.
+pub struct Hold(Arc<AtomicUsize>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Inner {
@@ -64,7 +76,9 @@ impl Blobs {
             let store: Box<dyn ObjectStore> =
                 Box::new(LocalFileSystem::new_with_prefix(&folder).map_err(Error::internal)?);
             let writers = Arc::new(Semaphore::new(WRITERS));
-            Ok(Self { inner: Arc::new(Inner { store, folder, writers, unused: Mutex::default() }) })
+            Ok(Self {
+                inner: Arc::new(Inner { store, folder, writers, unused: Mutex::default(), held: Arc::default() }),
+            })
         })
         .await
     }
@@ -111,6 +125,23 @@ impl Blobs {
             return Err(Error::new(Kind::Internal, "blob_damaged", sentence));
         }
         Ok(content)
+    }
+
+    /// Keeps every content from being removed from now on: new ones still come in.
+    ///
+    /// # Errors
+    /// None that is known; the store closes with the process.
+    pub async fn hold(&self) -> Result<Hold> {
+        self.inner.held.fetch_add(1, Ordering::AcqRel);
+        let hold = Hold(Arc::clone(&self.inner.held));
+        // A removal that is under way has all of the places; behind it none begins.
+        drop(self.inner.writers.acquire().await.map_err(Error::internal)?);
+        Ok(hold)
+    }
+
+    /// Where the contents are, for who copies all of them under a [`Hold`].
+    pub fn folder(&self) -> &Path {
+        &self.inner.folder
     }
 
     /// Whether a content with this hash is there, without reading it.

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{ASIDE, Blobs, WRITERS, blocking, key};
 use crate::base::error::{Error, Result};
@@ -48,6 +49,9 @@ impl Blobs {
         let all = Arc::clone(&inner.writers).acquire_many_owned(WRITERS as u32).await.map_err(Error::internal)?;
         blocking(move || {
             let _all = all;
+            if inner.held.load(Ordering::Acquire) > 0 {
+                return Ok(0);
+            }
             let mut marked = inner.unused();
             let (gone, seen): (Vec<_>, Vec<_>) = unused.into_iter().partition(|hash| marked.contains(hash));
             marked.retain(|hash| !hash.starts_with(&digits));

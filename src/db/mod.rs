@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 pub use error::DbError;
 pub use migrate::Migration;
 pub use postgres::{Reach, Resolve};
+pub use sqlite::{Kept, Snapshot};
 pub use tx::{Row, Tx};
 pub use val::{FromVal, Val, ValRef, params};
 
@@ -227,6 +228,26 @@ impl Db {
         let Some(here) = &self.inner.here else { return Ok(()) };
         let path = here.path.clone();
         blocking(move || sqlite::empty_log(&path)).await
+    }
+
+    /// One state of the whole database, to be copied while others write. Errors: `backup_postgres` where this process does not
+    /// have the database's file.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let Some(here) = &self.inner.here else {
+            let sentence = "The database is on PostgreSQL, whose state this version cannot copy. Use pg_dump there.";
+            return Err(Error::invalid("backup_postgres", sentence));
+        };
+        let path = here.path.clone();
+        blocking(move || Snapshot::begin(&path)).await
+    }
+
+    /// Reads all of a file that no server uses, and counts its rows.
+    ///
+    /// # Errors
+    /// When it is no database.
+    pub async fn check_file(path: &Path) -> Result<Kept> {
+        let path = path.to_owned();
+        blocking(move || Kept::of(&path)).await
     }
 
     /// Finishes what is queued, refuses what comes later (also through clones), writes the WAL back, ends the threads.

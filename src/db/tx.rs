@@ -196,7 +196,7 @@ impl Row<'_> {
         .map_err(|error| misplaced(column, &error))
     }
 
-    fn value(&self, column: usize) -> Result<ValRef<'_>, DbError> {
+    pub(super) fn value(&self, column: usize) -> Result<ValRef<'_>, DbError> {
         match &self.0 {
             RowOf::Sqlite(row) => sqlite::column(row, column),
             RowOf::Postgres(row) => postgres::column(row, column),

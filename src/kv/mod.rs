@@ -3,6 +3,7 @@
 //! Invariants: a change is durable before its caller hears of it; an `update` happens as a whole or not at all; a
 //! namespace never sees another's keys, and its usage is exact. What belongs into a report or a backup belongs into `db`.
 
+mod copy;
 mod view;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -12,10 +13,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
+pub use copy::{Pause, Snapshot};
 pub use view::{Entries, MAX_KEY, MAX_NAMESPACE, MAX_VALUE, View};
 use view::{Read, check_name, sweep};
 

@@ -18,13 +18,13 @@ pub const MAX_VALUE: usize = 16 << 20;
 /// Expired values that one write clears away: more than it can add, so they never pile up.
 const SWEPT: usize = 64;
 /// The end of what has none.
-const NEVER: i64 = i64::MAX;
+pub(super) const NEVER: i64 = i64::MAX;
 
-type Name = (&'static str, &'static [u8]);
-type Value = (i64, &'static [u8]);
+pub(super) type Name = (&'static str, &'static [u8]);
+pub(super) type Value = (i64, &'static [u8]);
 type End = (i64, &'static str, &'static [u8]);
 
-const VALUES: TableDefinition<'_, Name, Value> = TableDefinition::new("values");
+pub(super) const VALUES: TableDefinition<'_, Name, Value> = TableDefinition::new("values");
 const ENDS: TableDefinition<'_, End, ()> = TableDefinition::new("ends");
 const USAGE: TableDefinition<'_, &'static str, u64> = TableDefinition::new("usage");
 

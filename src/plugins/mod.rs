@@ -57,7 +57,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use utoipa::ToSchema;
 
 pub use archive::unpack;
@@ -235,7 +235,7 @@ struct Inner {
     crew: Crew,
     again: Again,
     /// Held by whoever changes which plugins there are.
-    changes: Mutex<()>,
+    changes: Arc<Mutex<()>>,
 }
 
 impl Plugins {
@@ -269,7 +269,7 @@ impl Plugins {
             shelf: Shelf::default(),
             crew: Crew::default(),
             again: Again::default(),
-            changes: Mutex::new(()),
+            changes: Arc::default(),
         };
         let plugins = Self { inner: Arc::new(inner) };
         plugins.take_in().await?;
@@ -287,6 +287,11 @@ impl Plugins {
     /// Lets plugins that were granted it reach files of projects.
     pub fn reach_files_of(&self, files: Arc<dyn ProjectFiles>) {
         drop(self.inner.doors.files.set(files));
+    }
+
+    /// Keeps everybody from installing, changing or removing plugins until it is dropped.
+    pub async fn hold_still(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.inner.changes).lock_owned().await
     }
 
     /// Whether plugins can run as far as is known, and a few words about it; for readiness.

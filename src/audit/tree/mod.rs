@@ -95,6 +95,31 @@ impl Logs {
     }
 }
 
+impl Logs {
+    /// Checks all logs to their ends: how many entries, and what is wrong, in sentences.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn check_all(&self) -> Result<(u64, Vec<String>)> {
+        let (mut entries, mut findings) = (0, Vec::new());
+        for id in self.db.read(store::ids).await? {
+            let mut cursor = Some(check::Cursor::Leaf(0));
+            while let Some(from) = cursor {
+                let signer = self.signer.clone();
+                let part = self.db.read_long(move |tx| {
+                    let log = store::log(tx, id)?.ok_or_else(AuditLog::not_found)?;
+                    check::part(tx, id, &log, &signer, from)
+                });
+                let part = part.await?;
+                entries += part.checked;
+                findings.extend(part.findings.into_iter().map(|finding| finding.detail));
+                cursor = part.next_cursor.as_deref().map(|text| check::Cursor::parse(Some(text))).transpose()?;
+            }
+        }
+        Ok((entries, findings))
+    }
+}
+
 /// A log and its latest checkpoint.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditLog {

@@ -91,6 +91,11 @@ pub fn log(tx: &mut Tx<'_>, id: LogId) -> Result<Option<AuditLog>> {
     Ok(tx.query_row(&sql, &params![id.0], |row| Ok(read_log(row)?.1))?)
 }
 
+/// All of them.
+pub fn ids(tx: &mut Tx<'_>) -> Result<Vec<LogId>> {
+    Ok(tx.query_map("SELECT id FROM audit_logs ORDER BY id", &params![], |row| Ok(LogId(row.get(0)?)))?)
+}
+
 /// Of the organisations covered, newest first; the site's own last, for those over the site.
 pub fn logs(tx: &mut Tx<'_>, permit: &Permit<AuditRead>, page: Page) -> Result<Vec<(LogId, AuditLog)>> {
     let mut params: Vec<Val> = params![page.before, page.fetch()].to_vec();

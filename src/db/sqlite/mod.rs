@@ -6,6 +6,7 @@
 mod group;
 mod quick;
 mod session;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use async_channel::Receiver;
 pub(super) use group::write_loop;
 pub(super) use quick::Quick;
 pub(super) use session::{Session, column};
+pub use snapshot::{Kept, Snapshot};
 
 use super::Engine;
 use super::error::{DbError, busy};

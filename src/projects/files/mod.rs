@@ -8,6 +8,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::Tasks;
 use crate::blobs::Blobs;
+use crate::db::Tx;
 use crate::hooks::Hook;
 use crate::mirror;
 
@@ -163,13 +165,16 @@ impl Projects {
     }
 
     async fn remove_unused(&self) -> Result<usize> {
-        let named = |digits: String| {
-            self.db.read(move |tx| {
-                let mut named = store::named(tx, &digits)?;
-                named.extend(mirror::store::named(tx, &digits)?);
-                Ok(named)
-            })
-        };
-        self.blobs.sweep(named).await
+        self.blobs.sweep(|digits: String| self.db.read(move |tx| named_contents(tx, &digits))).await
     }
+}
+
+/// The contents whose hashes begin with two `digits` and that any room names: nothing else is kept.
+///
+/// # Errors
+/// When the database fails.
+pub fn named_contents(tx: &mut Tx<'_>, digits: &str) -> Result<HashSet<String>> {
+    let mut named = store::named(tx, digits)?;
+    named.extend(mirror::store::named(tx, digits)?);
+    Ok(named)
 }
