@@ -4,6 +4,7 @@
 //! `db.write(|tx| { store; audit; enqueue })` -> reply.
 
 // Ground: knows nothing of the product.
+pub mod backup;
 pub mod base;
 pub mod blobs;
 pub mod config;

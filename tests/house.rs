@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 29] = [
+const FLOORS: [&str; 30] = [
     "base",
     "config",
     "db",
@@ -34,6 +34,7 @@ const FLOORS: [&str; 29] = [
     "projects",
     "runs",
     "privacy",
+    "backup",
     "server",
     "cli",
 ];

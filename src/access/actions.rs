@@ -136,3 +136,8 @@ pub struct PluginEnable;
 impl Action for PluginEnable {
     const PERMISSION: Permission = Permission::PluginEnable;
 }
+
+pub struct BackupManage;
+impl Action for BackupManage {
+    const PERMISSION: Permission = Permission::BackupManage;
+}

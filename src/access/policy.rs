@@ -39,10 +39,11 @@ pub enum Permission {
     AuditManage,
     UserErase,
     PluginEnable,
+    BackupManage,
 }
 
 /// Every permission with its code and what it lets one do, in the order of the enum.
-pub const CATALOGUE: [(Permission, &str, &str); 27] = [
+pub const CATALOGUE: [(Permission, &str, &str); 28] = [
     (Permission::ProjectCreate, "project.create", "Make projects."),
     (Permission::ProjectRead, "project.read", "See projects with their files, findings and runs."),
     (Permission::ProjectUpdate, "project.update", "Change projects and their files."),
@@ -78,6 +79,7 @@ pub const CATALOGUE: [(Permission, &str, &str); 27] = [
         "plugin.enable",
         "Let plugins work in the organisation, grant what they ask for and configure them there.",
     ),
+    (Permission::BackupManage, "backup.manage", "Take, verify and prune backups. Counts over the site only."),
 ];
 
 impl Permission {

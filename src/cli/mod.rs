@@ -17,6 +17,7 @@ mod admin;
 mod audit;
 mod audit_log;
 mod audit_verify;
+mod backup;
 mod config;
 mod demo;
 mod download;
@@ -54,6 +55,7 @@ mod quality;
 mod quota;
 #[cfg(test)]
 mod reference;
+mod restore;
 mod role;
 mod run;
 mod serve;
@@ -288,6 +290,16 @@ pub enum Command {
     /// What is held about people.
     #[command(subcommand)]
     Privacy(privacy::PrivacyCommand),
+    /// Backups of the site.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Put a backup back, on this machine, while no server runs.
+    Restore {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: restore::RestoreArgs,
+    },
     /// The site's licence: what it opens, for how many people, until when.
     #[command(subcommand)]
     Licence(licence::LicenceCommand),
@@ -361,6 +373,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Mirror(mirror::MirrorCommand::Folder(command)) => block_on(mirror_folder::run(&command, out)),
         Command::Licence(licence::LicenceCommand::Verify(args)) => licence::verify(&args, &global, out),
         Command::Vendor(command) => vendor::run(&command, out),
+        Command::Restore { file, args } => block_on(restore::run(&args, &global, file.config.as_ref(), out)),
         command => {
             let context = Context { client: login::choose(&global)?, out };
             block_on(client_command(command, &context))
@@ -401,12 +414,14 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Audit(command) => audit::run(&command, context).await,
         Command::Privacy(command) => privacy::run(&command, context).await,
         Command::Licence(command) => licence::run(&command, context).await,
+        Command::Backup(command) => backup::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Config { .. }
         | Command::Completions { .. }
         | Command::Vendor(_)
+        | Command::Restore { .. }
         | Command::Login(_)
         | Command::Logout => Ok(()),
     }

@@ -27,6 +27,8 @@ const FILE_LIMIT: u64 = 256 * 1024;
 /// Every setting with its value.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The configuration file that was read.
+    pub file: Option<PathBuf>,
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     /// Plain HTTP instead of HTTPS; on loopback addresses only.
@@ -170,6 +172,7 @@ impl std::fmt::Debug for Secret {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: None,
             data_dir: PathBuf::from("/var/lib/resoftai"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             http: false,
@@ -216,7 +219,7 @@ impl Config {
     /// # Errors
     /// `unknown_setting`, `invalid_setting` and `unreadable_config`, naming setting and source.
     pub fn load(sources: &Sources) -> Result<Self> {
-        let mut config = Self::default();
+        let mut config = Self { file: sources.file.clone(), ..Self::default() };
         if let Some(file) = &sources.file {
             config.read_file(file)?;
         }

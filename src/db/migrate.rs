@@ -87,7 +87,8 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(176, "plugin_figures", include_str!("../../migrations/0176_plugin_figures.sql")),
     Migration::new(180, "licence", include_str!("../../migrations/0180_licence.sql")),
     Migration::new(185, "mirror", include_str!("../../migrations/0185_mirror.sql")),
-    Migration::new(210, "mirror_told", include_str!("../../migrations/0210_mirror_told.sql")),
+    Migration::new(186, "mirror_told", include_str!("../../migrations/0186_mirror_told.sql")),
+    Migration::new(187, "backups", include_str!("../../migrations/0187_backups.sql")),
 ];
 
 /// One step of the schema.

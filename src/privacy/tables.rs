@@ -493,6 +493,16 @@ pub static TABLES: &[Table] = &[
         "What a repository that is mirrored lists",
         &[plain("repository name kind slug version title description words sha256 length")],
     ),
+    nobody(
+        "backup_target",
+        "Where backups go",
+        &[plain("slot folder repository_id key_sealed keep schedule set_at next_at")],
+    ),
+    nobody(
+        "backups",
+        "A backup that was taken",
+        &[plain("id repository_id name status began_at finished_at summary error proof")],
+    ),
     nobody("mirror_wanted", "A content that an import is bringing in", &[plain("sha256 wanted_at")]),
     nobody("mirror_told", "What was told of a mirrored state's end", &[plain("repository expires_at mark told_at")]),
     nobody("installation", "This site, as its vendor knows it", &[plain("slot id made_at seen_at")]),

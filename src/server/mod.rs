@@ -25,6 +25,7 @@ use crate::accounts::{self, Accounts};
 use crate::audit;
 use crate::audit::forward::{self, Forward};
 use crate::audit::tree::Logs;
+use crate::backup::{self, Backups};
 use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
 use crate::base::error::Result;
@@ -132,6 +133,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let accounts = Accounts::new(db.clone(), clock.clone(), tasks.clone(), keys, mails, hooks.clone(), options);
     // Its lock keeps a second server out before that one could take the first for dead.
     let kv = Kv::open(&config.data_dir.join("kv.redb"), clock.clone()).await?;
+    let (backed_up_kv, backup_key) = (kv.clone(), site_key.clone());
     let options = plugin_options(config, site_key.clone(), dialler(config, dns.clone())?);
     let plugins = Plugins::start(options, db.clone(), kv, clock.clone(), tasks.clone(), hooks.clone()).await?;
     let process = format!("{}-{}", std::process::id(), crypto::hex(&crypto::random_bytes::<8>()?));
@@ -147,6 +149,16 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let mirror = start_mirror(config, (&db, &clock), blobs.clone(), plugins.clone())?;
     mirror.watch(&tasks).await?;
+    let site = backup::Site {
+        db: db.clone(),
+        kv: backed_up_kv,
+        blobs: blobs.clone(),
+        plugins: plugins.clone(),
+        clock: clock.clone(),
+        data_dir: config.data_dir.clone(),
+        config_file: config.file.clone(),
+    };
+    let backups = Backups::new(site, backup_key, config.time_zone.clone(), tasks.clone());
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), hooks.clone(), clock.clone());
     plugins.reach_files_of(projects.door());
     projects.sweep(&tasks);
@@ -166,6 +178,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let privacy = Privacy::new(db.clone(), clock.clone(), accounts.clone(), runs.clone(), config);
     privacy.repeat().await?;
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
+    backups.register(&mut jobs);
     projects.register(&mut jobs);
     together.register(&mut jobs);
     runs.register(&mut jobs);
@@ -191,6 +204,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         privacy,
         sso,
         mirror,
+        backups,
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, &router, &tasks).await?;

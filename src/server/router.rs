@@ -14,6 +14,7 @@ use crate::accounts::{self, Accounts};
 use crate::audit::forward::Forward;
 use crate::audit::routes::Audit;
 use crate::audit::tree::Logs;
+use crate::backup::Backups;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry;
@@ -66,6 +67,7 @@ pub struct App {
     pub privacy: Privacy,
     pub sso: Sso,
     pub mirror: Mirror,
+    pub backups: Backups,
     pub data_dir: PathBuf,
 }
 
@@ -90,6 +92,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.privacy.clone().routes())
         .merge(app.sso.clone().routes())
         .merge(app.mirror.clone().routes())
+        .merge(app.backups.clone().routes())
         .merge(
             system::System {
                 llm: app.llm.clone(),

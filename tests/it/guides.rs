@@ -7,7 +7,7 @@ use std::process::Child;
 
 use serde_json::json;
 
-use crate::app::{App, PASSWORD};
+use crate::app::{self, App, PASSWORD};
 use crate::model_server::{Answer, ModelServer, STREAM};
 use crate::specification::{hidden, shell};
 use crate::vendor;
@@ -16,13 +16,15 @@ use crate::vendor;
 const NEW: &str = "a sixth bright morning";
 const ENTER: &str = "\r";
 /// What is asked on the terminal (the end of the question), what is answered, whether that stays unseen.
-const ANSWERS: [(&str, &[&str], bool); 7] = [
+const ANSWERS: [(&str, &[&str], bool); 9] = [
     ("Present password:", &[PASSWORD, ENTER], true),
     ("New password:", &[NEW, ENTER], true),
     ("Password:", &[NEW, ENTER], true),
     ("Type the name again:", &["ada", ENTER], false),
     ("password again:", &[NEW, ENTER], true),
     ("Password again:", &[NEW, ENTER], true),
+    ("Passphrase of the backups:", &[NEW, ENTER], true),
+    ("Passphrase of the backups again:", &[NEW, ENTER], true),
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
@@ -299,6 +301,19 @@ async fn the_guide_to_privacy_works_as_it_stands() {
 }
 
 #[tokio::test]
+async fn the_guide_to_backups_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    if app::database_of(site.app.dir.path()).is_some() {
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    let place = |name: &str| disk.path().join(name).display().to_string();
+    let stands = [("/srv/backups/resoftai", place("backups")), ("/var/lib/resoftai", place("restored"))];
+    site.follow("operator/backup", &stands);
+    assert!(disk.path().join("restored/resoftai.db").exists());
+}
+
+#[tokio::test]
 async fn the_guide_to_projects_works_as_it_stands() {
     let site = Site::new("acme").await;
     site.run("resoftai project create --name shop --org acme; echo 'print(1)' >main.py");
@@ -319,12 +334,13 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 14] = [
+const FOLLOWED: [&str; 15] = [
     "accounts",
     "audit",
     "licence",
     "mirror",
     "models",
+    "operator/backup",
     "organizations",
     "plugins/index",
     "plugins/javascript",
@@ -340,7 +356,7 @@ const FOLLOWED: [&str; 14] = [
 fn no_command_of_a_guide_escapes() {
     let is_command = |line: &str| ["resoftai ", "curl "].iter().any(|name| line.starts_with(name));
     let inside = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    for file in inside(guides()).chain(inside(guides().join("plugins"))) {
+    for file in inside(guides()).chain(inside(guides().join("plugins"))).chain(inside(guides().join("operator"))) {
         let guide = file.strip_prefix(guides()).unwrap().with_extension("");
         let guide = guide.to_str().unwrap();
         if file.extension().is_none_or(|ending| ending != "md") || guide == "cli" {

@@ -11,6 +11,7 @@ mod audit;
 mod audit_forward;
 mod audit_proof;
 mod authenticator;
+mod backups;
 mod bad_input;
 mod binary;
 mod cli;

@@ -14,7 +14,17 @@ const ORGANIZATION_TABS = [
   'settings',
 ] as const;
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
-const SITE_TABS = ['organizations', 'people', 'roles', 'sso', 'mail', 'mirror', 'licence', 'data'] as const;
+const SITE_TABS = [
+  'organizations',
+  'people',
+  'roles',
+  'sso',
+  'mail',
+  'mirror',
+  'backups',
+  'licence',
+  'data',
+] as const;
 const PLUGIN_TABS = ['overview', 'use', 'capabilities', 'configuration', 'log'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */

@@ -50,7 +50,7 @@ impl Site {
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
         let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
-        let Names { passkey, ticket, sso, sso_link, .. } = names;
+        let Names { passkey, ticket, sso, sso_link, backup, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -102,6 +102,16 @@ impl Site {
             plain("GET /api/licence/report", Site),
             plain("PUT /api/licence", Site).json(&json!({"licence": vendor::sign(&vendor::claims("walked"))})),
             plain("PUT /api/licence/revocations", Site).json(&json!({"revocations": vendor::sign_list(1, &[])})),
+            plain("PUT /api/backup", Site)
+                .json(&json!({"folder": self.backups.path(), "passphrase": "correct horse battery"})),
+            plain("GET /api/backup", Site),
+            plain("PUT /api/backup/plan", Site).json(&json!({
+                "keep": {"last": 1, "daily": 1, "weekly": 1, "monthly": 1}, "schedule": {"every": "never"}})),
+            plain("POST /api/backup/prune", Site),
+            plain("POST /api/backups", Site),
+            plain("GET /api/backups", Site),
+            case("GET /api/backups/{backup_id}", Site, format!("/api/backups/{backup}")),
+            case("POST /api/backups/{backup_id}/verify", Site, format!("/api/backups/{backup}/verify")),
             of("POST /api/mails/{id}/retry", Site, mail),
             of("DELETE /api/mails/{id}", Site, mail),
             of("POST /api/notices/{id}/read", Personal, notice),

@@ -46,6 +46,8 @@ pub(super) struct Names {
     pub(super) notice: i64,
     /// A mail that waits.
     pub(super) mail: i64,
+    /// A backup that was taken.
+    pub(super) backup: i64,
     pub(super) entry: i64,
     pub(super) session: i64,
     pub(super) passkey: i64,
@@ -86,6 +88,7 @@ impl Names {
             site_assignment: 900_000_024,
             notice: 900_000_008,
             mail: 900_000_012,
+            backup: 900_000_013,
             entry: 900_000_009,
             session: 900_000_010,
             passkey: 900_000_031,
@@ -142,10 +145,16 @@ pub(super) struct Site {
     pub(super) factor: Mutex<(String, String)>,
     /// The last challenge to a passkey, and the owner's device.
     pub(super) device: Mutex<(Value, Device)>,
+    /// Where backups go.
+    pub(super) backups: tempfile::TempDir,
     pub(super) _models: ModelServer,
 }
 
 impl Site {
+    pub(super) fn on_postgres(&self) -> bool {
+        crate::app::database_of(self.app.dir.path()).is_some()
+    }
+
     pub(super) async fn new() -> Self {
         // A mail server that is not there: mails wait.
         let app = App::start_with_settings(&[
@@ -156,6 +165,7 @@ impl Site {
             ("RESOFTAI_SERVER_PUBLIC_URL", ORIGIN),
             ("RESOFTAI_ACCOUNTS_REGISTRATION", "open"),
         ]);
+        let folder = tempfile::tempdir().unwrap();
         let (org, elsewhere) = (app.org(OURS), app.org("elsewhere"));
         let root = app.person("root", "admin", None).await;
         let owner = app.person("nightingale-owner", "org_admin", Some(OURS)).await;
@@ -209,6 +219,7 @@ impl Site {
             user,
             notice: notice(&app, org),
             mail: 0,
+            backup: 900_000_001,
             entry: 0,
             session: session(&app, "nightingale-owner", &owner).await,
             passkey,
@@ -238,8 +249,14 @@ impl Site {
             names,
             factor: Mutex::default(),
             device: Mutex::new((Value::Null, device)),
+            backups: folder,
             _models: models,
         };
+        // As one that was taken before.
+        site.app.sql(&format!(
+            "INSERT INTO backups (id, repository_id, name, status, began_at) VALUES ({}, 'x', 'x', 'done', 1)",
+            site.names.backup
+        ));
         site.names.file = site.file().await;
         site.names.run = site.run().await;
         site.names.mail = id(&site.app.call("GET", "/api/mails", Some(&site.root), None).await.body["items"][0]);

@@ -571,6 +571,116 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How backups stand: where they go, when, what is being done, and the newest. Administrators of the site only. */
+        get: operations["get_api_backup"];
+        /**
+         * Choose where backups go: an empty folder becomes a repository, one that is there is gone on with. Keep the passphrase where
+         *     this server is not: without it a lost site's backups cannot be opened. Administrators of the site only.
+         */
+        put: operations["put_api_backup"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/backup/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change when backups are taken and how many are kept. Administrators of the site only. */
+        put: operations["put_api_backup_plan"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/backup/prune": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let go of backups that the rule does not keep, and of what only they held. Administrators of the site only. */
+        post: operations["post_api_backup_prune"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Backups that were taken here, newest first. Administrators of the site only. */
+        get: operations["get_api_backups"];
+        put?: never;
+        /** Take a backup now. It goes on when you leave; its progress is under GET /api/backup. Administrators of the site only. */
+        post: operations["post_api_backups"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/backups/{backup_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One backup. Administrators of the site only. */
+        get: operations["get_api_backups_backup_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/backups/{backup_id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a backup into a scratch place and look at what comes of it, also whether its trail is whole. It goes on when you
+         *     leave; what was found is the backup's `proof`. Administrators of the site only.
+         */
+        post: operations["post_api_backups_backup_id_verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/evidence": {
         parameters: {
             query?: never;
@@ -3254,6 +3364,165 @@ export interface components {
             /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
             verifier_key: string;
         };
+        /** @description A backup that was taken here, or tried. */
+        Backup: {
+            began_at: components["schemas"]["Time"];
+            /** @description Why it failed. */
+            error?: string | null;
+            finished_at?: components["schemas"]["Time"] | null;
+            /** Format: int64 */
+            id: number;
+            /** @description Its name in the repository; null until it is complete. */
+            name?: string | null;
+            proof?: components["schemas"]["BackupProof"] | null;
+            status: components["schemas"]["BackupStatus"];
+            summary?: components["schemas"]["BackupSummary"] | null;
+        };
+        /** @description What is being done, and how far. */
+        BackupAtWork: {
+            /** Format: int64 */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description Grows while more is found.
+             */
+            bytes_expected: number;
+            doing: components["schemas"]["BackupDoing"];
+        };
+        /**
+         * @description What is being done.
+         * @enum {string}
+         */
+        BackupDoing: "taking" | "proving";
+        /** @description How many of each kind are kept. A backup is kept when any of them wants it. */
+        BackupKeep: {
+            /**
+             * Format: int32
+             * @description The newest one of each of so many days (UTC) that have one.
+             */
+            daily: number;
+            /**
+             * Format: int32
+             * @description The newest ones, whatever their age.
+             */
+            last: number;
+            /**
+             * Format: int32
+             * @description Of each month.
+             */
+            monthly: number;
+            /**
+             * Format: int32
+             * @description Of each week, which begins on Monday.
+             */
+            weekly: number;
+        };
+        BackupPlan: {
+            keep: components["schemas"]["BackupKeep"];
+            schedule: components["schemas"]["BackupSchedule"];
+        };
+        /** @description What came of a look. */
+        BackupProof: {
+            at: components["schemas"]["Time"];
+            /**
+             * Format: int64
+             * @description Entries of the audit trail that were compared with its trees.
+             */
+            audit_entries: number;
+            /**
+             * Format: int64
+             * @description Contents that the database names and that were found.
+             */
+            contents: number;
+            /** @description What is wrong, as sentences; empty when nothing is. */
+            problems: string[];
+            /** Format: int64 */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Tables whose rows were counted.
+             */
+            tables: number;
+        };
+        /** @description What a prune did, or would do. */
+        BackupPruned: {
+            /**
+             * Format: int64
+             * @description Bytes on the disk that this made free.
+             */
+            freed_bytes: number;
+            /** @description Backups that stay, oldest first. */
+            kept: string[];
+            /** @description Backups that went. */
+            removed: string[];
+        };
+        /** @description How often. */
+        BackupSchedule: {
+            /** @enum {string} */
+            every: "never";
+        } | {
+            /** @enum {string} */
+            every: "hours";
+            /** Format: int32 */
+            hours: number;
+        } | {
+            /** @enum {string} */
+            every: "day";
+            /** Format: int32 */
+            hour: number;
+        };
+        /** @description How backups of the site stand. */
+        BackupState: {
+            at_work?: components["schemas"]["BackupAtWork"] | null;
+            newest?: components["schemas"]["Backup"] | null;
+            target?: components["schemas"]["BackupTarget"] | null;
+        };
+        /**
+         * @description How a backup stands.
+         * @enum {string}
+         */
+        BackupStatus: "running" | "done" | "failed" | "pruned";
+        /** @description What is told of a backup. */
+        BackupSummary: {
+            /**
+             * Format: int64
+             * @description Of all files together.
+             */
+            bytes: number;
+            /** Format: int64 */
+            files: number;
+            /** @description Its name in the repository. */
+            id: string;
+            /** @description The site's own id. */
+            installation_id: string;
+            /** @description The moment whose state it holds. */
+            made_at: components["schemas"]["Time"];
+            /**
+             * Format: int64
+             * @description What was not in the repository before, compressed.
+             */
+            new_bytes: number;
+            /**
+             * Format: int64
+             * @description The number of the newest migration in it.
+             */
+            schema: number;
+            /** @description The version of the product that made it. */
+            version: string;
+        };
+        /** @description Where backups go. */
+        BackupTarget: {
+            folder: string;
+            keep: components["schemas"]["BackupKeep"];
+            next_at?: components["schemas"]["Time"] | null;
+            /** @description Who can open the repository beside the site: `passphrase`, or public keys of age. */
+            opened_by: string[];
+            /** @description Why the folder cannot be used now; null when it can. */
+            problem?: string | null;
+            repository_id: string;
+            schedule: components["schemas"]["BackupSchedule"];
+            set_at: components["schemas"]["Time"];
+        };
         /** @description How calls went. */
         CallFigures: {
             /**
@@ -3360,6 +3629,16 @@ export interface components {
              * @description Whose it would be, besides the organisation's.
              */
             user_id?: number | null;
+        };
+        Choice: {
+            /** @description An absolute path on the server: an empty folder, or one with a repository that the passphrase opens. */
+            folder: string;
+            keep?: components["schemas"]["BackupKeep"];
+            /** @description What opens the repository without this site, 12 characters at least. Either this or `recipients`. */
+            passphrase?: string | null;
+            /** @description Public keys of age whose owners can open it. */
+            recipients?: string[];
+            schedule?: components["schemas"]["BackupSchedule"];
         };
         /**
          * @description What a column holds.
@@ -4021,6 +4300,24 @@ export interface components {
                 tree_size: number;
                 /** @description What checkpoints are verified with, as C2SP signed-note writes it: `name+hash+key`. */
                 verifier_key: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_Backup: {
+            items: {
+                began_at: components["schemas"]["Time"];
+                /** @description Why it failed. */
+                error?: string | null;
+                finished_at?: components["schemas"]["Time"] | null;
+                /** Format: int64 */
+                id: number;
+                /** @description Its name in the repository; null until it is complete. */
+                name?: string | null;
+                proof?: components["schemas"]["BackupProof"] | null;
+                status: components["schemas"]["BackupStatus"];
+                summary?: components["schemas"]["BackupSummary"] | null;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -7436,6 +7733,186 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignInOffers"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupState"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Choice"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupState"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_backup_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupPlan"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupState"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_backup_prune: {
+        parameters: {
+            query?: {
+                /** @description Tell what would go, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupPruned"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_backups: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Backup"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_backups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_backups_backup_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                backup_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_backups_backup_id_verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                backup_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
                 };
             };
             default: components["responses"]["Problem"];

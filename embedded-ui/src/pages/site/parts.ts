@@ -10,6 +10,7 @@ const PARTS: { tab: SiteTab; label: string; permission: string }[] = [
   { tab: 'sso', label: 'Single sign-on', permission: 'organization.manage' },
   { tab: 'mail', label: 'Mail', permission: 'organization.manage' },
   { tab: 'mirror', label: 'Mirror', permission: 'plugin.install' },
+  { tab: 'backups', label: 'Backups', permission: 'backup.manage' },
   { tab: 'licence', label: 'Licence', permission: 'organization.manage' },
   { tab: 'data', label: 'Personal data', permission: 'organization.manage' },
 ];
