@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -79,6 +79,7 @@ pub async fn restore(
         return Err(Error::invalid("restore_unproven", sentence));
     }
     write_down(&aside, &manifest, &clock).await?;
+    give_to_owner_of(data_dir, &aside)?;
     let before = put_in_place(data_dir, &aside, &clock)?;
     let config = Some(data_dir.join(CONFIG)).filter(|path| path.exists());
     Ok(Restored { backup: manifest.summary, proof, before, config })
@@ -145,6 +146,25 @@ fn write_all(
     }
     rustix::fs::syncfs(File::open(target)?).map_err(std::io::Error::from)?;
     Ok(files)
+}
+
+/// What root restores belongs to whom the data directory belonged to: the account that the server runs as.
+fn give_to_owner_of(data_dir: &Path, restored: &Path) -> Result<()> {
+    let Ok(before) = fs::metadata(data_dir) else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (user, group) = (Some(before.uid()), Some(before.gid()));
+    let mut left = vec![restored.to_owned()];
+    while let Some(path) = left.pop() {
+        std::os::unix::fs::lchown(&path, user, group)?;
+        if fs::symlink_metadata(&path)?.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                left.push(entry?.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Two renames; a power cut between them leaves the old directory under its new name, which the error of the next start tells.

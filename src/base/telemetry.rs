@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
@@ -24,6 +24,9 @@ const KEPT_FILES: usize = 14;
 /// Latency buckets in seconds, from a cached read to a slow model.
 const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0, 300.0];
+
+/// Which events are logged, to be changed.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// How often what was measured since is put into the buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -52,7 +55,9 @@ pub fn start_logs(dir: &Path, level: &str) -> Result<Vec<WorkerGuard>> {
         .map_err(|cause| unwritable(&cause).caused_by(cause))?;
     let (files, files_guard) = tracing_appender::non_blocking(files);
     let (stderr, stderr_guard) = tracing_appender::non_blocking(std::io::stderr());
-    let filter = filter(level)?;
+    let (filter, handle) = reload::Layer::new(filter(level)?);
+    // A second start in one process fails below.
+    let _ = FILTER.set(handle);
     tracing_subscriber::registry()
         .with(filter)
         .with(layer().json().flatten_event(true).with_writer(files))
@@ -60,6 +65,18 @@ pub fn start_logs(dir: &Path, level: &str) -> Result<Vec<WorkerGuard>> {
         .try_init()
         .map_err(Error::internal)?;
     Ok(vec![files_guard, stderr_guard])
+}
+
+/// Changes which events are logged from now on; without logs, it only checks.
+///
+/// # Errors
+/// `invalid_log_level`.
+pub fn set_level(level: &str) -> Result<()> {
+    let filter = filter(level)?;
+    match FILTER.get() {
+        Some(handle) => handle.reload(filter).map_err(Error::internal),
+        None => Ok(()),
+    }
 }
 
 /// Which events are logged. A lone word must be a level: as the name of a module it would silence all others.

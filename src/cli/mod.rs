@@ -290,6 +290,8 @@ pub enum Command {
     /// What is held about people.
     #[command(subcommand)]
     Privacy(privacy::PrivacyCommand),
+    /// Have the server take in a changed certificate or log level without a restart.
+    Reload,
     /// Backups of the site.
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -414,6 +416,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Audit(command) => audit::run(&command, context).await,
         Command::Privacy(command) => privacy::run(&command, context).await,
         Command::Licence(command) => licence::run(&command, context).await,
+        Command::Reload => serve::reload(context).await,
         Command::Backup(command) => backup::run(&command, context).await,
         // The rest needs no server and was done before one was looked for.
         Command::Serve(_)

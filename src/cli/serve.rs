@@ -1,15 +1,16 @@
 //! `resoftai serve`.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Context;
 use super::failure::{Failure, Result};
 use super::output::Output;
 use crate::base::clock::Clock;
 use crate::base::telemetry;
 use crate::config::{Config, Sources};
-use crate::server::{self, Running};
+use crate::server::{self, Running, tell_systemd};
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -51,6 +52,7 @@ impl Serve {
 async fn serve(config: &Config, output: Output, then: impl AsyncFnOnce(&Running) -> Result<()>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let running = server::start(config, Clock::system()).await?;
     let address = running.url();
     if output.is_json() {
@@ -63,14 +65,26 @@ async fn serve(config: &Config, output: Output, then: impl AsyncFnOnce(&Running)
     }
     tracing::info!(address, "ready");
     tell_systemd(&[sd_notify::NotifyState::Ready]);
+    running.watch();
     let told_to_stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
+    let reloading = async {
+        while hangup.recv().await.is_some() {
+            tell_systemd(&[sd_notify::NotifyState::Reloading]);
+            match running.reload().await {
+                Ok(reloaded) => tracing::info!(?reloaded, "the configuration was read again"),
+                Err(error) => tracing::error!(?error, "the configuration was not taken; the server goes on as it was"),
+            }
+            tell_systemd(&[sd_notify::NotifyState::Ready]);
+        }
+    };
     let done = tokio::select! {
         biased;
+        () = reloading => Ok(()),
         done = async { then(&running).await?; std::future::pending().await } => done,
         () = told_to_stop => Ok(()),
     };
@@ -80,9 +94,21 @@ async fn serve(config: &Config, output: Output, then: impl AsyncFnOnce(&Running)
     done
 }
 
-/// Without systemd there is nobody to tell, which is no fault.
-fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(cause) = sd_notify::notify(state) {
-        tracing::warn!("systemd was not told: {cause}");
+/// `resoftai reload`.
+pub async fn reload(context: &Context) -> Result<()> {
+    let reloaded = context.client.post("/api/system/reload", &Value::Null).await?;
+    let names = |field: &str| {
+        let names = reloaded[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (changed, waiting) = (names("changed"), names("needs_restart"));
+    let mut sentence = if changed.is_empty() {
+        "Nothing changed that counts at once.".to_owned()
+    } else {
+        format!("Took in {changed}.")
+    };
+    if !waiting.is_empty() {
+        sentence.push_str(&format!(" After the next start: {waiting}."));
     }
+    context.out.done(&reloaded, &sentence)
 }

@@ -27,8 +27,8 @@ const FILE_LIMIT: u64 = 256 * 1024;
 /// Every setting with its value.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The configuration file that was read.
-    pub file: Option<PathBuf>,
+    /// What it was read from, to be read again.
+    pub sources: Sources,
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     /// Plain HTTP instead of HTTPS; on loopback addresses only.
@@ -172,7 +172,7 @@ impl std::fmt::Debug for Secret {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            file: None,
+            sources: Sources::default(),
             data_dir: PathBuf::from("/var/lib/resoftai"),
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             http: false,
@@ -203,7 +203,7 @@ impl Default for Config {
 }
 
 /// Where settings come from besides the defaults.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// A file that must exist.
     pub file: Option<PathBuf>,
@@ -213,13 +213,20 @@ pub struct Sources {
     pub flags: Vec<(&'static str, String)>,
 }
 
+/// The environment and the flags hold secrets.
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sources {{ file: {:?}, .. }}", self.file)
+    }
+}
+
 impl Config {
     /// Reads all sources and checks the whole.
     ///
     /// # Errors
     /// `unknown_setting`, `invalid_setting` and `unreadable_config`, naming setting and source.
     pub fn load(sources: &Sources) -> Result<Self> {
-        let mut config = Self { file: sources.file.clone(), ..Self::default() };
+        let mut config = Self { sources: sources.clone(), ..Self::default() };
         if let Some(file) = &sources.file {
             config.read_file(file)?;
         }

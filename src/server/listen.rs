@@ -13,15 +13,16 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::patience::{Counted, Patient, Requests};
-use super::tls;
+use super::tls::Tls;
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::config::{Config, secrets};
@@ -69,23 +70,31 @@ pub struct Bound {
 ///
 /// # Errors
 /// `port_taken` and what else keeps a port from being bound.
-pub async fn bind(config: &Config, router: &Router, tasks: &Tasks) -> Result<Bound> {
-    let listener = TcpListener::bind(config.listen).await.map_err(|cause| {
-        let message =
-            format!("{} cannot be listened on: {cause}. Free it, or choose another with --listen.", config.listen);
-        Error::unavailable("port_taken", message).caused_by(cause)
-    })?;
+pub async fn bind(config: &Config, tls: Option<watch::Receiver<Tls>>, router: &Router, tasks: &Tasks) -> Result<Bound> {
+    let listener = match handed_over()? {
+        Some(listener) => listener,
+        None => TcpListener::bind(config.listen).await.map_err(|cause| {
+            let message =
+                format!("{} cannot be listened on: {cause}. Free it, or choose another with --listen.", config.listen);
+            Error::unavailable("port_taken", message).caused_by(cause)
+        })?,
+    };
     let address = listener.local_addr()?;
-    let tls = if config.http { None } else { Some(tls::load(config)?) };
     let socket = config.data_dir.join("run/resoftai.sock");
     let local = bind_local(&socket)?;
-    let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
-    let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config));
+    let fingerprint = tls.as_ref().map(|tls| tls.borrow().fingerprint.clone());
     let connections = Arc::new(Semaphore::new(affordable_connections()));
-    tasks.spawn(accept_tcp(listener, acceptor, router.clone(), tasks.clone(), connections));
+    tasks.spawn(accept_tcp(listener, tls, router.clone(), tasks.clone(), connections));
     let connections = Arc::new(Semaphore::new(LOCAL_CONNECTIONS));
     tasks.spawn(accept_local(local, router.clone(), tasks.clone(), connections));
     Ok(Bound { address, fingerprint, socket })
+}
+
+/// The port that systemd opened for us (sd_listen_fds(3)), so that nobody is refused while the server restarts.
+fn handed_over() -> Result<Option<TcpListener>> {
+    let Some(listener) = ListenFd::from_env().take_tcp_listener(0)? else { return Ok(None) };
+    listener.set_nonblocking(true)?;
+    Ok(Some(TcpListener::from_std(listener)?))
 }
 
 /// [`CONNECTIONS`], but at most half of the files this process may have open: with none left, nothing else works either,
@@ -134,7 +143,7 @@ fn private_socket(path: &Path) -> std::io::Result<UnixListener> {
 
 async fn accept_tcp(
     listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<watch::Receiver<Tls>>,
     router: Router,
     tasks: Tasks,
     connections: Arc<Semaphore>,
@@ -155,7 +164,8 @@ async fn accept_tcp(
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let (router, acceptor, stop) = (router.clone(), acceptor.clone(), tasks.clone());
+        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.borrow().config.clone()));
+        let (router, stop) = (router.clone(), tasks.clone());
         tasks.spawn(async move {
             let peer = Peer::Tcp { address, tls: acceptor.is_some() };
             match acceptor {

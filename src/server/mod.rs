@@ -10,6 +10,7 @@ pub mod middleware;
 mod pages;
 mod parts;
 mod patience;
+pub mod reload;
 pub mod router;
 mod system;
 pub mod tls;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::reload::{Reload, Reloaded};
 use crate::accounts::{self, Accounts};
 use crate::audit;
 use crate::audit::forward::{self, Forward};
@@ -28,7 +30,7 @@ use crate::audit::tree::Logs;
 use crate::backup::{self, Backups};
 use crate::base::clock::Clock;
 use crate::base::crypto::{self, Key};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::base::telemetry;
 use crate::blobs::Blobs;
@@ -66,9 +68,36 @@ pub struct Running {
     pub socket: PathBuf,
     db: Db,
     tasks: Tasks,
+    reload: Reload,
 }
 
 impl Running {
+    /// Takes in what was changed in the configuration.
+    ///
+    /// # Errors
+    /// Those of [`Reload::again`].
+    pub async fn reload(&self) -> Result<Reloaded> {
+        let reload = self.reload.clone();
+        tokio::task::spawn_blocking(move || reload.again()).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
+    }
+
+    /// Tells systemd that the server lives, as long as it does: while tasks run and the database answers.
+    pub fn watch(&self) {
+        let Some(limit) = sd_notify::watchdog_enabled() else { return };
+        let db = self.db.clone();
+        self.tasks.spawn_until_stop(async move {
+            loop {
+                match db.ping().await {
+                    Ok(()) => tell_systemd(&[sd_notify::NotifyState::Watchdog]),
+                    Err(error) => {
+                        tracing::error!(?error, "the database does not answer; systemd is not told that all is well")
+                    }
+                }
+                tokio::time::sleep(limit / 3).await;
+            }
+        });
+    }
+
     /// Where it answers.
     pub fn url(&self) -> String {
         let scheme = if self.fingerprint.is_some() { "https" } else { "http" };
@@ -84,6 +113,13 @@ impl Running {
         if let Err(cause) = std::fs::remove_file(&self.socket) {
             tracing::warn!("{} was not removed: {cause}", self.socket.display());
         }
+    }
+}
+
+/// Without systemd there is nobody to tell, which is no fault.
+pub fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(cause) = sd_notify::notify(state) {
+        tracing::warn!("systemd was not told: {cause}");
     }
 }
 
@@ -156,7 +192,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         plugins: plugins.clone(),
         clock: clock.clone(),
         data_dir: config.data_dir.clone(),
-        config_file: config.file.clone(),
+        config_file: config.sources.file.clone(),
     };
     let backups = Backups::new(site, backup_key, config.time_zone.clone(), tasks.clone());
     let projects = Projects::new(db.clone(), blobs, plugins.clone(), hooks.clone(), clock.clone());
@@ -186,6 +222,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     accounts.register(&mut jobs);
     mailer.register(&mut jobs, Arc::new(notices::mails::given_up));
     jobs.start().await?;
+    let reload = Reload::new(config)?;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
@@ -205,10 +242,11 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         sso,
         mirror,
         backups,
+        reload: reload.clone(),
         data_dir: config.data_dir.clone(),
     })?;
-    let bound = listen::bind(config, &router, &tasks).await?;
-    Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks })
+    let bound = listen::bind(config, reload.tls(), &router, &tasks).await?;
+    Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks, reload })
 }
 
 fn account_options(config: &Config, licence: Licence) -> accounts::Options {

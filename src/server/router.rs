@@ -9,6 +9,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+use super::reload::Reload;
 use super::{health, middleware, pages, system};
 use crate::accounts::{self, Accounts};
 use crate::audit::forward::Forward;
@@ -68,6 +69,7 @@ pub struct App {
     pub sso: Sso,
     pub mirror: Mirror,
     pub backups: Backups,
+    pub reload: Reload,
     pub data_dir: PathBuf,
 }
 
@@ -98,6 +100,9 @@ fn rooms(app: &App) -> OpenApiRouter {
                 llm: app.llm.clone(),
                 mailer: app.mailer.clone(),
                 registration: app.accounts.options.registration,
+                reload: app.reload.clone(),
+                db: db.clone(),
+                clock: clock.clone(),
             }
             .routes(),
         )

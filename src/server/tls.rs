@@ -13,6 +13,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::config::{Config, secrets};
 
 /// What a listener needs, and the fingerprint people compare.
+#[derive(Clone)]
 pub struct Tls {
     pub config: Arc<ServerConfig>,
     pub fingerprint: String,

@@ -28,10 +28,12 @@ const ANSWERS: [(&str, &[&str], bool); 9] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 16] = [
+const ELSEWHERE: [&str; 18] = [
     "benchmarks",
     "cli",
     "mail",
+    "operator/hardening",
+    "operator/install",
     "plugins/capabilities",
     "plugins/hooks",
     "plugins/integrations",

@@ -57,6 +57,7 @@ mod projects;
 mod quality;
 mod quotas;
 mod register;
+mod reload;
 mod roles;
 mod runs;
 mod runs_elsewhere;

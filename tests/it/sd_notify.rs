@@ -23,3 +23,17 @@ async fn systemd_is_told_that_it_is_ready_and_that_it_stops() {
     assert_eq!(app.terminate(), 0);
     assert_eq!(next(&socket), "STOPPING=1\n");
 }
+
+#[tokio::test]
+async fn systemd_is_told_that_the_server_lives_as_long_as_its_database_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let settings = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "600000")];
+    let _app = App::start_with_settings(&settings);
+    assert_eq!(next(&socket), "READY=1\n");
+    for _ in 0..3 {
+        assert_eq!(next(&socket), "WATCHDOG=1\n");
+    }
+}

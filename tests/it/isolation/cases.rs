@@ -104,6 +104,7 @@ impl Site {
             plain("PUT /api/licence/revocations", Site).json(&json!({"revocations": vendor::sign_list(1, &[])})),
             plain("PUT /api/backup", Site)
                 .json(&json!({"folder": self.backups.path(), "passphrase": "correct horse battery"})),
+            plain("POST /api/system/reload", Site),
             plain("GET /api/backup", Site),
             plain("PUT /api/backup/plan", Site).json(&json!({
                 "keep": {"last": 1, "daily": 1, "weekly": 1, "monthly": 1}, "schedule": {"every": "never"}})),

@@ -2664,6 +2664,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/reload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take in what was changed in the configuration: certificate and log level at once; what needs a restart is named. Open
+         *     connections go on. Administrators of the site only.
+         */
+        post: operations["post_api_system_reload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/teams/{id}": {
         parameters: {
             query?: never;
@@ -6242,6 +6262,15 @@ export interface components {
             /** @description At least 16 characters, not easily guessed. */
             password: string;
             username: string;
+        };
+        /** @description What a reload did. */
+        Reloaded: {
+            /** @description Settings that were changed and count at once. */
+            changed: string[];
+            /** @description Of the certificate that new connections get: `SHA256:` and its digest; null over plain HTTP. */
+            fingerprint?: string | null;
+            /** @description Settings that were changed and count after the next start. */
+            needs_restart: string[];
         };
         Resend: {
             /**
@@ -11490,6 +11519,26 @@ export interface operations {
                     "application/json": components["schemas"]["SystemInfo"];
                 };
             };
+        };
+    };
+    post_api_system_reload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reloaded"];
+                };
+            };
+            default: components["responses"]["Problem"];
         };
     };
     get_api_teams_id: {
