@@ -2,7 +2,7 @@
 CARGO ?= cargo
 TARGET := target/x86_64-unknown-linux-gnu
 
-.PHONY: run test test-ui tools model engine plugin-runtime ui parts api check deny bench dist
+.PHONY: run test test-ui test-vm tools model engine plugin-runtime ui parts api check deny bench dist
 
 ## Build everything and serve a demo site over HTTPS on https://127.0.0.1:8443: agents at work, a plugin, somebody to sign in as.
 run: model parts
@@ -26,6 +26,11 @@ test: tools model parts
 test-ui: model parts
 	$(CARGO) build
 	sh tests/ui/run.sh
+
+## An operator's story on booted Debian machines with systemd, from the stick to the end. Needs root.
+test-vm: parts
+	$(CARGO) build
+	sh tests/vm/run.sh $(TARGET)/debug/resoftai bookworm
 
 ## Servers and verifiers of others that tests run against; before them, for a test does not wait for an installation.
 tools:
@@ -74,9 +79,11 @@ bench: parts
 	$(CARGO) build --release -p resoftai -p resoftai-bench
 	$(TARGET)/release/resoftai-bench $(TARGET)/release/resoftai target/bench
 
-## One file, dist/resoftai, that needs nothing else; proven in an empty chroot.
+## One file, dist/resoftai, that needs nothing else; proven in an empty chroot. Beside it the bundle that a site installs from.
 dist: parts
 	$(CARGO) build --release
 	install -D -m 0755 $(TARGET)/release/resoftai dist/resoftai
 	! readelf -S dist/resoftai | grep -q '\.symtab'
 	sh tests/dist.sh dist/resoftai
+	sh packaging/bundle.sh dist/resoftai $$(dist/resoftai --version | cut -d ' ' -f 2) \
+		dist/resoftai-$$(dist/resoftai --version | cut -d ' ' -f 2)-linux-x86_64.tar.gz

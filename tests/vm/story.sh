@@ -1,0 +1,113 @@
+# What a site's operator lives through on one machine, from the stick to the end. Runs inside of it, as root, without network.
+set -eu
+step() { printf '\n== %s\n' "$*"; }
+die() { printf 'FAILED: %s\n' "$*"; journalctl -u resoftai -n 40 --no-pager -o cat || true; exit 1; }
+resoftai() { command resoftai --data-dir /var/lib/resoftai "$@"; }
+until_active() {
+    tries=0
+    until systemctl is-active --quiet resoftai; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 300 ] || die "the service does not come back"
+        sleep 0.1
+    done
+}
+main_pid() { systemctl show -p MainPID --value resoftai; }
+cp -r /media/stick/resoftai-* /root/bundle
+cd /root/bundle
+
+step "a damaged bundle is refused, and nothing is changed"
+printf 'x' >>docs/cli.md
+if ./install.sh; then die "a damaged bundle was installed"; else [ $? = 3 ] || die "with another exit code"; fi
+[ ! -e /usr/bin/resoftai ] || die "something was installed"
+rm -rf /root/bundle; cp -r /media/stick/resoftai-* /root/bundle; cd /root/bundle
+
+step "a dry run and a wrong answer change nothing"
+./install.sh --dry-run || die "this machine does not fit"
+[ ! -e /usr/bin/resoftai ] || die "a dry run installed something"
+printf 'LISTEN=127.0.0.1:8443\nNOISE=1\n' >/root/answers
+if ./install.sh --answers /root/answers; then die "an unknown answer was taken"; fi
+printf '# where it answers\nLISTEN=127.0.0.1:8443\n' >/root/answers
+
+step "it is installed and answers"
+began=$(date +%s)
+./install.sh --answers /root/answers || die "it was not installed"
+echo "ready after $(($(date +%s) - began)) s"
+systemctl is-enabled --quiet resoftai || die "it would not start with the machine"
+[ "$(stat -c '%U %a' /var/lib/resoftai)" = "resoftai 700" ] || die "the data directory is open to others"
+[ "$(stat -c '%U %G %a' /etc/resoftai/config.toml)" = "root resoftai 640" ] || die "the configuration is open to others"
+verdict=$(systemd-analyze security resoftai --no-pager | tail -n 1)
+echo "$verdict"
+echo "$verdict" | awk '{for (i = 1; i <= NF; i++) if ($i + 0 > 0) {exit !($i <= 1.3)}}' || die "the service may do too much"
+
+step "an administrator, an organisation, a project"
+printf 'correct horse battery' | resoftai admin create-user --username ada --email ada@example.org --role admin --password-stdin
+resoftai admin create-org --name Acme --slug acme
+resoftai project create --name kept --org acme
+
+step "it comes back after kill -9, with everything"
+old=$(main_pid)
+kill -9 "$old"
+tries=0
+while [ "$(main_pid)" = "$old" ] || ! systemctl is-active --quiet resoftai; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 300 ] || die "it does not come back"
+    sleep 0.1
+done
+resoftai project list --org acme | grep -q kept || die "the project is gone"
+
+step "a changed certificate is taken in without a restart"
+old=$(main_pid)
+fingerprint() { journalctl -u resoftai --no-pager -o cat | grep '^Certificate ' | tail -n 1; }
+before=$(fingerprint)
+# Without one, the next is minted.
+rm -rf /var/lib/resoftai/tls
+systemctl reload resoftai
+after=$(resoftai --json reload)
+[ "$(main_pid)" = "$old" ] || die "it was restarted"
+case $after in *"${before#Certificate }"*) die "the certificate is the old one" ;; esac
+
+step "a process that hangs is restarted by the watchdog"
+mkdir -p /etc/systemd/system/resoftai.service.d
+printf '[Service]\nWatchdogSec=5\n' >/etc/systemd/system/resoftai.service.d/watchdog.conf
+systemctl daemon-reload
+systemctl restart resoftai
+old=$(main_pid)
+kill -STOP "$old"
+tries=0
+while [ "$(main_pid)" = "$old" ] || ! systemctl is-active --quiet resoftai; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || die "the watchdog did nothing"
+    sleep 0.1
+done
+rm -r /etc/systemd/system/resoftai.service.d
+systemctl daemon-reload
+
+step "a port below 1024 is opened by systemd and handed over"
+systemctl enable --now resoftai.socket 2>/dev/null || true
+systemctl stop resoftai
+systemctl start resoftai.socket resoftai
+[ -n "$(ss -Hltn 'sport = :443')" ] || die "nothing listens on port 443"
+systemctl disable --now --quiet resoftai.socket
+systemctl restart resoftai
+
+step "a backup is taken, proven, and put back on an empty machine"
+printf 'correct horse battery staple' | resoftai backup init /var/backups/resoftai/main --passphrase-stdin
+resoftai backup create || die "no backup"
+resoftai-uninstall
+[ -e /var/lib/resoftai/resoftai.db ] || die "uninstalling took the data"
+mv /var/lib/resoftai /root/lost
+./install.sh --answers /root/answers
+systemctl stop resoftai
+printf 'correct horse battery staple' | resoftai restore /var/backups/resoftai/main --passphrase-stdin --replace || die "not restored"
+systemctl start resoftai
+resoftai project list --org acme | grep -q kept || die "the project did not come back"
+resoftai audit list --resource restore | grep -q Restored || die "the trail does not know"
+
+step "installing again changes nothing, and data goes only when that is said twice"
+./install.sh || die "it cannot be installed twice"
+resoftai project list --org acme | grep -q kept || die "installing again took the project"
+if resoftai-uninstall --delete-data; then die "data was deleted after one word"; fi
+[ -e /usr/bin/resoftai ] || die "it was removed all the same"
+resoftai-uninstall --delete-data --yes-delete-data
+[ ! -e /var/lib/resoftai ] || die "the data is still there"
+step "done"
