@@ -212,7 +212,7 @@ async fn a_body_of_two_gibibytes_is_refused_while_it_is_sent() {
 }
 
 /// Sends `head`, then `piece` again and again until there is an answer; the answer.
-async fn talk(address: &str, head: &[u8], piece: &[u8]) -> String {
+pub async fn talk(address: &str, head: &[u8], piece: &[u8]) -> String {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
     writing.write_all(head).await.unwrap();

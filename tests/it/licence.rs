@@ -11,6 +11,7 @@ use resoftai::server::{self, Running};
 use serde_json::{Value, json};
 
 use crate::app::{App, PASSWORD, Reply, database_of, send};
+use crate::bad_input;
 use crate::vendor::{self, DAY, claims, now, sign, sign_list};
 
 /// The site's administrator at an unlicensed site.
@@ -139,10 +140,13 @@ async fn what_does_not_count_is_refused_with_its_reason_and_changes_nothing() {
     }
     let large = install(&app, &root, &"A".repeat(100 * 1024)).await;
     assert_eq!(code(&large), (413, "licence_too_large"), "{}", large.body);
-    let body = json!({"licence": "A".repeat(10 << 20)}).to_string();
-    let headers = [("content-type", "application/json".to_owned()), ("authorization", format!("Bearer {root}"))];
-    let huge = app.send("PUT", "/api/licence", &headers, body.into()).await;
-    assert_eq!(code(&huge), (413, "body_too_large"), "{}", huge.body);
+    let head = format!(
+        "PUT /api/licence HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {root}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        10 << 20
+    );
+    let huge = bad_input::talk(&app.address, head.as_bytes(), &[b'A'; 0x10000]).await;
+    assert!(huge.starts_with("HTTP/1.1 413") && huge.contains("body_too_large"), "{huge}");
     let after = status(&app, &root).await;
     assert_eq!((&after["state"], &after["kept"]), (&json!("none"), &json!([])));
     let trail = app.call("GET", "/api/audit?resource_type=licence", Some(&root), None).await;
