@@ -78,6 +78,7 @@ test('administrators of the site are told above every page before a licence ends
   await line.getByRole('link', { name: 'Licence' }).click();
   await expect(page.getByText('Ends soon').first()).toBeVisible();
   createUser(site, 'worker', PASSWORD, ['--role', 'developer', '--org', 'demo']);
+  await page.context().clearCookies();
   await signIn(page, 'worker', PASSWORD);
   await expect(page.getByText('The site’s licence')).toHaveCount(0);
   await page.goto('/site/licence');
