@@ -90,7 +90,7 @@ impl Running {
                 match db.ping().await {
                     Ok(()) => tell_systemd(&[sd_notify::NotifyState::Watchdog]),
                     Err(error) => {
-                        tracing::error!(?error, "the database does not answer; systemd is not told that all is well")
+                        tracing::error!(?error, "the database does not answer; systemd is not told that all is well");
                     }
                 }
                 tokio::time::sleep(limit / 3).await;

@@ -61,7 +61,7 @@ impl Inside {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_during_an_import_is_on_the_old_state_or_the_new_one() {
-    let said = std::env::var("RESOFTAI_TEST_KILLS").ok().and_then(|text| text.parse().ok());
+    let said = std::env::var_os("RESOFTAI_TEST_KILLS").and_then(|text| text.into_string().ok()?.parse().ok());
     let outside = Outside::with_plugins().await;
     let mut inside = Inside::trusting(&outside).await;
     let began = Instant::now();
