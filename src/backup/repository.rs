@@ -286,14 +286,15 @@ fn newest_schema() -> i64 {
     crate::db::migrate::BUILTIN.last().map_or(0, |newest| newest.version)
 }
 
-/// `YYYYMMDDTHHMMSSZ-` and 8 digits, so names sort by time.
+/// `YYYYMMDDTHHMMSS`, microseconds, `Z-` and 8 digits, so names sort by time.
 pub(super) fn new_id(at: Time) -> Result<String> {
-    let text: String = at.to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-    Ok(format!("{text}Z-{}", hex(&random_bytes::<4>()?)))
+    let text: String = at.to_string().chars().filter(|c| !matches!(c, '-' | ':' | '.')).collect();
+    Ok(format!("{text}-{}", hex(&random_bytes::<4>()?)))
 }
 
+/// Names of before had whole seconds.
 fn is_id(text: &str) -> bool {
-    text.len() == 25 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    matches!(text.len(), 25 | 31) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn read_about(folder: &Folder) -> Result<About> {
