@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::capabilities::{Capabilities, CapabilityView};
 use super::package::Package;
 use super::sign::{SignedBy, Trust};
-use super::{MAX_PLUGINS, Plugins, install, manifest};
+use super::{MAX_PLUGINS, Plugins, manifest, place};
 use crate::access::Permit;
 use crate::access::actions::PluginInstall;
 use crate::base::error::{Error, Result};
@@ -64,7 +64,7 @@ fn names(dir: &Path, new: impl Fn(&str) -> bool) -> Result<Vec<String>> {
         let entry = entry?;
         let name = entry.file_name().into_string().unwrap_or_default();
         // What is being put in its place has a name of its own.
-        if manifest::is_slug(&name) && !install::is_leftover(&name) && entry.file_type()?.is_dir() && new(&name) {
+        if manifest::is_slug(&name) && !place::is_leftover(&name) && entry.file_type()?.is_dir() && new(&name) {
             names.push(name);
         }
     }

@@ -4,18 +4,13 @@
 //! then put in place and written down; a refusal leaves everything as it was. Changes run one after the other and to their
 //! end, even when the caller leaves.
 
-use std::fs;
 use std::future::Future;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::capabilities::Decision;
+use super::capabilities::{Capabilities, Decision};
 use super::crew::Worker;
 use super::live::Learned;
 use super::manifest;
@@ -26,24 +21,7 @@ use super::store::{self, Installed, Kept};
 use super::{Plugin, PluginStatus, Plugins, Work, activations, archive, host};
 use crate::access::actions::{PluginInstall, PluginManage};
 use crate::access::{OrgId, Permit};
-use crate::base::crypto;
 use crate::base::error::{Error, Result};
-
-/// Marks folders on their way in or out; what a crash left of them is cleared at start.
-const LEFTOVER: &str = ".change-";
-
-/// Whether the name is one of ours for a folder on its way in or out.
-pub fn is_leftover(name: &str) -> bool {
-    name.starts_with(LEFTOVER)
-}
-
-/// Deletes a folder, or a link in a folder's place, that nobody uses any more. Blocks.
-pub fn clear(folder: &Path) {
-    let link = fs::symlink_metadata(folder).is_ok_and(|found| !found.is_dir());
-    if let Err(cause) = if link { fs::remove_file(folder) } else { fs::remove_dir_all(folder) } {
-        tracing::warn!("{} could not be deleted: {cause}. Delete it by hand.", folder.display());
-    }
-}
 
 /// What who installs a plugin says about it.
 #[derive(Debug, Default)]
@@ -85,7 +63,8 @@ impl Plugins {
             let package = plugins.read_folder(&slug).await?;
             let plan = plugins.plan_of(&package, wish).await?;
             let proven = plugins.prove(package, &plan).await?;
-            plugins.take_over(permit, proven, plan).await
+            let installed = plugins.take_over(permit, vec![(proven, plan)]).await?;
+            installed.into_iter().next().ok_or_else(|| Error::internal("one plugin came in and none came out"))
         })
         .await
     }
@@ -102,27 +81,69 @@ impl Plugins {
         replace: bool,
     ) -> Result<Plugin> {
         permit.require_site()?;
-        let (plugins, trust) = (self.clone(), self.inner.trust.clone());
+        let package = blocking(move || Package::new(archive::unpack(&archive)?)).await?;
+        let installed = self.install_all(permit, vec![(package, wish)], replace).await?;
+        installed.into_iter().next().ok_or_else(|| Error::internal("one plugin came in and none came out"))
+    }
+
+    /// Installs plugins together, all of them or none; each comes after those it needs. Takes the places of those that are
+    /// there only when `replace` says so.
+    ///
+    /// # Errors
+    /// `plugin_exists`, and those of [`Plugins::install`].
+    pub async fn install_all(
+        &self,
+        permit: Permit<PluginInstall>,
+        incoming: Vec<(Package, Wish)>,
+        replace: bool,
+    ) -> Result<Vec<Plugin>> {
+        permit.require_site()?;
+        let plugins = self.clone();
         self.to_the_end(async move {
-            let package = blocking(move || trust.admit(Package::new(archive::unpack(&archive)?)?)).await?;
+            let trust = plugins.inner.trust.clone();
+            let admitted = move |(package, wish)| Ok((Arc::new(trust.admit(package)?), wish));
+            let incoming = blocking(move || incoming.into_iter().map(admitted).collect::<Result<Vec<_>>>()).await?;
             let _alone = plugins.inner.changes.lock().await;
-            let slug = package.manifest.slug.clone();
-            let target = plugins.inner.dir.join(&slug);
-            if !replace && target.exists() {
-                let sentence = format!(
-                    "The plugin {slug} is there already. Upload with replace=true to put this one in its place."
-                );
-                return Err(Error::conflict("plugin_exists", sentence).field("replace"));
+            let packages: Vec<Arc<Package>> = incoming.iter().map(|(package, _)| package.clone()).collect();
+            if !replace {
+                packages.iter().try_for_each(|package| plugins.require_absent(&package.manifest.slug))?;
             }
-            let plan = plugins.plan_of(&package, wish).await?;
-            let proven = plugins.prove(Arc::new(package), &plan).await?;
-            let aside = plugins.put_in_place(proven.package.clone()).await?;
-            let done = plugins.take_over(permit, proven, plan).await;
+            plugins.check_needs(&packages)?;
+            let mut proven = Vec::new();
+            for (package, wish) in incoming {
+                let plan = plugins.plan_of(&package, wish).await?;
+                proven.push((plugins.load(package, &plan).await?, plan));
+            }
+            let (mut asides, mut placed) = (Vec::new(), Ok(()));
+            for package in packages {
+                let target = plugins.inner.dir.join(&package.manifest.slug);
+                match plugins.put_in_place(package).await {
+                    Ok(aside) => asides.push((aside, target)),
+                    Err(error) => {
+                        placed = Err(error);
+                        break;
+                    }
+                }
+            }
+            let done = match placed {
+                Ok(()) => plugins.take_over(permit, proven).await,
+                Err(error) => Err(error),
+            };
             let failed = done.is_err();
-            let mended = blocking(move || aside.settle(&target, failed)).await;
-            done.and_then(|plugin| mended.map(|()| plugin))
+            let settle = move || asides.into_iter().try_for_each(|(aside, target)| aside.settle(&target, failed));
+            let mended = blocking(settle).await;
+            done.and_then(|installed| mended.map(|()| installed))
         })
         .await
+    }
+
+    fn require_absent(&self, slug: &str) -> Result<()> {
+        if !self.inner.dir.join(slug).exists() {
+            return Ok(());
+        }
+        let sentence =
+            format!("The plugin {slug} is there already. Upload with replace=true to put this one in its place.");
+        Err(Error::conflict("plugin_exists", sentence).field("replace"))
     }
 
     /// Gives a plugin another configuration.
@@ -313,10 +334,15 @@ impl Plugins {
         Ok(Plan { config: said.or(kept.map(|kept| kept.config)).unwrap_or_default(), everywhere })
     }
 
+    /// Whether what it needs is there, and it loads.
+    async fn prove(&self, package: Arc<Package>, plan: &Plan) -> Result<Proven> {
+        self.check_needs(std::slice::from_ref(&package))?;
+        self.load(package, plan).await
+    }
+
     /// Checks the configuration and loads the plugin with it, beside whatever runs. What organisations are to complete may
     /// be incomplete, and what cannot be loaded without the rest is taken as its manifest has it.
-    async fn prove(&self, package: Arc<Package>, plan: &Plan) -> Result<Proven> {
-        self.check_needs(&package)?;
+    async fn load(&self, package: Arc<Package>, plan: &Plan) -> Result<Proven> {
         let schema = package.manifest.config_schema.as_ref();
         let fits = settings::check(&plan.config, schema);
         let partly = !plan.everywhere && fits.is_err();
@@ -347,24 +373,35 @@ impl Plugins {
         Ok(learned)
     }
 
-    async fn take_over(&self, permit: Permit<PluginInstall>, proven: Proven, plan: Plan) -> Result<Plugin> {
-        let manifest = &proven.package.manifest;
-        let installed = Installed {
-            slug: manifest.slug.clone(),
-            version: manifest.version.to_string(),
-            config: plan.config,
-            everywhere: plan.everywhere,
-            learned: Some(Learned::clone(&proven.learned)),
-        };
-        let (now, vault, asked) = (self.inner.clock.now(), self.inner.vault.clone(), manifest.capabilities.clone());
+    /// Writes down what was proven, in one transaction, and lets it work.
+    async fn take_over(&self, permit: Permit<PluginInstall>, proven: Vec<(Proven, Plan)>) -> Result<Vec<Plugin>> {
+        let (mut rows, mut packages) = (Vec::new(), Vec::new());
+        for (Proven { package, learned }, plan) in proven {
+            let manifest = &package.manifest;
+            let installed = Installed {
+                slug: manifest.slug.clone(),
+                version: manifest.version.to_string(),
+                config: plan.config,
+                everywhere: plan.everywhere,
+                learned: Some(Learned::clone(&learned)),
+            };
+            rows.push((installed, manifest.capabilities.clone()));
+            packages.push(package);
+        }
+        let (now, vault) = (self.inner.clock.now(), self.inner.vault.clone());
         let write = move |tx: &mut crate::db::Tx<'_>| {
-            let kept = store::install(tx, &permit, now, &vault, &installed)?;
-            activations::store::forgive(tx, now, kept.id)?;
-            activations::store::tell_what_is_asked(tx, now, (kept.id, &kept.slug), &asked)?;
-            Ok(kept)
+            let install = |(installed, asked): &(Installed, Capabilities)| {
+                let kept = store::install(tx, &permit, now, &vault, installed)?;
+                activations::store::forgive(tx, now, kept.id)?;
+                activations::store::tell_what_is_asked(tx, now, (kept.id, &kept.slug), asked)?;
+                Ok(kept)
+            };
+            rows.iter().map(install).collect::<Result<Vec<Kept>>>()
         };
         let kept = self.inner.db.write(write).await?;
-        self.shelve(kept, Ok(proven.package)).await
+        let plugins = kept.into_iter().zip(packages).map(|(kept, package)| self.replace(kept, Ok(package))).collect();
+        self.read_activations().await?;
+        Ok(plugins)
     }
 
     /// Puts a new entry on the shelf after organisations' rows changed with it.
@@ -383,33 +420,6 @@ impl Plugins {
         view(kept, Some(&entry), true)
     }
 
-    /// Writes a package next to the others and puts it into its place; what was there is kept aside.
-    async fn put_in_place(&self, package: Arc<Package>) -> Result<Aside> {
-        let dir = self.inner.dir.clone();
-        let (new, old) = (dir.join(aside_name()?), dir.join(aside_name()?));
-        let target = dir.join(&package.manifest.slug);
-        blocking(move || {
-            let placed = package.write(&new).and_then(|()| Ok(place(&new, &target, &old)?));
-            if placed.is_err() && new.exists() {
-                clear(&new);
-            }
-            fs::File::open(&dir)?.sync_all()?;
-            placed
-        })
-        .await
-    }
-
-    /// Takes what lies under `slug` out of the way, if anything does.
-    async fn put_aside(&self, slug: &str) -> Result<Aside> {
-        let (folder, aside) = (self.inner.dir.join(slug), self.inner.dir.join(aside_name()?));
-        blocking(move || match fs::rename(folder, &aside) {
-            Ok(()) => Ok(Aside { old: Some(aside) }),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(Aside { old: None }),
-            Err(cause) => Err(cause.into()),
-        })
-        .await
-    }
-
     /// Runs a change to its end, also when the caller leaves in the middle.
     pub(super) async fn to_the_end<T: Send + 'static>(
         &self,
@@ -419,46 +429,6 @@ impl Plugins {
         self.inner.tasks.spawn(async move { drop(done.send(work.await)) });
         outcome.await.unwrap_or_else(|_| Err(Error::internal("a change of the plugins ended without an outcome")))
     }
-}
-
-/// Renames `new` to `target`. What was there changes places with it in one step, so that a crash leaves one or the other;
-/// where the file system cannot do that, it is renamed to `old` first.
-fn place(new: &Path, target: &Path, old: &Path) -> std::io::Result<Aside> {
-    match rustix::fs::renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(Aside { old: Some(new.to_owned()) }),
-        Err(Errno::NOENT) => fs::rename(new, target).map(|()| Aside { old: None }),
-        Err(_) => {
-            fs::rename(target, old)?;
-            fs::rename(new, target).or_else(|cause| fs::rename(old, target).and(Err(cause)))?;
-            Ok(Aside { old: Some(old.to_owned()) })
-        }
-    }
-}
-
-/// The folder that was in the place of a new one.
-struct Aside {
-    old: Option<std::path::PathBuf>,
-}
-
-impl Aside {
-    /// Deletes it, or puts it back when the change failed. Blocks.
-    fn settle(self, target: &Path, failed: bool) -> Result<()> {
-        if failed && target.exists() {
-            clear(target);
-        }
-        match self.old {
-            Some(old) if failed => Ok(fs::rename(old, target)?),
-            Some(old) => {
-                clear(&old);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn aside_name() -> Result<String> {
-    Ok(format!("{LEFTOVER}{}", crypto::hex(&crypto::random_bytes::<8>()?)))
 }
 
 fn may_be_everywhere(package: &Package) -> Result<()> {
@@ -476,6 +446,6 @@ pub(super) fn usable(entry: &Entry) -> Result<Arc<Package>> {
     entry.package.clone().map_err(manifest::wrong)
 }
 
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }

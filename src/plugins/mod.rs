@@ -35,6 +35,7 @@ mod models;
 pub mod pack;
 pub mod package;
 mod paths;
+mod place;
 mod rewrite;
 pub mod routes;
 mod runtime;
@@ -61,6 +62,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use utoipa::ToSchema;
 
 pub use archive::unpack;
+pub use depends::Dependency;
 pub use finding::{NewFinding, Severity};
 pub use host::{ProjectFiles, Reach};
 pub use install::Wish;
@@ -68,6 +70,7 @@ pub use manifest::is_slug;
 pub use package::Package;
 pub use resoftai_sandbox::Limits;
 pub use rewrite::{Proposal, Rewrite};
+pub use sign::SignedBy;
 pub use template::Template;
 
 use crate::base::clock::{Clock, Time};
@@ -89,7 +92,7 @@ use live::HookView;
 use runtime::Runtime;
 use settings::Vault;
 use shelf::Shelf;
-use sign::{SignedBy, Trust};
+use sign::Trust;
 
 /// The most plugins of a site.
 pub const MAX_PLUGINS: usize = 200;
@@ -292,6 +295,14 @@ impl Plugins {
     /// Keeps everybody from installing, changing or removing plugins until it is dropped.
     pub async fn hold_still(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.inner.changes).lock_owned().await
+    }
+
+    /// Who signed a package.
+    ///
+    /// # Errors
+    /// `invalid_plugin` when a signature does not hold.
+    pub fn signers(&self, package: &Package) -> Result<Vec<SignedBy>> {
+        self.inner.trust.signers(package)
     }
 
     /// Whether plugins can run as far as is known, and a few words about it; for readiness.

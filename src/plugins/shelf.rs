@@ -22,7 +22,7 @@ use super::package::Package;
 use super::settings::{self, Settings};
 use super::sign::Trust;
 use super::store::{self, Installed, Kept};
-use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, Work, dispatch, install};
+use super::{MAX_PLUGINS, Plugin, PluginStatus, Plugins, Work, dispatch, place};
 use crate::access::{Caller, OrgId};
 use crate::base::error::{Error, Result};
 use crate::config::secrets::private_folder;
@@ -330,8 +330,8 @@ fn look(dir: &Path, trust: &Trust) -> Result<Found> {
             tracing::error!("{} has a name that is not UTF-8 and is left out. Rename it.", entry.path().display());
             continue;
         };
-        if install::is_leftover(name) {
-            install::clear(&entry.path());
+        if place::is_leftover(name) {
+            place::clear(&entry.path());
         } else if !name.starts_with('.') && !entry.file_type()?.is_file() && found.len() < MAX_PLUGINS {
             found.insert(
                 name.to_owned(),

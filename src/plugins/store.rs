@@ -106,7 +106,8 @@ pub fn install(
                 "INSERT INTO plugins (id, slug, config, config_sealed, status, error, learned, calls, failures, \
                  installed_at, everywhere) VALUES ($1, $2, '{}', $3, 'active', NULL, $4, 0, 0, $5, $6)",
                 &params![id, &new.slug, vault.seal(&place(id), &new.config)?, learned, now, new.everywhere],
-            )?
+            )?;
+            count_install(tx, now, &new.slug)?
         }
     };
     revise(tx, &new.slug)?;
@@ -116,6 +117,16 @@ pub fn install(
     let event = Event::new(action, "plugin", format!("{verb} plugin {} {}", new.slug, new.version));
     audit::record(tx, now, permit.caller(), &event.id(kept.id).after(&shown(&kept)))?;
     Ok(kept)
+}
+
+/// Counts that a plugin was put into the site, or switched on by an organisation.
+///
+/// # Errors
+/// When the database fails.
+pub(super) fn count_install(tx: &mut Tx<'_>, now: Time, slug: &str) -> Result<u64, DbError> {
+    let id = tx.next_id()?;
+    let sql = "INSERT INTO plugin_installs (id, slug, installed_at) VALUES ($1, $2, $3)";
+    tx.execute(sql, &params![id, slug, now])
 }
 
 /// Seals what an earlier version kept in the clear.

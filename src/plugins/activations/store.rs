@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::capabilities::{Capabilities, Decision};
 use super::super::settings::{Vault, masked};
+use super::super::store;
 use super::{Activation, Activations};
 use crate::access::actions::PluginEnable;
 use crate::access::{Caller, OrgId, Permit};
@@ -108,6 +109,9 @@ pub fn put(
          config_sealed = excluded.config_sealed, updated_at = excluded.updated_at, revision = excluded.revision",
         &params![*plugin, org.0, after.enabled, after.error.clone(), granted, sealed, now, revision],
     )?;
+    if after.enabled && before.is_none_or(|before| !before.enabled) {
+        store::count_install(tx, now, slug)?;
+    }
     let words = format!("{verb} plugin {slug} in the organisation");
     let event = Event::new(AuditAction::Update, "plugin", words).id(plugin).org(*org).after(&subject.shown(after));
     let event = before.map_or_else(|| event.clone(), |before| event.clone().before(&subject.shown(before)));
