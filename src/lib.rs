@@ -26,6 +26,7 @@ pub mod accounts;
 pub mod invitations;
 pub mod licence;
 pub mod llm;
+pub mod market;
 pub mod mirror;
 pub mod orgs;
 pub mod plugins;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 30] = [
+const FLOORS: [&str; 31] = [
     "base",
     "config",
     "db",
@@ -31,6 +31,7 @@ const FLOORS: [&str; 30] = [
     "llm",
     "plugins",
     "mirror",
+    "market",
     "projects",
     "runs",
     "privacy",

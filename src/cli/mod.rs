@@ -29,6 +29,7 @@ mod licence;
 mod login;
 mod lookup;
 mod mail;
+mod market;
 mod member;
 mod mirror;
 mod mirror_folder;
@@ -281,6 +282,9 @@ pub enum Command {
     /// Plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Find plugins among what the mirror holds.
+    #[command(subcommand)]
+    Market(market::MarketCommand),
     /// What comes in without internet: plugins, models, advisories and releases, signed.
     #[command(subcommand)]
     Mirror(mirror::MirrorCommand),
@@ -412,6 +416,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Model(command) => model::run(&command, context).await,
         Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
+        Command::Market(command) => market::run(&command, context).await,
         Command::Mirror(command) => mirror::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,
         Command::Privacy(command) => privacy::run(&command, context).await,

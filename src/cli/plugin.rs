@@ -9,7 +9,8 @@ use crate::cli::client::{Page, escape};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
 use crate::cli::{
-    Context, deleted, input, plugin_author, plugin_dev, plugin_figures, plugin_folder, plugin_logs, plugin_org, suggest,
+    Context, deleted, input, market, plugin_author, plugin_dev, plugin_figures, plugin_folder, plugin_logs, plugin_org,
+    suggest,
 };
 
 const PATH: &str = "/api/plugins";
@@ -28,15 +29,23 @@ pub enum PluginCommand {
         #[arg(long, value_name = "SLUG")]
         org: Option<String>,
     },
-    /// Install a plugin, from a file or folder on this machine, or from the server's plugins folder or mirror.
+    /// Install a plugin, from a file or folder on this machine, or from the server's plugins folder or marketplace.
+    ///
+    /// From the marketplace it comes with everything it needs: all of it or nothing.
     Install {
-        /// A packed plugin, a folder with a plugin.json, or the slug of one in the server's plugins folder or mirror.
+        /// A packed plugin, a folder with a plugin.json, or the slug of one in the server's plugins folder or marketplace.
         #[arg(value_name = "SLUG|FILE|FOLDER")]
         plugin: String,
         /// A setting; the value is JSON where it parses as JSON, else a string. May be repeated.
         #[arg(long = "config", value_name = "KEY=VALUE", value_parser = input::pair)]
         config: Vec<(String, Value)>,
-        /// Put it in the place of a plugin that is there.
+        /// This version of the marketplace [default: the newest].
+        #[arg(long)]
+        version: Option<String>,
+        /// Say what an installation from the marketplace comes to, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Put a file or folder in the place of a plugin that is there.
         #[arg(long)]
         replace: bool,
         /// Let it work in every organisation that says nothing about it, as a new one does that asks for nothing.
@@ -109,8 +118,11 @@ pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
         PluginCommand::Author(_) => Ok(()),
         PluginCommand::List => list(context).await,
         PluginCommand::Info { slug, org } => info(slug, org.as_deref(), context).await,
-        PluginCommand::Install { plugin, config, replace, everywhere, only_where_enabled } => {
+        PluginCommand::Install { plugin, config, version, dry_run, replace, everywhere, only_where_enabled } => {
             let everywhere = (*everywhere || *only_where_enabled).then_some(*everywhere);
+            if version.is_some() || *dry_run {
+                return market::install(plugin, (config, everywhere), version.as_deref(), *dry_run, context).await;
+            }
             install(plugin, config, *replace, everywhere, context).await
         }
         PluginCommand::Dev(args) => plugin_dev::run(args, context).await,
@@ -224,12 +236,12 @@ fn signers(plugin: &Value) -> Vec<String> {
 
 async fn install(
     plugin: &str,
-    config: &[(String, Value)],
+    asked: &[(String, Value)],
     replace: bool,
     everywhere: Option<bool>,
     context: &Context,
 ) -> Result<()> {
-    let config = input::object(config)?;
+    let config = input::object(asked)?;
     let reply = match here(plugin) {
         Some(path) => {
             plugin_folder::upload(&context.client, path, &config, replace, everywhere).await.map_err(there_already)
@@ -244,34 +256,32 @@ async fn install(
             }
             match context.client.post(&format!("{PATH}/install"), &body).await {
                 Err(failure) if failure.code() == "plugin_folder_missing" => {
-                    mirrored(plugin, body, replace, context).await.map_err(|other| match other.code() {
-                        "mirror_no_plugin" => meant_here(plugin, failure),
-                        _ => there_already(other),
-                    })
+                    let done = market::install(plugin, (asked, everywhere), None, false, context).await;
+                    return done.map_err(|other| match other.code() {
+                        "market_no_plugin" => meant_here(plugin, failure),
+                        _ => other,
+                    });
                 }
                 reply => reply.map_err(|failure| meant_here(plugin, failure)),
             }
         }
     };
-    let installed = named(plugin, reply, context).await?;
-    let (slug, version, status) = (cell(&installed, "slug"), cell(&installed, "version"), cell(&installed, "status"));
-    let signed = match signers(&installed).as_slice() {
+    installed(&named(plugin, reply, context).await?, context)
+}
+
+/// Says that a plugin was installed, and what is to be known about it.
+pub fn installed(installed: &Value, context: &Context) -> Result<()> {
+    let (slug, version, status) = (cell(installed, "slug"), cell(installed, "version"), cell(installed, "status"));
+    let signed = match signers(installed).as_slice() {
         [] => String::new(),
         all => format!(" and signed by {}", all.join(", ")),
     };
-    context.out.done(&installed, &format!("Installed {slug} {version}; it is {status}{signed}."))?;
+    context.out.done(installed, &format!("Installed {slug} {version}; it is {status}{signed}."))?;
     if installed["everywhere"] == false && !context.out.is_json() {
-        plugin_org::capabilities(&installed, false, context)?;
+        plugin_org::capabilities(installed, false, context)?;
         context.out.note(&format!("It works where it is enabled: resoftai plugin enable {slug} --org ORGANISATION"))?;
     }
-    warn(&installed, context)
-}
-
-/// A plugin that lies in no folder may be in the mirror.
-async fn mirrored(slug: &str, mut body: Value, replace: bool, context: &Context) -> Result<Value> {
-    body["replace"] = replace.into();
-    body.as_object_mut().and_then(|body| body.remove("slug"));
-    context.client.post(&format!("/api/mirror/plugins/{}/install", escape(slug)), &body).await
+    warn(installed, context)
 }
 
 /// What its author should know.

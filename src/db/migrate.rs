@@ -89,6 +89,12 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(185, "mirror", include_str!("../../migrations/0185_mirror.sql")),
     Migration::new(186, "mirror_told", include_str!("../../migrations/0186_mirror_told.sql")),
     Migration::new(187, "backups", include_str!("../../migrations/0187_backups.sql")),
+    Migration::new(189, "plugin_installs", include_str!("../../migrations/0189_plugin_installs.sql")),
+    Migration::new(190, "market", include_str!("../../migrations/0190_market.sql")),
+    Migration::new(191, "market_words", "").dialects(
+        include_str!("../../migrations/0191_market_words.sqlite.sql"),
+        include_str!("../../migrations/0191_market_words.postgres.sql"),
+    ),
 ];
 
 /// One step of the schema.

@@ -33,10 +33,11 @@ use crate::base::error::{Error, Result};
 use crate::blobs::Blobs;
 use crate::config::Expired;
 use crate::db::Db;
-use crate::plugins::Plugins;
 
 pub use names::Kind;
 
+/// The kind of the job that is enqueued with every switch to another state; its payload is empty.
+pub const SWITCHED: &str = "mirror_switched";
 /// Contents that one repository lists, at most.
 pub const MAX_CONTENTS: usize = 20_000;
 
@@ -169,7 +170,6 @@ pub struct Mirror {
 struct Inner {
     db: Db,
     blobs: Blobs,
-    plugins: Plugins,
     clock: Clock,
     options: Options,
     /// Held by the one import of this process.
@@ -177,8 +177,8 @@ struct Inner {
 }
 
 impl Mirror {
-    pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock, options: Options) -> Self {
-        Self { inner: Arc::new(Inner { db, blobs, plugins, clock, options, importing: Arc::default() }) }
+    pub fn new(db: Db, blobs: Blobs, clock: Clock, options: Options) -> Self {
+        Self { inner: Arc::new(Inner { db, blobs, clock, options, importing: Arc::default() }) }
     }
 }
 

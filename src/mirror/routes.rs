@@ -17,7 +17,6 @@ use crate::access::actions::PluginInstall;
 use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Result};
 use crate::base::page::{DEFAULT_LIMIT, List, MAX_LIMIT, check_part};
-use crate::plugins::{Plugin, Wish as PluginWish};
 use crate::web::archive::attachment;
 use crate::web::extract::body_stream;
 use crate::web::{Created, Json, Path, Problem, Query};
@@ -34,7 +33,6 @@ impl Mirror {
             .routes(routes!(state))
             .routes(routes!(list))
             .routes(routes!(download))
-            .routes(routes!(install))
             .with_state(self)
     }
 }
@@ -293,34 +291,4 @@ async fn download(
     let (_, pieces) = mirror.inner.blobs.stream(&content.sha256).await?;
     let file = content.name.rsplit('/').next().unwrap_or_default();
     Ok(attachment("application/octet-stream", file, pieces.map(|piece| piece.map_err(std::io::Error::other))))
-}
-
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = MirrorInstallRequest)]
-struct InstallRequest {
-    /// Absent: the newest that is no pre-release, else the newest.
-    version: Option<String>,
-    /// Absent: what it had, else the plugin's defaults.
-    #[schema(value_type = Option<Object>)]
-    config: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
-    /// nothing that has to be granted.
-    everywhere: Option<bool>,
-    /// Put it in the place of one that is installed.
-    #[serde(default)]
-    replace: bool,
-}
-
-/// Install a plugin from the mirror.
-#[utoipa::path(post, path = "/api/mirror/plugins/{slug}/install", tag = "mirror", params(("slug" = String, Path)),
-    request_body = InstallRequest, responses((status = 201, body = Plugin), (status = "default", response = Problem)))]
-async fn install(
-    State(mirror): State<Mirror>,
-    permit: Permit<PluginInstall>,
-    Path(slug): Path<String>,
-    Json(body): Json<InstallRequest>,
-) -> Result<Created<Plugin>> {
-    let wish = PluginWish { config: body.config, everywhere: body.everywhere };
-    mirror.install(permit, slug, body.version, wish, body.replace).await.map(Created)
 }

@@ -9,13 +9,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::verify::{Metadata, Pin, Trusted, Verified};
-use super::{Content, Expiry, Kind, Owner, State};
+use super::{Content, Expiry, Kind, Owner, SWITCHED, State};
 use crate::access::Permit;
 use crate::access::actions::PluginInstall;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, Val, params};
+use crate::jobs;
 
 /// How long a content that an import staged waits for the next attempt.
 const PATIENCE: i64 = 30 * DAY;
@@ -150,11 +151,6 @@ pub fn content(tx: &mut Tx<'_>, owner: Owner, name: &str) -> Result<Option<Conte
     Ok(tx.query_row(&sql, &params![owner.code(), name], read_content)?)
 }
 
-/// The packages of a plugin, in whichever repository it is.
-pub fn packages(tx: &mut Tx<'_>, slug: &str) -> Result<Vec<Content>> {
-    Ok(tx.query_map(&format!("{CONTENT} WHERE slug = $1 AND kind = 'plugin'"), &params![slug], read_content)?)
-}
-
 /// Which contents are meant.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -236,6 +232,9 @@ pub fn pin(
         return Err(Error::conflict("mirror_has_root", sentence).field("replace"));
     }
     tx.execute("DELETE FROM mirror_repositories WHERE name = $1", &params![owner.code()])?;
+    if before.is_some() {
+        jobs::enqueue(tx, now, SWITCHED, &json!({}))?;
+    }
     let sql = "INSERT INTO mirror_repositories (name, pinned_sha256, pinned_version, pinned_at, root_version, root_expires, \
                revision) VALUES ($1, $2, $3, $4, $3, $5, $6)";
     let revision = before.as_ref().map_or(1, |kept| kept.revision + 1);
@@ -331,6 +330,7 @@ pub fn switch(
     }
     replace_contents(tx, owner, &new.contents)?;
     refuse_taken_slugs(tx, owner)?;
+    jobs::enqueue(tx, now, SWITCHED, &json!({}))?;
     tx.execute("DELETE FROM mirror_wanted WHERE sha256 IN (SELECT sha256 FROM mirror_contents)", &params![])?;
     let from = before.state.map_or_else(|| "nothing".to_owned(), |state| format!("state {}", state.timestamp_version));
     let mut words =

@@ -42,6 +42,7 @@ use crate::kv::Kv;
 use crate::licence::{self, Licence};
 use crate::llm::{self, EngineParts, Llm, SiteProvider};
 use crate::mail::Mailer;
+use crate::market::Market;
 use crate::mirror::{self, Mirror};
 use crate::net;
 use crate::notices::{self, NewNotice};
@@ -183,8 +184,9 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let llm = start_llm(config, dns, site_key, ground, &quotas, hooks.clone()).await?;
     plugins.ask_models_of(llm.clone());
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
-    let mirror = start_mirror(config, (&db, &clock), blobs.clone(), plugins.clone())?;
+    let mirror = start_mirror(config, (&db, &clock), blobs.clone())?;
     mirror.watch(&tasks).await?;
+    let market = Market::new(db.clone(), blobs.clone(), plugins.clone(), clock.clone(), tasks.clone());
     let site = backup::Site {
         db: db.clone(),
         kv: backed_up_kv,
@@ -215,6 +217,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     privacy.repeat().await?;
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     backups.register(&mut jobs);
+    market.register(&mut jobs);
     projects.register(&mut jobs);
     together.register(&mut jobs);
     runs.register(&mut jobs);
@@ -222,6 +225,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     accounts.register(&mut jobs);
     mailer.register(&mut jobs, Arc::new(notices::mails::given_up));
     jobs.start().await?;
+    market.catch_up();
     let reload = Reload::new(config)?;
     let router = router::build(&router::App {
         db: db.clone(),
@@ -241,6 +245,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         privacy,
         sso,
         mirror,
+        market,
         backups,
         reload: reload.clone(),
         data_dir: config.data_dir.clone(),
@@ -337,11 +342,11 @@ async fn start_orgs(config: &Config, db: &Db, clock: &Clock, quotas: &Quotas, ac
     Orgs::start(db.clone(), clock.clone(), quotas.clone(), options, forget).await
 }
 
-fn start_mirror(config: &Config, (db, clock): (&Db, &Clock), blobs: Blobs, plugins: Plugins) -> Result<Mirror> {
+fn start_mirror(config: &Config, (db, clock): (&Db, &Clock), blobs: Blobs) -> Result<Mirror> {
     let scratch = config.data_dir.join("mirror");
     secrets::private_folder(&scratch)?;
     let options = mirror::Options { expired: config.mirror.expired, serve: config.mirror.serve, scratch };
-    Ok(Mirror::new(db.clone(), blobs, plugins, clock.clone(), options))
+    Ok(Mirror::new(db.clone(), blobs, clock.clone(), options))
 }
 
 /// Each room dials with its own, so that none reaches a host that only another one's settings name.

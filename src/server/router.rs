@@ -24,6 +24,7 @@ use crate::invitations::Invitations;
 use crate::licence::Licence;
 use crate::llm::Llm;
 use crate::mail::Mailer;
+use crate::market::Market;
 use crate::mirror::Mirror;
 use crate::notices::Notices;
 use crate::orgs::Orgs;
@@ -68,6 +69,7 @@ pub struct App {
     pub privacy: Privacy,
     pub sso: Sso,
     pub mirror: Mirror,
+    pub market: Market,
     pub backups: Backups,
     pub reload: Reload,
     pub data_dir: PathBuf,
@@ -94,6 +96,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(app.privacy.clone().routes())
         .merge(app.sso.clone().routes())
         .merge(app.mirror.clone().routes())
+        .merge(app.market.clone().routes())
         .merge(app.backups.clone().routes())
         .merge(
             system::System {

@@ -36,6 +36,7 @@ mod isolation;
 mod licence;
 mod mail;
 mod mail_server;
+mod market;
 mod mirror;
 mod model_server;
 mod models;

@@ -328,7 +328,16 @@ impl Site {
                 ..plain("POST /api/plugins/upload", Site).header("content-type", "application/x-tar".to_owned())
             },
             plugin("DELETE /api/plugins/{slug}", Site),
-            plain("POST /api/mirror/trust", Site).json(&json!({"repository": "vendor", "root": mirror::sample().0})),
+            plain("GET /api/marketplace/plugins", Own),
+            plain("GET /api/marketplace/categories", Own),
+            case("GET /api/marketplace/plugins/{slug}", Own, "/api/marketplace/plugins/file-headers".to_owned()),
+            case(
+                "GET /api/marketplace/plugins/{slug}/{version}/pictures/{path}",
+                Own,
+                "/api/marketplace/plugins/file-headers/1.0.0/pictures/icon.png".to_owned(),
+            ),
+            plain("POST /api/mirror/trust", Site)
+                .json(&json!({"repository": "vendor", "root": mirror::sample().0, "replace": true})),
             Case {
                 body: mirror::sample().1.clone(),
                 ..plain("POST /api/mirror/import", Site).header("content-type", "application/x-tar".to_owned())
@@ -342,9 +351,9 @@ impl Site {
                 "/api/mirror/contents/vendor/plugins/file-headers/1.0.0.rplugin".to_owned(),
             ),
             case(
-                "POST /api/mirror/plugins/{slug}/install",
+                "POST /api/marketplace/plugins/{slug}/install",
                 Site,
-                "/api/mirror/plugins/file-headers/install".to_owned(),
+                "/api/marketplace/plugins/file-headers/install".to_owned(),
             )
             .json(&json!({})),
             case(

@@ -13,7 +13,7 @@ use crate::authenticator::Device;
 use crate::factors::Phone;
 use crate::model_server::{Answer, ModelServer, PLAIN};
 use crate::passkeys::{self, ORIGIN};
-use crate::{orgs, plugins};
+use crate::{market, mirror, orgs, plugins};
 
 const SOURCE: &str = "nightingale = \"hunter2hunter2\"\nresult = eval(input())\n";
 
@@ -176,6 +176,7 @@ impl Site {
             plugins::bring(&app, &format!("plugin-sdk/examples/{slug}"));
             made(&app, &root, "/api/plugins/install", &json!({"slug": slug})).await;
         }
+        market::stock(&app, &root, mirror::sample()).await;
         // A run's question is never answered, a person's at once.
         let models = ModelServer::start(|request| match request.body["stream"].as_bool() {
             Some(true) => Answer::half("").and_silence(),

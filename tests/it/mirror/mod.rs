@@ -23,13 +23,13 @@ use tempfile::TempDir;
 use crate::app::{App, Reply};
 
 /// The connected side: a folder with a repository, its keys and what goes into it.
-struct Outside {
+pub struct Outside {
     dir: TempDir,
 }
 
 impl Outside {
     /// A repository with nothing in it.
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let outside = Self { dir };
         let days = Days { root: 100, rest: 10 };
@@ -49,7 +49,7 @@ impl Outside {
         outside
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -65,20 +65,20 @@ impl Outside {
         Clock::system().now()
     }
 
-    fn repository(&self) -> Repository {
+    pub fn repository(&self) -> Repository {
         Repository::open(&self.folder(), self.keys()).unwrap()
     }
 
-    fn add(&self, file: &Path) {
+    pub fn add(&self, file: &Path) {
         self.repository().add(file, None).unwrap();
     }
 
-    async fn sign(&self) {
+    pub async fn sign(&self) {
         self.repository().sign(10, self.now()).await.unwrap();
     }
 
     /// The first root, as a text.
-    fn root(&self) -> String {
+    pub fn root(&self) -> String {
         std::fs::read_to_string(self.folder().join("metadata/1.root.json")).unwrap()
     }
 
@@ -87,7 +87,7 @@ impl Outside {
     }
 
     /// The state as it was signed last, as a bundle.
-    fn bundle(&self) -> Bytes {
+    pub fn bundle(&self) -> Bytes {
         bundle_of(&self.metadata(), &self.contents())
     }
 
@@ -128,6 +128,8 @@ fn plugin(folder: &Path, name: &str, version: &str, more: &str) -> PathBuf {
     let manifest = to.join("plugin.json");
     let mut text: Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
     text["version"] = version.into();
+    text["icon"] = "icon.png".into();
+    std::fs::write(to.join("icon.png"), crate::orgs::LOGO).unwrap();
     std::fs::write(manifest, text.to_string()).unwrap();
     std::fs::write(to.join("MORE.txt"), more).unwrap();
     let packed = resoftai::plugins::pack::pack(resoftai::plugins::package::Files::read(&to).unwrap(), vec![]).unwrap();

@@ -1089,6 +1089,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/marketplace/categories": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The categories that have plugins in them, by name. */
+        get: operations["get_api_marketplace_categories"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Browse or search the plugins that the mirror holds. */
+        get: operations["get_api_marketplace_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins/{slug}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One plugin: what it is, whose it is, what it asks for and carries, and its versions. */
+        get: operations["get_api_marketplace_plugins_slug"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins/{slug}/install": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Install a plugin, or another version of it, with everything it needs: all of it or nothing. */
+        post: operations["post_api_marketplace_plugins_slug_install"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins/{slug}/{version}/pictures/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A picture of a package: its icon or a screenshot. */
+        get: operations["get_api_marketplace_plugins_slug_version_pictures_path"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/mirror": {
         parameters: {
             query?: never;
@@ -1151,23 +1236,6 @@ export interface paths {
         put?: never;
         /** Import a bundle, as `resoftai mirror export` makes it. What was sent of one that was cut off is not needed again. */
         post: operations["post_api_mirror_import"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/mirror/plugins/{slug}/install": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Install a plugin from the mirror. */
-        post: operations["post_api_mirror_plugins_slug_install"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4513,6 +4581,48 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_MarketCategory: {
+            items: {
+                category: string;
+                /** Format: int64 */
+                plugins: number;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_MarketPlugin: {
+            items: {
+                author: string;
+                category: string;
+                description: string;
+                /** @description A picture of that version. */
+                icon?: string | null;
+                /** @description The version that is installed; null when none is. */
+                installed?: string | null;
+                /**
+                 * Format: int64
+                 * @description How often it was put into this site or switched on by an organisation.
+                 */
+                installs: number;
+                listed_at: components["schemas"]["Time"];
+                name: string;
+                /**
+                 * Format: int64
+                 * @description The same in the last 30 days.
+                 */
+                recent_installs: number;
+                repository: components["schemas"]["MirrorOwner"];
+                slug: string;
+                tags: string[];
+                updated_at: components["schemas"]["Time"];
+                /** @description The newest that can be installed here. */
+                version: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Member: {
             items: {
                 email: string;
@@ -5093,6 +5203,144 @@ export interface components {
             /** @description Whom the site signs in as there. */
             username?: string | null;
         };
+        /** @description A capability that somebody will be asked to grant, in words. */
+        MarketAsked: {
+            /** @description http, kv, files, llm, memory_mib or time_ms. */
+            code: string;
+            words: string[];
+        };
+        /** @description A category. */
+        MarketCategory: {
+            category: string;
+            /** Format: int64 */
+            plugins: number;
+        };
+        /**
+         * @description What becomes of one plugin.
+         * @enum {string}
+         */
+        MarketChange: "install" | "replace" | "again" | "keep";
+        MarketInstallRequest: {
+            /** @description Absent: what it had, else the plugin's defaults. */
+            config?: Record<string, never> | null;
+            /** @description Say what it comes to and change nothing. */
+            dry_run?: boolean;
+            /**
+             * @description Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
+             *     nothing that has to be granted.
+             */
+            everywhere?: boolean | null;
+            /** @description Absent: the newest that is no pre-release, else the newest. */
+            version?: string | null;
+        };
+        /** @description What an installation comes to, or came to. */
+        MarketInstallation: {
+            /** @description Nothing was changed. */
+            dry_run: boolean;
+            /** @description What was installed. */
+            plugins: components["schemas"]["Plugin"][];
+            /** @description In the order they go in: each after what it needs. */
+            steps: components["schemas"]["MarketStep"][];
+        };
+        /** @description A library that a package carries, as its list of libraries (CycloneDX) says. */
+        MarketLibrary: {
+            license?: string | null;
+            name: string;
+            version?: string | null;
+        };
+        /** @description One version of a plugin as its package tells. */
+        MarketPackage: {
+            /** @description What organisations will be asked to grant. */
+            asks: components["schemas"]["MarketAsked"][];
+            /** @description How its bytes came to be believed, one sentence a link. */
+            chain: string[];
+            /** @description Sanitised. */
+            changelog_html: string;
+            dependencies: string[];
+            documentation?: string | null;
+            /** @description Why it cannot be installed here; null when it can. The rest is empty then. */
+            fault?: string | null;
+            homepage?: string | null;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            /** @description What it carries; null when it brings no list. */
+            libraries?: components["schemas"]["MarketLibrary"][] | null;
+            /** @description SPDX. */
+            license?: string | null;
+            /** @description Sanitised. */
+            readme_html: string;
+            screenshots: string[];
+            /** @description In lower-case hexadecimal. */
+            sha256: string;
+            signed_by: components["schemas"]["SignedBy"][];
+            source?: string | null;
+            version: string;
+        };
+        /** @description A plugin as it is browsed. */
+        MarketPlugin: {
+            author: string;
+            category: string;
+            description: string;
+            /** @description A picture of that version. */
+            icon?: string | null;
+            /** @description The version that is installed; null when none is. */
+            installed?: string | null;
+            /**
+             * Format: int64
+             * @description How often it was put into this site or switched on by an organisation.
+             */
+            installs: number;
+            listed_at: components["schemas"]["Time"];
+            name: string;
+            /**
+             * Format: int64
+             * @description The same in the last 30 days.
+             */
+            recent_installs: number;
+            repository: components["schemas"]["MirrorOwner"];
+            slug: string;
+            tags: string[];
+            updated_at: components["schemas"]["Time"];
+            /** @description The newest that can be installed here. */
+            version: string;
+        };
+        /** @description A plugin of the marketplace. */
+        MarketPluginDetail: components["schemas"]["MarketPlugin"] & {
+            /** @description The version that was asked for. */
+            package: components["schemas"]["MarketPackage"];
+            /** @description The newest first. */
+            versions: components["schemas"]["MarketVersion"][];
+        };
+        /** @description One step of an installation. */
+        MarketStep: {
+            /** @description What it asks for; organisations grant it when they switch it on. */
+            asks: components["schemas"]["MarketAsked"][];
+            /** @description The version at work before; null when there was none. */
+            before?: string | null;
+            change: components["schemas"]["MarketChange"];
+            /**
+             * Format: int64
+             * @description In bytes; 0 for what is kept.
+             */
+            length: number;
+            slug: string;
+            version: string;
+        };
+        /** @description One version of a plugin, in short. */
+        MarketVersion: {
+            /** @description Why it cannot be installed here; null when it can. */
+            fault?: string | null;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            listed_at: components["schemas"]["Time"];
+            version: string;
+        };
         /** @description The signed-in caller and what they may do. */
         Me: {
             name: string;
@@ -5199,19 +5447,6 @@ export interface components {
             to: components["schemas"]["MirrorState"];
             /** @description What somebody should know, such as that the metadata expired. */
             warnings: string[];
-        };
-        MirrorInstallRequest: {
-            /** @description Absent: what it had, else the plugin's defaults. */
-            config?: Record<string, never> | null;
-            /**
-             * @description Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
-             *     nothing that has to be granted.
-             */
-            everywhere?: boolean | null;
-            /** @description Put it in the place of one that is installed. */
-            replace?: boolean;
-            /** @description Absent: the newest that is no pre-release, else the newest. */
-            version?: string | null;
         };
         /**
          * @description What a content is for.
@@ -8569,6 +8804,137 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_marketplace_categories: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketCategory"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_plugins: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Words, or their beginnings, that are all in a plugin's name, tags, description or README; at most 100 characters. The
+                 *     best come first, whatever `sort` says, and at most 200.
+                 */
+                q?: string;
+                /** @description Of this category. */
+                category?: string;
+                /** @description Of this repository; absent: of both. */
+                repository?: components["schemas"]["MirrorOwner"];
+                /** @description `popular` when absent. */
+                sort?: "popular" | "trending" | "newest" | "name";
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketPlugin"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_plugins_slug: {
+        parameters: {
+            query?: {
+                /** @description Absent: the newest that can be installed here. */
+                version?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketPluginDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_plugins_slug_install: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketInstallRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketInstallation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_plugins_slug_version_pictures_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                version: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_mirror: {
         parameters: {
             query?: never;
@@ -8667,32 +9033,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MirrorImport"];
-                };
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
-    post_api_mirror_plugins_slug_install: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["MirrorInstallRequest"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plugin"];
                 };
             };
             default: components["responses"]["Problem"];

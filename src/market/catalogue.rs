@@ -1,0 +1,129 @@
+//! Bringing the catalogue up to what the mirror lists.
+//!
+//! Invariant: a package is opened once for as long as the mirror lists it and this version of the platform runs. A package
+//! that cannot be read is listed with the reason, and stops nothing.
+
+use std::collections::HashMap;
+
+use super::{Facts, Listed, Market, look, store};
+use crate::base::error::{Error, Kind, Result};
+use crate::db::Tx;
+use crate::jobs::{self, Job, Jobs};
+use crate::mirror::{self, Owner};
+use crate::plugins::{Package, unpack};
+
+/// Packages that are written down together.
+const BATCH: usize = 100;
+
+/// What reading a package came to.
+#[derive(Debug)]
+pub struct Read {
+    pub listed: Listed,
+    /// Why it cannot be installed here.
+    pub fault: Option<String>,
+    pub facts: Facts,
+    /// Of the README, to be found by.
+    pub readme: String,
+}
+
+impl Market {
+    /// Follows the mirror from now on.
+    pub fn register(&self, jobs: &mut Jobs) {
+        let market = self.clone();
+        jobs.handle(mirror::SWITCHED, 1, move |job| {
+            let market = market.clone();
+            async move { market.follow(job).await }
+        });
+    }
+
+    /// Takes in what was mirrored before this version of the platform came, without anybody waiting for it.
+    pub fn catch_up(&self) {
+        let market = self.clone();
+        self.inner.tasks.spawn_until_stop(async move {
+            if let Err(error) = market.refresh().await {
+                tracing::warn!(%error, "the marketplace was not brought up to date; the next import does it");
+            }
+        });
+    }
+
+    async fn follow(&self, job: Job) -> Result<()> {
+        self.refresh().await?;
+        self.inner.db.write(move |tx| jobs::finish(tx, job.id)).await
+    }
+
+    /// Reads what the mirror lists and the catalogue does not know.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        let _alone = self.inner.reading.lock().await;
+        let read = |tx: &mut Tx<'_>| Ok((mirrored(tx)?, store::known(tx, env!("CARGO_PKG_VERSION"))?));
+        let (listed, known) = self.inner.db.read_long(read).await?;
+        let key = |of: &Listed| (of.slug.clone(), of.version.clone());
+        let listed: HashMap<_, _> = listed.into_iter().map(|of| (key(&of), of)).collect();
+        let gone: Vec<_> = known.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
+        let mut new: Vec<Listed> =
+            listed.into_iter().filter(|(key, of)| known.get(key) != Some(&of.sha256)).map(|(_, of)| of).collect();
+        new.sort_by(|one, other| (&one.slug, &one.version).cmp(&(&other.slug, &other.version)));
+        for gone in gone.chunks(BATCH) {
+            let gone = gone.to_vec();
+            self.inner.db.write(move |tx| store::forget(tx, &gone)).await?;
+        }
+        for batch in new.chunks(BATCH) {
+            let mut packages = Vec::new();
+            for listed in batch {
+                packages.push(self.read(listed.clone()).await?);
+            }
+            let now = self.inner.clock.now();
+            self.inner.db.write(move |tx| store::put(tx, now, &packages)).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, listed: Listed) -> Result<Read> {
+        let opened = self.open(&listed.sha256).await.and_then(|package| {
+            if package.manifest.slug == listed.slug && package.manifest.version.to_string() == listed.version {
+                return Ok(package);
+            }
+            let Package { manifest, .. } = &package;
+            let sentence = format!(
+                "The mirror lists {} {}, and the package holds {} {}.",
+                listed.slug, listed.version, manifest.slug, manifest.version
+            );
+            Err(Error::invalid("invalid_plugin", sentence))
+        });
+        match opened {
+            Ok(package) => {
+                let (facts, readme) = (look::facts(&package), look::text(&package, look::README));
+                Ok(Read { listed, fault: None, facts, readme })
+            }
+            Err(error) if matches!(error.kind(), Kind::Internal | Kind::Unavailable) => Err(error),
+            Err(error) => {
+                let facts = Facts { name: listed.slug.clone(), ..Facts::default() };
+                Ok(Read { listed, fault: Some(error.to_string()), facts, readme: String::new() })
+            }
+        }
+    }
+
+    /// The package with these bytes.
+    ///
+    /// # Errors
+    /// `invalid_plugin` and the like, for what is wrong with it.
+    pub(super) async fn open(&self, sha256: &str) -> Result<Package> {
+        let bytes = self.inner.blobs.get(sha256, crate::plugins::package::MAX_TOTAL + (1 << 20)).await?;
+        let open = move || Package::new(unpack(&bytes)?);
+        tokio::task::spawn_blocking(open).await.map_err(Error::internal)?
+    }
+}
+
+/// Every package of the mirror.
+fn mirrored(tx: &mut Tx<'_>) -> Result<Vec<Listed>> {
+    let mut all = Vec::new();
+    for repository in [Owner::Vendor, Owner::Own] {
+        for content in mirror::store::contents(tx, repository)? {
+            let mirror::Content { slug: Some(slug), version: Some(version), sha256, length, .. } = content else {
+                continue;
+            };
+            let length = i64::try_from(length).unwrap_or(i64::MAX);
+            all.push(Listed { slug, version, repository, sha256, length });
+        }
+    }
+    Ok(all)
+}

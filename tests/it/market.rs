@@ -1,0 +1,260 @@
+//! The marketplace through the door: what the mirror brings is found, understood and installed with what it needs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use resoftai::plugins::pack::pack;
+use resoftai::plugins::package::Files;
+use serde_json::{Value, json};
+
+use crate::app::{App, Reply};
+use crate::mirror::Outside;
+
+/// Makes a site trust a repository, takes its bundle in, and waits until the marketplace lists it.
+pub async fn stock(app: &App, admin: &str, (root, bundle): &(String, Bytes)) {
+    let body = json!({"repository": "vendor", "root": root, "replace": true});
+    let trusted = app.call("POST", "/api/mirror/trust", Some(admin), Some(body)).await;
+    assert_eq!(trusted.status, 201, "{}", trusted.body);
+    import(app, admin, bundle.clone()).await;
+}
+
+async fn import(app: &App, admin: &str, bundle: Bytes) {
+    let headers = [("authorization", format!("Bearer {admin}")), ("content-type", "application/x-tar".to_owned())];
+    let reply = app.send("POST", "/api/mirror/import", &headers, bundle).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    for _ in 0..600 {
+        if app.sql_texts("SELECT kind FROM jobs WHERE kind = 'mirror_switched'").is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the marketplace did not follow the mirror");
+}
+
+/// Packs a small plugin.
+fn packed(outside: &Outside, slug: &str, version: &str, manifest: Value, readme: &str) -> PathBuf {
+    let mut fields = json!({"slug": slug, "name": slug, "version": version, "entry_point": "main.py:Main"});
+    fields.as_object_mut().unwrap().extend(manifest.as_object().unwrap().clone());
+    let mut files = Files::default();
+    let code = "from resoftai.plugins.base import Plugin\n\n\nclass Main(Plugin):\n    def load(self, context):\n        return True\n\n    \
+                def activate(self):\n        return True\n\n    def deactivate(self):\n        return True\n\n    def unload(self):\n        \
+                return True\n";
+    for (path, text) in
+        [("plugin.json", fields.to_string()), ("main.py", code.to_owned()), ("README.md", readme.to_owned())]
+    {
+        files.add(path, text.into_bytes()).unwrap();
+    }
+    let file = outside.path(&format!("{slug}-{version}.rplugin"));
+    std::fs::write(&file, pack(files, vec![]).unwrap().bytes).unwrap();
+    file
+}
+
+/// A repository with a plugin, what it needs, and others.
+async fn outside() -> Outside {
+    let outside = Outside::new().await;
+    for (slug, version, manifest, readme) in [
+        (
+            "report",
+            "1.0.0",
+            json!({"description": "Writes reports about code.", "category": "generator", "tags": ["documentation"],
+                "dependencies": ["charts>=1, <3"], "author": "Ada", "license": "Apache-2.0",
+                "capabilities": {"llm": {"models": ["*"], "tokens_per_day": 1000}}}),
+            "# Report\n\nDraws *quarterly* figures. <script>alert(1)</script>",
+        ),
+        ("charts", "1.0.0", json!({"dependencies": ["shapes"], "category": "ui"}), ""),
+        (
+            "charts",
+            "2.1.0",
+            json!({"dependencies": ["shapes ^1"], "category": "ui", "description": "Charts, drawn."}),
+            "",
+        ),
+        ("charts", "3.0.0-beta.1", json!({"category": "ui"}), ""),
+        ("shapes", "1.0.0", json!({"tags": ["drawing"]}), ""),
+        ("shapes", "2.0.0", json!({"tags": ["drawing"]}), ""),
+        ("lonely", "1.0.0", json!({"dependencies": ["nobody-has-this"]}), ""),
+    ] {
+        outside.add(&packed(&outside, slug, version, manifest, readme));
+    }
+    outside.sign().await;
+    outside
+}
+
+async fn get(app: &App, token: &str, path: &str) -> Reply {
+    app.call("GET", &format!("/api/marketplace/{path}"), Some(token), None).await
+}
+
+fn slugs(reply: &Reply) -> Vec<&str> {
+    reply.body["items"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{}", reply.body))
+        .iter()
+        .map(|item| item["slug"].as_str().unwrap())
+        .collect()
+}
+
+async fn install(app: &App, token: &str, slug: &str, body: Value) -> Reply {
+    app.call("POST", &format!("/api/marketplace/plugins/{slug}/install"), Some(token), Some(body)).await
+}
+
+/// As in `charts 2.1.0`, of steps that change something.
+fn steps(installation: &Value) -> Vec<String> {
+    let changing = installation["steps"].as_array().unwrap().iter().filter(|step| step["change"] != "keep");
+    changing.map(|step| format!("{} {}", step["slug"].as_str().unwrap(), step["version"].as_str().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn what_the_mirror_brings_is_found_by_words_kind_and_order() {
+    let (app, outside) = (App::start(), outside().await);
+    app.org("acme");
+    let admin = app.person("root", "admin", None).await;
+    let viewer = app.person("vera", "viewer", Some("acme")).await;
+    assert_eq!(slugs(&get(&app, &viewer, "plugins").await), [""; 0]);
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+
+    assert_eq!(slugs(&get(&app, &viewer, "plugins?sort=name").await), ["charts", "lonely", "report", "shapes"]);
+    for (question, found) in [
+        ("report", vec!["report"]),
+        ("QUARTER", vec!["report"]),
+        ("draw", vec!["shapes", "charts", "report"]),
+        ("drawing", vec!["shapes"]),
+        ("code+report", vec!["report"]),
+        ("code+nothing", vec![]),
+        ("%25", vec![]),
+        ("cha", vec!["charts"]),
+    ] {
+        assert_eq!(slugs(&get(&app, &viewer, &format!("plugins?q={question}")).await), found, "{question}");
+    }
+    assert_eq!(slugs(&get(&app, &viewer, "plugins?q=draw&category=ui").await), ["charts"]);
+    assert_eq!(slugs(&get(&app, &viewer, "plugins?category=ui").await), ["charts"]);
+    let categories = get(&app, &viewer, "categories").await.body;
+    assert_eq!(categories["items"][0], json!({"category": "generator", "plugins": 1}));
+    // By pages, in every order and in a search, each is there once.
+    for order in ["sort=name", "sort=popular", "sort=trending", "sort=newest", "q=draw"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = get(&app, &viewer, &format!("plugins?{order}&limit=1{cursor}")).await;
+            seen.extend(slugs(&page).into_iter().map(str::to_owned));
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let whole = get(&app, &viewer, &format!("plugins?{order}")).await;
+        assert_eq!(seen, slugs(&whole), "{order}");
+    }
+    for (wrong, code) in [("sort=best", "invalid_query"), ("cursor=x", "invalid_cursor"), ("limit=0", "invalid_limit")]
+    {
+        assert_eq!(get(&app, &viewer, &format!("plugins?{wrong}")).await.body["code"], code, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_is_shown_as_its_package_tells() {
+    let (app, outside) = (App::start(), outside().await);
+    app.org("acme");
+    let admin = app.person("root", "admin", None).await;
+    let viewer = app.person("vera", "viewer", Some("acme")).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+    let report = get(&app, &viewer, "plugins/report").await.body;
+    let package = &report["package"];
+    assert_eq!(
+        (&report["name"], &report["author"], &report["installed"]),
+        (&json!("report"), &json!("Ada"), &json!(null))
+    );
+    assert_eq!((&package["license"], &package["dependencies"]), (&json!("Apache-2.0"), &json!(["charts >=1, <3"])));
+    let readme = package["readme_html"].as_str().unwrap();
+    assert!(readme.contains("<em>quarterly</em>") && !readme.contains("script"), "{readme}");
+    assert!(package["asks"].to_string().contains("llm"), "{package}");
+    let chain = package["chain"].as_array().unwrap();
+    assert!(
+        chain[0].as_str().unwrap().contains("pinned")
+            && chain.last().unwrap().as_str().unwrap().contains("Nobody signed")
+    );
+    let charts = get(&app, &viewer, "plugins/charts").await.body;
+    let versions: Vec<_> = charts["versions"].as_array().unwrap().iter().map(|one| one["version"].clone()).collect();
+    assert_eq!(versions, ["3.0.0-beta.1", "2.1.0", "1.0.0"]);
+    assert_eq!(charts["version"], "2.1.0", "a pre-release is shown to who asks for it");
+    let beta = get(&app, &viewer, "plugins/charts?version=3.0.0-beta.1").await.body;
+    assert_eq!(beta["package"]["version"], "3.0.0-beta.1");
+    for nowhere in ["plugins/nowhere", "plugins/charts?version=9.9.9"] {
+        let reply = get(&app, &viewer, nowhere).await;
+        assert_eq!((reply.status, &reply.body["code"]), (404, &json!("market_no_plugin")), "{nowhere}");
+    }
+    // What is no picture of the package is not given out.
+    let shown = app.cli(&["market", "show", "report"], "");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("Apache-2.0"), "{shown:?}");
+    let hidden = get(&app, &viewer, "plugins/report/1.0.0/pictures/main.py").await;
+    assert_eq!(hidden.status, 404, "{}", hidden.body);
+}
+
+#[tokio::test]
+async fn a_plugin_comes_with_what_it_needs_or_not_at_all() {
+    let (app, outside) = (App::start(), outside().await);
+    app.org("acme");
+    let admin = app.person("root", "admin", None).await;
+    let owner = app.person("olga", "org_admin", Some("acme")).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+    assert_eq!(install(&app, &owner, "report", json!({})).await.status, 403);
+
+    let plan = install(&app, &admin, "report", json!({"dry_run": true})).await;
+    let wanted = ["shapes 1.0.0", "charts 2.1.0", "report 1.0.0"];
+    assert_eq!(steps(&plan.body), wanted, "{}", plan.body);
+    assert_eq!(app.cli_json(&["plugin", "list"], "")["items"], json!([]), "a dry run changes nothing");
+    let asked = &plan.body["steps"][2]["asks"];
+    assert!(asked.to_string().contains("llm"), "{asked}");
+
+    // What cannot be had is told before anything is touched, and what does not load leaves nothing behind.
+    let lonely = install(&app, &admin, "lonely", json!({})).await;
+    assert_eq!((lonely.status, &lonely.body["code"]), (409, &json!("market_unresolved")), "{}", lonely.body);
+    assert!(lonely.body["detail"].as_str().unwrap().contains("nobody-has-this"), "{}", lonely.body);
+    let wrong = install(&app, &admin, "report", json!({"config": {"key": 1}, "everywhere": true})).await;
+    assert!(wrong.status >= 400, "{}", wrong.body);
+    assert_eq!(app.cli_json(&["plugin", "list"], "")["items"], json!([]), "half of it was installed");
+
+    let done = install(&app, &admin, "report", json!({})).await;
+    assert_eq!((done.status, steps(&done.body)), (200, wanted.map(str::to_owned).to_vec()), "{}", done.body);
+    let list = app.cli_json(&["plugin", "list"], "");
+    let states: Vec<_> = list["items"].as_array().unwrap().iter().map(|one| (&one["slug"], &one["status"])).collect();
+    assert!(states.iter().all(|(_, status)| **status == "active") && states.len() == 3, "{list}");
+    let shown = get(&app, &owner, "plugins/report").await.body;
+    assert_eq!((&shown["installed"], &shown["installs"]), (&json!("1.0.0"), &json!(1)));
+    let again = install(&app, &admin, "report", json!({})).await;
+    assert_eq!(again.body["steps"][2]["change"], "again", "{}", again.body);
+    assert_eq!(get(&app, &owner, "plugins/report").await.body["installs"], 1, "the same again is no installation");
+
+    // Another one at work is kept whole: what would break it is refused with the reason.
+    let refused = install(&app, &admin, "shapes", json!({"version": "2.0.0"})).await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("market_unresolved")), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("charts"), "{}", refused.body);
+    let trail = app.cli_json(&["audit", "list", "--resource", "plugin"], "");
+    assert!(trail["items"].to_string().contains("Installed plugin shapes 1.0.0"), "{trail}");
+}
+
+#[tokio::test]
+async fn what_the_next_bundle_changes_is_changed_and_what_it_drops_is_gone() {
+    let (app, outside) = (App::start(), outside().await);
+    let admin = app.person("root", "admin", None).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+    app.cli_json(&["plugin", "install", "charts"], "");
+    outside.add(&packed(
+        &outside,
+        "charts",
+        "2.2.0",
+        json!({"dependencies": ["shapes ^1"], "description": "Now with pies."}),
+        "",
+    ));
+    outside.repository().remove("plugins/lonely/1.0.0.rplugin").unwrap();
+    outside.sign().await;
+    import(&app, &admin, outside.bundle()).await;
+    assert_eq!(slugs(&get(&app, &admin, "plugins?q=pies").await), ["charts"]);
+    assert_eq!(get(&app, &admin, "plugins/lonely").await.status, 404);
+    let charts = get(&app, &admin, "plugins/charts").await.body;
+    assert_eq!((&charts["version"], &charts["installed"]), (&json!("2.2.0"), &json!("2.1.0")));
+    let plan = app.cli_json(&["plugin", "install", "charts", "--dry-run"], "");
+    assert_eq!(steps(&plan), ["charts 2.2.0"]);
+    app.cli_json(&["plugin", "install", "charts", "--version", "2.2.0"], "");
+    assert_eq!(get(&app, &admin, "plugins/charts").await.body["installed"], "2.2.0");
+    let found = app.cli_json(&["market", "search", "pies"], "");
+    assert_eq!(found["items"][0]["slug"], "charts");
+}
