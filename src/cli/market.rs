@@ -27,6 +27,8 @@ pub enum SortArg {
     Popular,
     /// What was installed most often in the last 30 days.
     Trending,
+    /// What its users rate best.
+    Rating,
     /// The newest version first.
     Newest,
     Name,
@@ -72,6 +74,24 @@ pub enum MarketCommand {
         #[arg(long)]
         version: Option<String>,
     },
+    /// List what people who have a plugin say of it.
+    Reviews {
+        /// Its name in commands.
+        slug: String,
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Rate and review a plugin that works in an organisation of yours, or change what you said.
+    Review {
+        /// Its name in commands.
+        slug: String,
+        /// From 1 to 5.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..=5))]
+        rating: i64,
+        /// What you say of it.
+        #[arg(long, default_value = "")]
+        text: String,
+    },
 }
 
 pub async fn run(command: &MarketCommand, context: &Context) -> Result<()> {
@@ -92,6 +112,23 @@ pub async fn run(command: &MarketCommand, context: &Context) -> Result<()> {
             context.out.list(&page, &[("category", "category"), ("plugins", "plugins")], NOTHING)
         }
         MarketCommand::Show { slug, version } => show(slug, version.as_deref(), context).await,
+        MarketCommand::Reviews { slug, list } => {
+            let path = format!("{plugins}/{}/reviews", escape(slug));
+            let page = context.client.list(&path, &[], list.most()).await?;
+            let columns = [
+                ("rating", "rating"),
+                ("author", "author"),
+                ("version", "version"),
+                ("helpful", "helpful"),
+                ("text", "text"),
+            ];
+            context.out.list(&page, &columns, "Nobody reviewed it yet.")
+        }
+        MarketCommand::Review { slug, rating, text } => {
+            let path = format!("{plugins}/{}/review", escape(slug));
+            let review = context.client.put(&path, &json!({"rating": rating, "text": text})).await?;
+            context.out.done(&review, &format!("You rate {slug} {rating} of 5."))
+        }
     }
 }
 
@@ -101,7 +138,7 @@ async fn show(slug: &str, version: Option<&str>, context: &Context) -> Result<()
     if context.out.is_json() {
         return context.out.value(&found);
     }
-    let fields: [Column; 9] = [
+    let fields: [Column; 11] = [
         ("name", "name"),
         ("what it is", "description"),
         ("author", "author"),
@@ -111,6 +148,8 @@ async fn show(slug: &str, version: Option<&str>, context: &Context) -> Result<()
         ("licence", "package.license"),
         ("needs", "package.dependencies"),
         ("installs", "installs"),
+        ("rating", "rating"),
+        ("ratings", "ratings"),
     ];
     context.out.item(&found, &fields)?;
     for asked in found["package"]["asks"].as_array().into_iter().flatten() {
@@ -152,15 +191,25 @@ pub async fn install(
     let done = context.client.post(&format!("{PATH}/plugins/{}/install", escape(slug)), &body).await?;
     let installed = done["plugins"].as_array().and_then(|all| all.iter().find(|plugin| plugin["slug"] == slug));
     match installed {
+        None => told(&done, context),
         Some(one) => {
             for step in changes(&done).filter(|step| step["slug"] != slug) {
                 context.out.note(&format!("With it: {}", in_words(step)))?;
             }
             plugin::installed(one, context)
         }
-        None if context.out.is_json() => context.out.value(&done),
-        None => changes(&done).try_for_each(|step| context.out.line(&in_words(step))),
     }
+}
+
+/// Says what an installation comes to, or came to.
+pub fn told(done: &Value, context: &Context) -> Result<()> {
+    if context.out.is_json() {
+        return context.out.value(done);
+    }
+    if changes(done).next().is_none() {
+        return context.out.line("Nothing has to be installed.");
+    }
+    changes(done).try_for_each(|step| context.out.line(&in_words(step)))
 }
 
 fn changes(done: &Value) -> impl Iterator<Item = &Value> {

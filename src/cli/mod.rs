@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod client;
+mod collection;
 pub mod connect;
 pub mod failure;
 pub mod input;
@@ -282,7 +283,10 @@ pub enum Command {
     /// Plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Find plugins among what the mirror holds.
+    /// Keep curated lists of plugins, and install them.
+    #[command(subcommand)]
+    Collection(collection::CollectionCommand),
+    /// Find plugins among what the mirror holds, and say how they do.
     #[command(subcommand)]
     Market(market::MarketCommand),
     /// What comes in without internet: plugins, models, advisories and releases, signed.
@@ -416,6 +420,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Model(command) => model::run(&command, context).await,
         Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
+        Command::Collection(command) => collection::run(&command, context).await,
         Command::Market(command) => market::run(&command, context).await,
         Command::Mirror(command) => mirror::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,

@@ -95,6 +95,8 @@ pub const BUILTIN: &[Migration] = &[
         include_str!("../../migrations/0191_market_words.sqlite.sql"),
         include_str!("../../migrations/0191_market_words.postgres.sql"),
     ),
+    Migration::new(192, "market_reviews", include_str!("../../migrations/0192_market_reviews.sql")),
+    Migration::new(193, "market_collections", include_str!("../../migrations/0193_market_collections.sql")),
 ];
 
 /// One step of the schema.

@@ -4,13 +4,15 @@
 //! plugins an installation comes to is worked out before anything is touched.
 //!
 //! `catalogue` reads new packages once, `words` are what they are found by, `look` opens one to show it; `resolve` says
-//! what belongs together and `install` brings it in.
+//! what belongs together and `install` brings it in. `reviews` are by who has a plugin, `collections` are curated lists.
 
 mod catalogue;
+pub mod collections;
 mod install;
 mod look;
 mod markdown;
 mod resolve;
+pub mod reviews;
 pub mod routes;
 pub mod store;
 mod words;

@@ -15,7 +15,7 @@ use super::install::{Asked, Installation};
 use super::look::{self, Library};
 use super::resolve::{Wanted, no_plugin};
 use super::store::{Filter, Listing, Package, Sort};
-use super::{Market, markdown, store, words};
+use super::{Market, collections, markdown, reviews, store, words};
 use crate::access::Permit;
 use crate::access::actions::{PluginInstall, PluginRead};
 use crate::base::clock::Time;
@@ -34,6 +34,8 @@ impl Market {
             .routes(routes!(one))
             .routes(routes!(picture))
             .routes(routes!(install))
+            .merge(reviews::routes::routes())
+            .merge(collections::routes::routes())
             .with_state(self)
     }
 

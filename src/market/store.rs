@@ -164,6 +164,8 @@ pub enum Sort {
     Popular,
     /// What was installed most often in the last 30 days.
     Trending,
+    /// What its users rate best; few ratings count as if five more had said 3.
+    Rating,
     /// The newest version first.
     Newest,
     Name,
@@ -190,6 +192,9 @@ pub struct Listing {
     pub installs: i64,
     /// The same in the last 30 days.
     pub recent_installs: i64,
+    /// The mean of all ratings, 1 to 5; null when there are none.
+    pub rating: Option<f64>,
+    pub ratings: i64,
     /// The version that is installed; null when none is.
     pub installed: Option<String>,
 }
@@ -206,12 +211,15 @@ pub struct Filter {
 }
 
 const COUNTS: &str = "LEFT JOIN (SELECT slug, COUNT(*) AS n FROM plugin_installs GROUP BY slug) i ON i.slug = p.slug \
-     LEFT JOIN (SELECT slug, COUNT(*) AS n FROM plugin_installs WHERE installed_at >= $1 GROUP BY slug) r ON r.slug = p.slug";
+     LEFT JOIN (SELECT slug, COUNT(*) AS n FROM plugin_installs WHERE installed_at >= $1 GROUP BY slug) r ON r.slug = p.slug \
+     LEFT JOIN (SELECT slug, COUNT(*) AS n, CAST(SUM(rating) AS BIGINT) AS total FROM market_reviews GROUP BY slug) m \
+     ON m.slug = p.slug";
 const LISTED: &str = "p.slug, p.name, p.description, p.author, p.category, p.tags, p.version, p.repository, p.icon, \
-     p.listed_at, p.updated_at, COALESCE(i.n, 0), COALESCE(r.n, 0)";
+     p.listed_at, p.updated_at, COALESCE(i.n, 0), COALESCE(r.n, 0), COALESCE(m.n, 0), COALESCE(m.total, 0)";
 
 fn read(row: &Row<'_>) -> Result<Listing, DbError> {
     let (tags, repository): (String, String) = (row.get(5)?, row.get(7)?);
+    let (ratings, total): (i64, i64) = (row.get(13)?, row.get(14)?);
     Ok(Listing {
         slug: row.get(0)?,
         name: row.get(1)?,
@@ -227,6 +235,8 @@ fn read(row: &Row<'_>) -> Result<Listing, DbError> {
         updated_at: row.get(10)?,
         installs: row.get(11)?,
         recent_installs: row.get(12)?,
+        rating: (ratings > 0).then(|| total as f64 / ratings as f64),
+        ratings,
         installed: None,
     })
 }
@@ -239,6 +249,7 @@ pub fn page(tx: &mut Tx<'_>, now: Time, filter: &Filter) -> Result<Vec<(i64, Lis
     let key = match filter.sort {
         Sort::Popular => "COALESCE(i.n, 0)",
         Sort::Trending => "COALESCE(r.n, 0)",
+        Sort::Rating => "(COALESCE(m.total, 0) + 15) * 1000 / (COALESCE(m.n, 0) + 5)",
         Sort::Newest => "p.updated_at",
         // A bare number would name a column.
         Sort::Name => "CAST(0 AS BIGINT)",
@@ -255,7 +266,7 @@ pub fn page(tx: &mut Tx<'_>, now: Time, filter: &Filter) -> Result<Vec<(i64, Lis
          ORDER BY {key} DESC, p.slug LIMIT $2",
         rules.join(" AND ")
     );
-    Ok(tx.query_map(&sql, &values, |row| Ok((row.get(13)?, read(row)?)))?)
+    Ok(tx.query_map(&sql, &values, |row| Ok((row.get(15)?, read(row)?)))?)
 }
 
 fn rules(filter: &Filter, values: &mut Vec<Val>) -> Vec<String> {

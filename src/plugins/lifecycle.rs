@@ -12,6 +12,7 @@ use super::Plugins;
 use super::depends::{self, Dependency, Graph, Node};
 use super::manifest::Manifest;
 use super::package::Package;
+use crate::access::OrgId;
 use crate::base::error::{Error, Result};
 
 /// A plugin as others see it.
@@ -36,6 +37,11 @@ impl Plugins {
     pub fn installed_version(&self, slug: &str) -> Option<String> {
         let entry = self.inner.shelf.get(slug)?;
         entry.package.as_ref().ok().map(|package| package.manifest.version.to_string())
+    }
+
+    /// Whether a plugin works in an organisation.
+    pub fn works_in(&self, slug: &str, org: OrgId) -> bool {
+        self.at_work(Some(org)).iter().any(|worker| worker.slug() == slug)
     }
 
     /// Whether packages that come in together find what they need, and those that need them can live with them.

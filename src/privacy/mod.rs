@@ -8,6 +8,7 @@ mod evidence;
 mod export;
 mod inventory;
 mod list;
+mod market;
 mod page;
 mod purposes;
 pub mod routes;

@@ -54,6 +54,11 @@ pub const NOTICE: Purpose = Purpose {
     why: "So that people learn what concerns them",
     kept: "The newest 200 of each person",
 };
+pub const OPINION: Purpose = Purpose {
+    what: "What somebody thinks of a plugin",
+    why: "So that others choose well",
+    kept: "Until it is taken back",
+};
 pub const MAIL: Purpose = Purpose {
     what: "Which mails the site sent somebody, and whether they arrived at its mail server",
     why: "To send them, and to see why one did not arrive",

@@ -4,26 +4,27 @@
 //! is personal when it says something about a person; what people write for their organisation is its work.
 
 use super::inventory::{Class, Elsewhere, Group, Purpose, Rows, Table};
+use super::market;
 use super::purposes::{
     ACCESS, ACCOUNT, AUTHOR, CONTACT, ERASURE, INVITED, MAIL, NOTICE, PROOF, SIGN_IN, START, TOKEN, TRAIL, USE,
 };
 
 /// About nobody.
-const fn plain(columns: &'static str) -> Group {
+pub(super) const fn plain(columns: &'static str) -> Group {
     Group { columns, class: Class::None, purpose: None }
 }
 
 /// Written for the organisation.
-const fn work(columns: &'static str) -> Group {
+pub(super) const fn work(columns: &'static str) -> Group {
     Group { columns, class: Class::Work, purpose: None }
 }
 
-const fn about(columns: &'static str, class: Class, purpose: &'static Purpose) -> Group {
+pub(super) const fn about(columns: &'static str, class: Class, purpose: &'static Purpose) -> Group {
     Group { columns, class, purpose: Some(purpose) }
 }
 
 /// A table that is about nobody.
-const fn nobody(name: &'static str, holds: &'static str, groups: &'static [Group]) -> Table {
+pub(super) const fn nobody(name: &'static str, holds: &'static str, groups: &'static [Group]) -> Table {
     Table { name, holds, rows: Rows::Nobody, deleted: false, key: &[], groups }
 }
 
@@ -142,6 +143,8 @@ pub static TABLES: &[Table] = &[
             about("text", Class::Mention, &NOTICE),
         ],
     },
+    market::VOTES,
+    market::REVIEWS,
     Table {
         name: "notice_preferences",
         holds: "Which notices somebody wants as mails",
@@ -504,6 +507,11 @@ pub static TABLES: &[Table] = &[
         &[plain("id repository_id name status began_at finished_at summary error proof")],
     ),
     nobody("mirror_wanted", "A content that an import is bringing in", &[plain("sha256 wanted_at")]),
+    market::INSTALLS,
+    market::PACKAGES,
+    market::PLUGINS,
+    market::WORDS,
+    market::COLLECTIONS,
     nobody("mirror_told", "What was told of a mirrored state's end", &[plain("repository expires_at mark told_at")]),
     nobody("installation", "This site, as its vendor knows it", &[plain("slot id made_at seen_at")]),
     nobody("licences", "A licence of the site", &[plain("id serial token installed_at")]),

@@ -49,7 +49,12 @@ const ELSEWHERE: [&str; 18] = [
     "sso",
 ];
 /// Guide, first line of the block, why it cannot run.
-const CANNOT: [(&str, &str, &str); 7] = [
+const CANNOT: [(&str, &str, &str); 8] = [
+    (
+        "marketplace",
+        "resoftai market review hello-plugin --rating 5 --text \"Says hello at once.\"",
+        "is by a person; market.rs has some",
+    ),
     (
         "accounts",
         "resoftai user use-code",
@@ -233,6 +238,21 @@ async fn the_guide_to_the_mirror_works_as_it_stands() {
 }
 
 #[tokio::test]
+async fn the_guide_to_the_marketplace_works_as_it_stands() {
+    let site = Site::new("acme").await;
+    site.run("resoftai plugin new code-quality hello-plugin; sed -i 's/\"version\": \"[^\"]*\"/\"version\": \"1.0.0\"/' hello-plugin/plugin.json");
+    site.run("resoftai plugin pack hello-plugin");
+    site.run(
+        "resoftai mirror init made; resoftai mirror add made hello-plugin-1.0.0.rplugin; resoftai mirror sign made",
+    );
+    site.run("resoftai mirror export made --to made.tar");
+    site.run("resoftai mirror trust made/metadata/1.root.json --yes; resoftai mirror import made.tar");
+    site.follow("marketplace", &[]);
+    let installed = site.app.cli_json(&["plugin", "list"], "");
+    assert_eq!(installed["items"][0]["slug"], "hello-plugin", "{installed}");
+}
+
+#[tokio::test]
 async fn the_guide_to_the_licence_works_as_it_stands() {
     let site = Site::new("acme").await;
     site.run("true");
@@ -336,10 +356,11 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 15] = [
+const FOLLOWED: [&str; 16] = [
     "accounts",
     "audit",
     "licence",
+    "marketplace",
     "mirror",
     "models",
     "operator/backup",

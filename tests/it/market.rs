@@ -258,3 +258,142 @@ async fn what_the_next_bundle_changes_is_changed_and_what_it_drops_is_gone() {
     let found = app.cli_json(&["market", "search", "pies"], "");
     assert_eq!(found["items"][0]["slug"], "charts");
 }
+
+async fn review(app: &App, token: &str, slug: &str, rating: i64, text: &str) -> Reply {
+    let body = json!({"rating": rating, "text": text});
+    app.call("PUT", &format!("/api/marketplace/plugins/{slug}/review"), Some(token), Some(body)).await
+}
+
+#[tokio::test]
+async fn who_has_a_plugin_rates_it_once_and_others_say_whether_that_helped() {
+    let (app, outside) = (App::start(), outside().await);
+    app.org("acme");
+    app.org("beta");
+    let admin = app.person("root", "admin", None).await;
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    let bea = app.person("bea", "viewer", Some("acme")).await;
+    let carl = app.person("carl", "org_admin", Some("beta")).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+
+    let absent = review(&app, &ada, "shapes", 5, "").await;
+    assert_eq!((absent.status, &absent.body["code"]), (404, &json!("market_no_plugin")), "{}", absent.body);
+    assert_eq!(install(&app, &admin, "report", json!({})).await.status, 200);
+    // It asks for models, so it works nowhere until an organisation says so.
+    let early = review(&app, &ada, "report", 5, "").await;
+    assert_eq!((early.status, &early.body["code"]), (403, &json!("plugin_not_yours")), "{}", early.body);
+    app.cli_json(&["plugin", "enable", "report", "--org", "acme", "--grant", "all"], "");
+    assert_eq!(review(&app, &ada, "report", 4, "Good <b>figures</b>.").await.status, 200);
+    assert_eq!(review(&app, &carl, "report", 4, "").await.body["code"], "plugin_not_yours");
+    for (rating, text, code) in [(0, "", "invalid_rating"), (6, "", "invalid_rating"), (3, "a\u{7}b", "invalid_review")]
+    {
+        assert_eq!(review(&app, &ada, "report", rating, text).await.body["code"], code);
+    }
+    let long = "x".repeat(4_001);
+    assert_eq!(review(&app, &ada, "report", 3, &long).await.body["code"], "invalid_review");
+    // Once a person: the second one takes the first one's place.
+    let again = review(&app, &ada, "report", 5, "Better now.").await;
+    assert_eq!((again.status, &again.body["rating"]), (200, &json!(5)), "{}", again.body);
+    let list = |token: String| {
+        let app = &app;
+        async move { get(app, &token, "plugins/report/reviews").await.body["items"].clone() }
+    };
+    let seen = list(bea.clone()).await;
+    assert_eq!(
+        (seen.as_array().unwrap().len(), &seen[0]["author"], &seen[0]["mine"]),
+        (1, &json!("ada"), &json!(false))
+    );
+    // Of another organisation's people nobody learns the names.
+    assert_eq!(list(carl.clone()).await[0]["author"], json!(null));
+    let shown = get(&app, &bea, "plugins/report").await.body;
+    assert_eq!((&shown["rating"], &shown["ratings"]), (&json!(5.0), &json!(1)));
+    review(&app, &bea, "report", 2, "").await;
+    assert_eq!(get(&app, &bea, "plugins/report").await.body["rating"], 3.5);
+    review(&app, &admin, "shapes", 1, "").await;
+    assert_eq!(slugs(&get(&app, &bea, "plugins?sort=rating").await)[0], "report");
+    assert_eq!(slugs(&get(&app, &bea, "plugins?sort=rating").await).last(), Some(&"shapes"));
+
+    let id = &seen[0]["id"];
+    let helpful = format!("/api/marketplace/reviews/{id}/helpful");
+    for _ in 0..2 {
+        assert_eq!(app.call("PUT", &helpful, Some(&bea), None).await.status, 204);
+    }
+    assert_eq!(app.call("PUT", &helpful, Some(&ada), None).await.body["code"], "own_review");
+    let first = |items: Value| items.as_array().unwrap().iter().find(|one| one["id"] == *id).unwrap().clone();
+    let voted = first(list(bea.clone()).await);
+    assert_eq!((&voted["helpful"], &voted["voted"]), (&json!(1), &json!(true)));
+    assert_eq!(app.call("DELETE", &helpful, Some(&bea), None).await.status, 204);
+    assert_eq!(first(list(bea.clone()).await)["helpful"], 0);
+
+    // Removed by the site, and told why; taken back by oneself.
+    let remove = format!("/api/marketplace/reviews/{id}/remove");
+    assert_eq!(app.call("POST", &remove, Some(&carl), Some(json!({"reason": "spam"}))).await.status, 403);
+    assert_eq!(app.call("POST", &remove, Some(&admin), Some(json!({"reason": "not about it"}))).await.status, 204);
+    let notices = app.call("GET", "/api/notices", Some(&ada), None).await.body;
+    assert!(notices["items"].to_string().contains("not about it"), "{notices}");
+    let own = "/api/marketplace/plugins/report/review";
+    assert_eq!(app.call("DELETE", own, Some(&bea), None).await.status, 204);
+    assert_eq!(app.call("DELETE", own, Some(&bea), None).await.status, 404);
+    assert_eq!(list(bea.clone()).await, json!([]));
+    let trail = app.cli_json(&["audit", "list", "--resource", "market_review"], "");
+    assert!(trail["items"].as_array().unwrap().len() >= 4, "{trail}");
+}
+
+#[tokio::test]
+async fn a_collection_is_curated_shared_and_installed_as_one() {
+    let (app, outside) = (App::start(), outside().await);
+    app.org("acme");
+    app.org("beta");
+    let admin = app.person("root", "admin", None).await;
+    let ada = app.person("ada", "org_admin", Some("acme")).await;
+    let bea = app.person("bea", "viewer", Some("acme")).await;
+    let carl = app.person("carl", "org_admin", Some("beta")).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+    let made = app.cli_json(
+        &[
+            "collection",
+            "create",
+            "Drawing Tools",
+            "--description",
+            "All that draws",
+            "--plugins",
+            "charts,report,charts",
+        ],
+        "",
+    );
+    assert_eq!(made["plugins"], json!(["charts", "report"]));
+    let path = "/api/marketplace/collections";
+    let org =
+        app.sql_texts("SELECT CAST(id AS TEXT) FROM organizations WHERE slug = 'acme'")[0].parse::<i64>().unwrap();
+    let ours = json!({"name": "Ours", "plugins": ["lonely"], "organization_id": org});
+    for (token, status) in [(&bea, 403), (&carl, 404), (&ada, 201)] {
+        let reply = app.call("POST", path, Some(token), Some(ours.clone())).await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+    }
+    let site = json!({"name": "drawing  tools", "plugins": ["lonely"]});
+    assert_eq!(app.call("POST", path, Some(&ada), Some(site.clone())).await.status, 403);
+    assert_eq!(app.call("POST", path, Some(&admin), Some(site)).await.body["code"], "name_taken");
+    for (plugins, code) in [(json!([]), "invalid_collection"), (json!(["No Slug"]), "invalid_slug")] {
+        let body = json!({"name": "x", "plugins": plugins});
+        assert_eq!(app.call("POST", path, Some(&admin), Some(body)).await.body["code"], code);
+    }
+    let names = |reply: Reply| {
+        let items = reply.body["items"].as_array().unwrap().clone();
+        items.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(app.call("GET", path, Some(&bea), None).await), ["Ours", "Drawing Tools"]);
+    assert_eq!(names(app.call("GET", path, Some(&carl), None).await), ["Drawing Tools"]);
+
+    let plan = app.cli_json(&["collection", "install", "drawing tools", "--dry-run"], "");
+    assert_eq!(steps(&plan), ["shapes 1.0.0", "charts 2.1.0", "report 1.0.0"]);
+    app.cli_json(&["collection", "install", "Drawing Tools"], "");
+    assert_eq!(app.cli_json(&["plugin", "list"], "")["items"].as_array().unwrap().len(), 3);
+    assert_eq!(app.cli_json(&["collection", "install", "Drawing Tools"], "")["steps"], json!([]));
+    let failed = app.cli(&["--json", "collection", "install", "Ours"], "");
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("market_unresolved"), "{failed:?}");
+    let changed = app.cli_json(&["collection", "update", "Drawing Tools", "--plugins", "shapes"], "");
+    assert_eq!((&changed["plugins"], &changed["description"]), (&json!(["shapes"]), &json!("All that draws")));
+    app.cli_json(&["collection", "delete", "Drawing Tools", "--yes"], "");
+    assert_eq!(names(app.call("GET", path, Some(&carl), None).await), [""; 0]);
+    let trail = app.cli_json(&["audit", "list", "--resource", "market_collection"], "");
+    assert!(trail["items"].to_string().contains("Deleted collection Drawing Tools"), "{trail}");
+}

@@ -50,7 +50,7 @@ impl Site {
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
         let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
-        let Names { passkey, ticket, sso, sso_link, backup, .. } = names;
+        let Names { passkey, ticket, sso, sso_link, backup, review, collection, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -336,6 +336,33 @@ impl Site {
                 Own,
                 "/api/marketplace/plugins/file-headers/1.0.0/pictures/icon.png".to_owned(),
             ),
+            case(
+                "GET /api/marketplace/plugins/{slug}/reviews",
+                Own,
+                "/api/marketplace/plugins/web-service/reviews".to_owned(),
+            ),
+            case(
+                "PUT /api/marketplace/plugins/{slug}/review",
+                Own,
+                "/api/marketplace/plugins/web-service/review".to_owned(),
+            )
+            .json(&json!({"rating": 5, "text": "Sings."})),
+            of("PUT /api/marketplace/reviews/{id}/helpful", Own, review),
+            of("DELETE /api/marketplace/reviews/{id}/helpful", Own, review),
+            case(
+                "DELETE /api/marketplace/plugins/{slug}/review",
+                Own,
+                "/api/marketplace/plugins/web-service/review".to_owned(),
+            ),
+            of("POST /api/marketplace/reviews/{id}/remove", Site, review).json(&json!({"reason": "does not sing"})),
+            plain("GET /api/marketplace/collections", Own),
+            plain("POST /api/marketplace/collections", Write)
+                .json(&json!({"name": "nightingales", "plugins": ["web-service"], "organization_id": org})),
+            of("GET /api/marketplace/collections/{id}", Read, collection),
+            of("PUT /api/marketplace/collections/{id}", Write, collection)
+                .json(&json!({"name": "nightingales all", "plugins": ["web-service"]})),
+            of("POST /api/marketplace/collections/{id}/install", Site, collection).json(&json!({"dry_run": true})),
+            of("DELETE /api/marketplace/collections/{id}", Write, collection),
             plain("POST /api/mirror/trust", Site)
                 .json(&json!({"repository": "vendor", "root": mirror::sample().0, "replace": true})),
             Case {

@@ -48,6 +48,9 @@ pub(super) struct Names {
     pub(super) mail: i64,
     /// A backup that was taken.
     pub(super) backup: i64,
+    /// The site administrator's, of a plugin.
+    pub(super) review: i64,
+    pub(super) collection: i64,
     pub(super) entry: i64,
     pub(super) session: i64,
     pub(super) passkey: i64,
@@ -89,6 +92,8 @@ impl Names {
             notice: 900_000_008,
             mail: 900_000_012,
             backup: 900_000_013,
+            review: 900_000_014,
+            collection: 900_000_015,
             entry: 900_000_009,
             session: 900_000_010,
             passkey: 900_000_031,
@@ -206,6 +211,10 @@ impl Site {
              FROM users WHERE username = 'nightingale-owner'",
             sso["id"]
         ));
+        let review = "/api/marketplace/plugins/web-service/review";
+        let review = app.call("PUT", review, Some(&root), Some(json!({"rating": 3}))).await.body;
+        let collection = json!({"name": OURS, "plugins": ["web-service"], "organization_id": org});
+        let collection = made(&app, &owner, "/api/marketplace/collections", &collection).await;
         let names = Names {
             slug: OURS.to_owned(),
             username: "nightingale-viewer".to_owned(),
@@ -221,6 +230,8 @@ impl Site {
             notice: notice(&app, org),
             mail: 0,
             backup: 900_000_001,
+            review: id(&review),
+            collection: id(&collection),
             entry: 0,
             session: session(&app, "nightingale-owner", &owner).await,
             passkey,

@@ -1106,6 +1106,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/marketplace/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The collections of the site and of the caller's organisations, newest first. */
+        get: operations["get_api_marketplace_collections"];
+        put?: never;
+        /** Make a collection. */
+        post: operations["post_api_marketplace_collections"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/collections/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One collection. */
+        get: operations["get_api_marketplace_collections_id"];
+        /** Change a collection; whose it is stays. */
+        put: operations["put_api_marketplace_collections_id"];
+        post?: never;
+        /** Delete a collection; its plugins stay. */
+        delete: operations["delete_api_marketplace_collections_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/collections/{id}/install": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Install what a collection lists and is not installed yet, with everything it needs: all of it or nothing. */
+        post: operations["post_api_marketplace_collections_id_install"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/marketplace/plugins": {
         parameters: {
             query?: never;
@@ -1157,6 +1211,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/marketplace/plugins/{slug}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Write the caller's review of a plugin, or write it anew. For who has the plugin: it works in an organisation of theirs,
+         *     or they install plugins.
+         */
+        put: operations["put_api_marketplace_plugins_slug_review"];
+        post?: never;
+        /** Take the caller's review back. */
+        delete: operations["delete_api_marketplace_plugins_slug_review"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins/{slug}/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reviews of a plugin, newest first. */
+        get: operations["get_api_marketplace_plugins_slug_reviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/marketplace/plugins/{slug}/{version}/pictures/{path}": {
         parameters: {
             query?: never;
@@ -1168,6 +1260,41 @@ export interface paths {
         get: operations["get_api_marketplace_plugins_slug_version_pictures_path"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/reviews/{id}/helpful": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say that a review of somebody else was helpful. */
+        put: operations["put_api_marketplace_reviews_id_helpful"];
+        post?: never;
+        /** Take that back. */
+        delete: operations["delete_api_marketplace_reviews_id_helpful"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/reviews/{id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove somebody's review; they are told why. Administrators of the site only. */
+        post: operations["post_api_marketplace_reviews_id_remove"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4591,6 +4718,26 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_MarketCollection: {
+            items: {
+                created_at: components["schemas"]["Time"];
+                description: string;
+                /** Format: int64 */
+                id: number;
+                name: string;
+                /**
+                 * Format: int64
+                 * @description Null: everybody on the site sees it.
+                 */
+                organization_id?: number | null;
+                /** @description Slugs, in the order that was given. */
+                plugins: string[];
+                updated_at: components["schemas"]["Time"];
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_MarketPlugin: {
             items: {
                 author: string;
@@ -4608,6 +4755,13 @@ export interface components {
                 listed_at: components["schemas"]["Time"];
                 name: string;
                 /**
+                 * Format: double
+                 * @description The mean of all ratings, 1 to 5; null when there are none.
+                 */
+                rating?: number | null;
+                /** Format: int64 */
+                ratings: number;
+                /**
                  * Format: int64
                  * @description The same in the last 30 days.
                  */
@@ -4618,6 +4772,36 @@ export interface components {
                 updated_at: components["schemas"]["Time"];
                 /** @description The newest that can be installed here. */
                 version: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_MarketReview: {
+            items: {
+                /** @description Null where it was somebody of other organisations. */
+                author?: string | null;
+                created_at: components["schemas"]["Time"];
+                /**
+                 * Format: int64
+                 * @description How many found it helpful.
+                 */
+                helpful: number;
+                /** Format: int64 */
+                id: number;
+                /** @description Whether it is the caller's. */
+                mine: boolean;
+                /**
+                 * Format: int64
+                 * @description 1 to 5.
+                 */
+                rating: number;
+                text: string;
+                updated_at: components["schemas"]["Time"];
+                /** @description The version that was installed when it was written last. */
+                version: string;
+                /** @description Whether the caller did. */
+                voted: boolean;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -5220,6 +5404,40 @@ export interface components {
          * @enum {string}
          */
         MarketChange: "install" | "replace" | "again" | "keep";
+        /** @description A collection as it is shown. */
+        MarketCollection: {
+            created_at: components["schemas"]["Time"];
+            description: string;
+            /** Format: int64 */
+            id: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description Null: everybody on the site sees it.
+             */
+            organization_id?: number | null;
+            /** @description Slugs, in the order that was given. */
+            plugins: string[];
+            updated_at: components["schemas"]["Time"];
+        };
+        MarketCollectionInstallRequest: {
+            /** @description Say what it comes to and change nothing. */
+            dry_run?: boolean;
+        };
+        /** @description What a collection is to be. */
+        MarketCollectionRequest: {
+            /** @description At most 2,000 characters. */
+            description?: string;
+            /** @description At most 100 characters; unique in its organisation, or on the site. */
+            name: string;
+            /**
+             * Format: int64
+             * @description When it is made: whose it is; absent: everybody's.
+             */
+            organization_id?: number | null;
+            /** @description Slugs, 1 to 100; what is there twice counts once. */
+            plugins: string[];
+        };
         MarketInstallRequest: {
             /** @description Absent: what it had, else the plugin's defaults. */
             config?: Record<string, never> | null;
@@ -5296,6 +5514,13 @@ export interface components {
             listed_at: components["schemas"]["Time"];
             name: string;
             /**
+             * Format: double
+             * @description The mean of all ratings, 1 to 5; null when there are none.
+             */
+            rating?: number | null;
+            /** Format: int64 */
+            ratings: number;
+            /**
              * Format: int64
              * @description The same in the last 30 days.
              */
@@ -5313,6 +5538,46 @@ export interface components {
             package: components["schemas"]["MarketPackage"];
             /** @description The newest first. */
             versions: components["schemas"]["MarketVersion"][];
+        };
+        MarketRemoval: {
+            /** @description Why; its author is told. 1 to 500 characters. */
+            reason: string;
+        };
+        /** @description A review as it is shown. */
+        MarketReview: {
+            /** @description Null where it was somebody of other organisations. */
+            author?: string | null;
+            created_at: components["schemas"]["Time"];
+            /**
+             * Format: int64
+             * @description How many found it helpful.
+             */
+            helpful: number;
+            /** Format: int64 */
+            id: number;
+            /** @description Whether it is the caller's. */
+            mine: boolean;
+            /**
+             * Format: int64
+             * @description 1 to 5.
+             */
+            rating: number;
+            text: string;
+            updated_at: components["schemas"]["Time"];
+            /** @description The version that was installed when it was written last. */
+            version: string;
+            /** @description Whether the caller did. */
+            voted: boolean;
+        };
+        /** @description What somebody says of a plugin. */
+        MarketReviewRequest: {
+            /**
+             * Format: int64
+             * @description 1 to 5.
+             */
+            rating: number;
+            /** @description Plain text, at most 4,000 characters; may be empty. */
+            text?: string;
         };
         /** @description One step of an installation. */
         MarketStep: {
@@ -8824,6 +9089,151 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_marketplace_collections: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                /** @description A part of the name, whatever its case; at most 100 characters. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_collections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketCollectionRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_collections_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_marketplace_collections_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketCollectionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_marketplace_collections_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_collections_id_install: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketCollectionInstallRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketInstallation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_marketplace_plugins: {
         parameters: {
             query?: {
@@ -8837,7 +9247,7 @@ export interface operations {
                 /** @description Of this repository; absent: of both. */
                 repository?: components["schemas"]["MirrorOwner"];
                 /** @description `popular` when absent. */
-                sort?: "popular" | "trending" | "newest" | "name";
+                sort?: "popular" | "trending" | "rating" | "newest" | "name";
                 /** @description How many items, 1 to 100; 20 when absent. */
                 limit?: number;
                 /** @description Where the previous page ended, as its `next_cursor` said. */
@@ -8911,6 +9321,79 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    put_api_marketplace_plugins_slug_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketReviewRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketReview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_marketplace_plugins_slug_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_plugins_slug_reviews: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketReview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_marketplace_plugins_slug_version_pictures_path: {
         parameters: {
             query?: never;
@@ -8931,6 +9414,70 @@ export interface operations {
                 content: {
                     "image/png": number[];
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_marketplace_reviews_id_helpful: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    delete_api_marketplace_reviews_id_helpful: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_reviews_id_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketRemoval"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
