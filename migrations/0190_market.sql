@@ -1,8 +1,9 @@
--- What the packages that the mirror lists say of themselves, read once each; the bytes are the mirror's contents.
+-- What the packages of the marketplace say of themselves, read once each; the bytes are contents of the mirror, or of
+-- submissions.
 CREATE TABLE market_packages (
     slug TEXT NOT NULL,
     version TEXT NOT NULL,
-    repository TEXT NOT NULL,
+    source TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     -- In bytes.
     length BIGINT NOT NULL,
@@ -10,8 +11,8 @@ CREATE TABLE market_packages (
     fault TEXT,
     -- What the package says, as JSON.
     facts TEXT NOT NULL,
-    -- The version of the platform that read it: another one may understand it otherwise.
-    read_by TEXT NOT NULL,
+    -- Stands for all that made this row: the package, the version of the platform that read it, what is told beside it.
+    mark TEXT NOT NULL,
     listed_at BIGINT NOT NULL,
     CONSTRAINT pk_market_packages PRIMARY KEY (slug, version)
 );
@@ -19,7 +20,7 @@ CREATE TABLE market_packages (
 -- What is browsed: a row a plugin, of its newest version.
 CREATE TABLE market_plugins (
     slug TEXT NOT NULL,
-    repository TEXT NOT NULL,
+    source TEXT NOT NULL,
     version TEXT NOT NULL,
     name TEXT NOT NULL,
     description TEXT NOT NULL,

@@ -110,7 +110,7 @@ pub async fn run(command: &CollectionCommand, context: &Context) -> Result<()> {
             let name = cell(&found, "name");
             input::confirm(&format!("Delete the collection {name}? Its plugins stay."), *yes)?;
             client.delete(&one(&found)).await?;
-            out.done(&deleted(&cell(&found, "id")), &format!("Deleted collection {name}."))
+            out.done(&deleted(&found["id"]), &format!("Deleted collection {name}."))
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod connect;
 pub mod failure;
 pub mod input;
 pub mod output;
+mod submission;
 mod suggest;
 
 mod admin;
@@ -286,6 +287,9 @@ pub enum Command {
     /// Keep curated lists of plugins, and install them.
     #[command(subcommand)]
     Collection(collection::CollectionCommand),
+    /// Decide about plugins that were handed in for the marketplace: `plugin submit` hands one in.
+    #[command(subcommand)]
+    Submission(submission::SubmissionCommand),
     /// Find plugins among what the mirror holds, and say how they do.
     #[command(subcommand)]
     Market(market::MarketCommand),
@@ -421,6 +425,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         Command::Provider(command) => provider::run(&command, context).await,
         Command::Plugin(command) => plugin::run(&command, context).await,
         Command::Collection(command) => collection::run(&command, context).await,
+        Command::Submission(command) => submission::run(&command, context).await,
         Command::Market(command) => market::run(&command, context).await,
         Command::Mirror(command) => mirror::run(&command, context).await,
         Command::Audit(command) => audit::run(&command, context).await,

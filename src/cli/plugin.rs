@@ -10,7 +10,7 @@ use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
 use crate::cli::{
     Context, deleted, input, market, plugin_author, plugin_dev, plugin_figures, plugin_folder, plugin_logs, plugin_org,
-    suggest,
+    submission, suggest,
 };
 
 const PATH: &str = "/api/plugins";
@@ -55,6 +55,8 @@ pub enum PluginCommand {
         #[arg(long)]
         only_where_enabled: bool,
     },
+    /// Hand a plugin in for the site's marketplace.
+    Submit(submission::SubmitArgs),
     /// Bring the plugin in a folder to a server, once or at every change, in the place of the version before.
     Dev(plugin_dev::DevArgs),
     /// Let a plugin work: on the site, or in an organisation with what it is granted there.
@@ -125,6 +127,7 @@ pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
             }
             install(plugin, config, *replace, everywhere, context).await
         }
+        PluginCommand::Submit(args) => submission::submit(args, context).await,
         PluginCommand::Dev(args) => plugin_dev::run(args, context).await,
         PluginCommand::Enable { slug, place } => match &place.org {
             None => switch(slug, "enable", context).await,

@@ -1,17 +1,20 @@
-//! Bringing the catalogue up to what the mirror lists.
+//! Bringing the catalogue up to what the mirror lists and what was published here.
 //!
 //! Invariant: a package is opened once for as long as the mirror lists it and this version of the platform runs. A package
 //! that cannot be read is listed with the reason, and stops nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{Facts, Listed, Market, look, store};
+use super::{Facts, Listed, Market, Told, look, store, submissions};
+use crate::base::clock::DAY;
 use crate::base::error::{Error, Kind, Result};
 use crate::db::Tx;
 use crate::jobs::{self, Job, Jobs};
 use crate::mirror::{self, Owner};
 use crate::plugins::{Package, unpack};
 
+/// How long what failed, was rejected or taken back is shown.
+const FORGOTTEN: i64 = 30 * DAY;
 /// Packages that are written down together.
 const BATCH: usize = 100;
 
@@ -54,13 +57,25 @@ impl Market {
     /// Reads what the mirror lists and the catalogue does not know.
     pub(super) async fn refresh(&self) -> Result<()> {
         let _alone = self.inner.reading.lock().await;
-        let read = |tx: &mut Tx<'_>| Ok((mirrored(tx)?, store::known(tx, env!("CARGO_PKG_VERSION"))?));
-        let (listed, known) = self.inner.db.read_long(read).await?;
+        let before = self.inner.clock.now().plus(-FORGOTTEN);
+        self.inner.db.write(move |tx| submissions::store::forget(tx, before)).await?;
+        let read = |tx: &mut Tx<'_>| Ok((mirrored(tx)?, submissions::store::live(tx)?, store::known(tx)?));
+        let (mirrored, live, known) = self.inner.db.read_long(read).await?;
+        let published: HashSet<&str> = live.iter().map(|of| of.slug.as_str()).collect();
+        if let Some(of) = mirrored.iter().find(|of| published.contains(of.slug.as_str())) {
+            tracing::warn!("the mirror lists {}, whose name a plugin of this site has; that one stays", of.slug);
+        }
+        let mirrored = mirrored.into_iter().filter(|of| !published.contains(of.slug.as_str()));
         let key = |of: &Listed| (of.slug.clone(), of.version.clone());
-        let listed: HashMap<_, _> = listed.into_iter().map(|of| (key(&of), of)).collect();
+        let listed = mirrored.chain(live.iter().cloned());
+        let listed: HashMap<_, _> = listed.map(|of| (key(&of), of)).collect();
         let gone: Vec<_> = known.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
-        let mut new: Vec<Listed> =
-            listed.into_iter().filter(|(key, of)| known.get(key) != Some(&of.sha256)).map(|(_, of)| of).collect();
+        let mut new = Vec::new();
+        for (key, of) in listed {
+            if known.get(&key) != Some(&of.mark()?) {
+                new.push(of);
+            }
+        }
         new.sort_by(|one, other| (&one.slug, &one.version).cmp(&(&other.slug, &other.version)));
         for gone in gone.chunks(BATCH) {
             let gone = gone.to_vec();
@@ -91,8 +106,14 @@ impl Market {
         });
         match opened {
             Ok(package) => {
-                let (facts, readme) = (look::facts(&package), look::text(&package, look::README));
-                Ok(Read { listed, fault: None, facts, readme })
+                let (mut facts, readme) = (look::facts(&package), look::text(&package, look::README));
+                let Told { category, tags, yanked } = listed.told.clone();
+                facts.category = category.unwrap_or(facts.category);
+                if !tags.is_empty() {
+                    facts.tags = tags;
+                }
+                let fault = yanked.map(|reason| format!("It was yanked: {reason}"));
+                Ok(Read { listed, fault, facts, readme })
             }
             Err(error) if matches!(error.kind(), Kind::Internal | Kind::Unavailable) => Err(error),
             Err(error) => {
@@ -122,7 +143,7 @@ fn mirrored(tx: &mut Tx<'_>) -> Result<Vec<Listed>> {
                 continue;
             };
             let length = i64::try_from(length).unwrap_or(i64::MAX);
-            all.push(Listed { slug, version, repository, sha256, length });
+            all.push(Listed { slug, version, source: repository.into(), sha256, length, told: Told::default() });
         }
     }
     Ok(all)

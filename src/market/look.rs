@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Facts;
+use super::resolve::no_plugin;
+use super::submissions::{self, Status, Submission};
+use super::{Facts, Source};
+use crate::base::error::Result;
+use crate::db::Tx;
+use crate::mirror::{self, Owner};
 use crate::plugins::{Package, SignedBy};
 
 pub const README: &str = "README.md";
@@ -91,8 +96,65 @@ pub fn libraries(package: &Package) -> Option<Vec<Library>> {
     Some(components.iter().filter_map(library).take(MOST_LIBRARIES).collect())
 }
 
-/// How its bytes came to be believed, one sentence a link.
-pub fn chain(repository: &crate::mirror::store::Kept, sha256: &str, signers: &[SignedBy]) -> Vec<String> {
+/// Where a package came from.
+pub enum Origin {
+    /// A repository of the mirror.
+    Mirror(mirror::store::Kept),
+    /// Somebody of this site.
+    Site(Box<Submission>),
+}
+
+/// # Errors
+/// `mirror_not_trusted`, `not_found` when it is gone by now.
+pub fn origin(tx: &mut Tx<'_>, source: Source, slug: &str, version: &str) -> Result<Origin> {
+    let owner = match source {
+        Source::Vendor => Owner::Vendor,
+        Source::Own => Owner::Own,
+        Source::Site => {
+            let submission = submissions::store::published(tx, slug, version)?;
+            let absent = || no_plugin(slug, semver::Version::parse(version).ok().as_ref());
+            return submission.map(|submission| Origin::Site(Box::new(submission))).ok_or_else(absent);
+        }
+    };
+    mirror::store::find(tx, owner).map(Origin::Mirror)
+}
+
+impl Origin {
+    /// Why nobody should begin with it any more.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Site(submission) if submission.status == Status::Deprecated => submission.reason.clone(),
+            _ => None,
+        }
+    }
+
+    /// How its bytes came to be believed, one sentence a link.
+    pub fn chain(&self, sha256: &str, signers: &[SignedBy]) -> Vec<String> {
+        let mut links = match self {
+            Self::Mirror(repository) => mirrored(repository, sha256),
+            Self::Site(submission) => handed_in(submission, sha256),
+        };
+        for signer in signers {
+            links.push(if signer.trusted {
+                format!(
+                    "Its files are signed by {} with the key {}, which this site trusts.",
+                    signer.name, signer.key_id
+                )
+            } else {
+                format!(
+                    "Its files carry a signature that says it is by {} (key {}). This site does not know that key.",
+                    signer.name, signer.key_id
+                )
+            });
+        }
+        if signers.is_empty() {
+            links.push("Nobody signed its files by themselves.".to_owned());
+        }
+        links
+    }
+}
+
+fn mirrored(repository: &mirror::store::Kept, sha256: &str) -> Vec<String> {
     let mut links = vec![format!(
         "Somebody pinned the root of the repository {} here on {}; its SHA-256 is {}.",
         repository.owner.code(),
@@ -108,18 +170,17 @@ pub fn chain(repository: &crate::mirror::store::Kept, sha256: &str, signers: &[S
         ));
     }
     links.push(format!("That list names this package with the SHA-256 {sha256}, which its bytes have."));
-    for signer in signers {
-        links.push(if signer.trusted {
-            format!("Its files are signed by {} with the key {}, which this site trusts.", signer.name, signer.key_id)
-        } else {
-            format!(
-                "Its files carry a signature that says it is by {} (key {}). This site does not know that key.",
-                signer.name, signer.key_id
-            )
-        });
-    }
-    if signers.is_empty() {
-        links.push("Nobody signed its files by themselves.".to_owned());
+    links
+}
+
+/// Without names: who that was is told to who may see submissions.
+fn handed_in(submission: &Submission, sha256: &str) -> Vec<String> {
+    let mut links = vec![format!(
+        "Somebody of this site handed it in on {}, with the SHA-256 {sha256}, which its bytes have.",
+        submission.submitted_at
+    )];
+    if let Some(at) = submission.decided_at {
+        links.push(format!("Somebody else, who manages the site's plugins, last decided about it on {at}."));
     }
     links
 }

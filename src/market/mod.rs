@@ -1,10 +1,11 @@
 //! The marketplace: what the mirror holds of plugins, to be found, understood and installed.
 //!
-//! Invariant: it lists what the mirror lists and nothing else, and says of a package what the package itself says; which
+//! Invariant: it lists what the mirror lists and what was published here, and nothing else, and says of a package what the package itself says; which
 //! plugins an installation comes to is worked out before anything is touched.
 //!
 //! `catalogue` reads new packages once, `words` are what they are found by, `look` opens one to show it; `resolve` says
-//! what belongs together and `install` brings it in. `reviews` are by who has a plugin, `collections` are curated lists.
+//! what belongs together and `install` brings it in. `reviews` are by who has a plugin, `collections` are curated lists,
+//! and `submissions` are how plugins of the site's own people get in.
 
 mod catalogue;
 pub mod collections;
@@ -15,6 +16,7 @@ mod resolve;
 pub mod reviews;
 pub mod routes;
 pub mod store;
+pub mod submissions;
 mod words;
 
 #[cfg(test)]
@@ -24,11 +26,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::base::clock::Clock;
+use crate::base::crypto::sha256_hex;
+use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
 use crate::blobs::Blobs;
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use crate::mirror::Owner;
 use crate::plugins::Plugins;
 
@@ -47,16 +52,77 @@ pub struct Facts {
     pub screenshots: Vec<String>,
 }
 
-/// A package that the mirror lists.
+/// Where a package comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = MarketSource)]
+pub enum Source {
+    /// The mirrored repository of the vendor.
+    Vendor,
+    /// The mirrored repository of the site's own.
+    Own,
+    /// Somebody of this site handed it in.
+    Site,
+}
+
+impl Source {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Vendor => "vendor",
+            Self::Own => "own",
+            Self::Site => "site",
+        }
+    }
+
+    /// Of a column.
+    pub fn parse(code: &str) -> Result<Self, DbError> {
+        [Self::Vendor, Self::Own, Self::Site]
+            .into_iter()
+            .find(|source| source.code() == code)
+            .ok_or_else(|| DbError::Other(format!("a package comes from {code}")))
+    }
+}
+
+impl From<Owner> for Source {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Vendor => Self::Vendor,
+            Owner::Own => Self::Own,
+        }
+    }
+}
+
+/// A package that is to be listed.
 #[derive(Debug, Clone)]
 pub struct Listed {
     pub slug: String,
     pub version: String,
-    pub repository: Owner,
+    pub source: Source,
     /// In lower-case hexadecimal.
     pub sha256: String,
     /// In bytes.
     pub length: i64,
+    /// What is said of it beside what the package says.
+    pub told: Told,
+}
+
+/// What people of the site say of a package that was handed in here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// Instead of the package's own.
+    pub category: Option<String>,
+    /// Instead of the package's own, where there are any.
+    pub tags: Vec<String>,
+    /// Why nobody installs it any more.
+    pub yanked: Option<String>,
+}
+
+impl Listed {
+    /// Which reading of it this version of the platform makes: another mark, another outcome.
+    fn mark(&self) -> Result<String> {
+        let told = serde_json::to_vec(&self.told).map_err(Error::internal)?;
+        Ok(format!("{} {} {}", env!("CARGO_PKG_VERSION"), self.sha256, sha256_hex(&told)))
+    }
 }
 
 /// A handle on the room; clones share it.

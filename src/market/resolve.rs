@@ -62,7 +62,7 @@ pub struct Step {
 /// `market_no_plugin`; `market_unresolved` with the reason.
 pub fn closure(world: &World, wanted: &[Wanted]) -> Result<Vec<Step>> {
     let search = Search::new(world, wanted)?;
-    let solution = pubgrub::resolve(&search, SITE.to_owned(), SITE_VERSION).map_err(|error| refused(error))?;
+    let solution = pubgrub::resolve(&search, SITE.to_owned(), SITE_VERSION).map_err(refused)?;
     let chosen: BTreeMap<String, Version> = solution.into_iter().filter(|(slug, _)| slug != SITE).collect();
     let mut steps = Vec::new();
     let mut seen = BTreeSet::new();

@@ -12,17 +12,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::install::{Asked, Installation};
-use super::look::{self, Library};
+use super::look::{self, Library, Origin};
 use super::resolve::{Wanted, no_plugin};
 use super::store::{Filter, Listing, Package, Sort};
-use super::{Market, collections, markdown, reviews, store, words};
+use super::{Market, Source, collections, markdown, reviews, store, submissions, words};
 use crate::access::Permit;
 use crate::access::actions::{PluginInstall, PluginRead};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::{DEFAULT_LIMIT, List, MAX_LIMIT, check_part};
 use crate::db::Tx;
-use crate::mirror::{self, Owner};
 use crate::plugins::{SignedBy, Wish};
 use crate::web::{Json, Path, Problem, Query};
 
@@ -36,6 +35,7 @@ impl Market {
             .routes(routes!(install))
             .merge(reviews::routes::routes())
             .merge(collections::routes::routes())
+            .merge(submissions::routes::routes())
             .with_state(self)
     }
 
@@ -55,8 +55,9 @@ struct ListQuery {
     q: Option<String>,
     /// Of this category.
     category: Option<String>,
-    /// Of this repository; absent: of both.
-    repository: Option<Owner>,
+    /// Only what comes from there.
+    #[param(inline)]
+    source: Option<Source>,
     /// `popular` when absent.
     #[serde(default)]
     #[param(inline)]
@@ -67,7 +68,7 @@ struct ListQuery {
     cursor: Option<String>,
 }
 
-/// Browse or search the plugins that the mirror holds.
+/// Browse or search the plugins that the mirror holds and those that were published here.
 #[utoipa::path(get, path = "/api/marketplace/plugins", tag = "marketplace", params(ListQuery),
     responses((status = 200, body = List<Listing>), (status = "default", response = Problem)))]
 async fn list(
@@ -82,8 +83,8 @@ async fn list(
         return Err(Error::invalid("invalid_limit", sentence).field("limit"));
     }
     let after = query.cursor.as_deref().map(cursor).transpose()?;
-    let ListQuery { q, category, repository, sort, .. } = query;
-    let filter = Filter { category, repository, sort, after, limit: limit.into() };
+    let ListQuery { q, category, source, sort, .. } = query;
+    let filter = Filter { category, source, sort, after, limit: limit.into() };
     let now = market.inner.clock.now();
     let found = market.inner.db.read(move |tx| match q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
         Some(q) => store::search(tx, now, &words::asked(q), &filter),
@@ -146,6 +147,8 @@ struct Opened {
     length: i64,
     /// Why it cannot be installed here; null when it can. The rest is empty then.
     fault: Option<String>,
+    /// Why nobody should begin with it any more; null when nothing speaks against it.
+    advice: Option<String>,
     /// Sanitised.
     readme_html: String,
     /// Sanitised.
@@ -198,16 +201,17 @@ async fn one(
     let (now, asked) = (market.inner.clock.now(), slug.clone());
     let read = move |tx: &mut Tx<'_>| {
         let listing = store::find(tx, now, &asked)?.ok_or_else(|| no_plugin(&asked, None))?;
-        Ok((mirror::store::find(tx, listing.repository)?, store::packages(tx, &asked)?, listing))
+        let wanted = query.version.clone().unwrap_or_else(|| listing.version.clone());
+        let origin = look::origin(tx, listing.source, &asked, &wanted)?;
+        Ok((listing, wanted, origin, store::packages(tx, &asked)?))
     };
-    let (repository, mut packages, listing) = market.inner.db.read(read).await?;
+    let (listing, wanted, origin, mut packages) = market.inner.db.read(read).await?;
     packages.sort_by_key(|package| std::cmp::Reverse(Version::parse(&package.version).ok()));
-    let wanted = query.version.as_deref().unwrap_or(&listing.version);
     let package = packages.iter().find(|package| package.version == wanted).ok_or_else(|| {
         let sentence = format!("The marketplace has no version {wanted} of {slug}.");
         Error::new(crate::base::error::Kind::NotFound, "market_no_plugin", sentence).field("version")
     })?;
-    let package = market.opened(package, &repository).await?;
+    let package = market.opened(package, &origin).await?;
     let versions = packages.into_iter().map(|Package { version, listed_at, length, fault, .. }| VersionLine {
         version,
         listed_at,
@@ -218,13 +222,17 @@ async fn one(
 }
 
 impl Market {
-    async fn opened(&self, listed: &Package, repository: &mirror::store::Kept) -> Result<Opened> {
+    async fn opened(&self, listed: &Package, origin: &Origin) -> Result<Opened> {
         let Package { version, sha256, length, fault, facts, .. } = listed.clone();
         let opened = Opened { version, length, fault, sha256, ..Opened::default() };
-        if opened.fault.is_some() {
-            return Ok(Opened { chain: look::chain(repository, &opened.sha256, &[]), ..opened });
-        }
-        let package = self.open(&opened.sha256).await?;
+        let opened = Opened { advice: origin.advice(), ..opened };
+        let package = match self.open(&opened.sha256).await {
+            Ok(package) => package,
+            Err(_) if opened.fault.is_some() => {
+                return Ok(Opened { chain: origin.chain(&opened.sha256, &[]), ..opened });
+            }
+            Err(error) => return Err(error),
+        };
         let signed_by = self.inner.plugins.signers(&package)?;
         let words = package.manifest.capabilities.words();
         Ok(Opened {
@@ -237,7 +245,7 @@ impl Market {
             dependencies: facts.dependencies,
             asks: words.into_iter().map(|(code, words)| Asked { code, words }).collect(),
             libraries: look::libraries(&package),
-            chain: look::chain(repository, &opened.sha256, &signed_by),
+            chain: origin.chain(&opened.sha256, &signed_by),
             signed_by,
             screenshots: facts.screenshots,
             ..opened

@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::catalogue::Read;
-use super::{Facts, Listed, words};
+use super::{Facts, Listed, Source, words};
 use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, Val, params};
-use crate::mirror::Owner;
 
 /// Installations within this time make a plugin trend.
 pub const TRENDING: i64 = 30 * DAY;
@@ -24,15 +23,14 @@ pub const MOST_FOUND: i64 = 200;
 /// Versions of a plugin that are looked at, at most.
 const MOST_VERSIONS: i64 = 500;
 
-/// What keeps the hash of every package that this version of the platform read, by slug and version.
+/// The mark of every package that was read, by slug and version.
 pub type Known = HashMap<(String, String), String>;
 
 /// # Errors
 /// When the database fails.
-pub fn known(tx: &mut Tx<'_>, read_by: &str) -> Result<Known> {
-    let sql = "SELECT slug, version, CASE WHEN read_by = $1 THEN sha256 ELSE '' END FROM market_packages";
-    let rows = tx.query_map(sql, &params![read_by], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
-    Ok(rows.into_iter().collect())
+pub fn known(tx: &mut Tx<'_>) -> Result<Known> {
+    let sql = "SELECT slug, version, mark FROM market_packages";
+    Ok(tx.query_map(sql, &params![], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?.into_iter().collect())
 }
 
 /// Writes down what was read.
@@ -40,14 +38,14 @@ pub fn known(tx: &mut Tx<'_>, read_by: &str) -> Result<Known> {
 /// # Errors
 /// When the database fails.
 pub fn put(tx: &mut Tx<'_>, now: Time, packages: &[Read]) -> Result<()> {
-    let sql = "INSERT INTO market_packages (slug, version, repository, sha256, length, fault, facts, read_by, listed_at) \
+    let sql = "INSERT INTO market_packages (slug, version, source, sha256, length, fault, facts, mark, listed_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (slug, version) DO UPDATE SET \
-               repository = $3, sha256 = $4, length = $5, fault = $6, facts = $7, read_by = $8";
+               source = $3, sha256 = $4, length = $5, fault = $6, facts = $7, mark = $8";
     for Read { listed, fault, facts, .. } in packages {
         let facts = serde_json::to_string(facts).map_err(Error::internal)?;
-        let Listed { slug, version, repository, sha256, length } = listed;
-        let (owner, here) = (repository.code(), env!("CARGO_PKG_VERSION"));
-        tx.execute(sql, &params![slug, version, owner, sha256, *length, fault.clone(), facts, here, now])?;
+        let Listed { slug, version, source, sha256, length, .. } = listed;
+        let (source, mark) = (source.code(), listed.mark()?);
+        tx.execute(sql, &params![slug, version, source, sha256, *length, fault.clone(), facts, mark, now])?;
     }
     let slugs: BTreeSet<&str> = packages.iter().map(|package| package.listed.slug.as_str()).collect();
     let readme = |slug: &str, version: &str| {
@@ -94,15 +92,15 @@ fn show_newest<'a>(
         return Ok(());
     };
     let tags = serde_json::to_string(&newest.facts.tags).map_err(Error::internal)?;
-    let sql = "INSERT INTO market_plugins (slug, repository, version, name, description, author, category, tags, icon, \
+    let sql = "INSERT INTO market_plugins (slug, source, version, name, description, author, category, tags, icon, \
                listed_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
-               ON CONFLICT (slug) DO UPDATE SET repository = $2, version = $3, name = $4, description = $5, author = $6, \
+               ON CONFLICT (slug) DO UPDATE SET source = $2, version = $3, name = $4, description = $5, author = $6, \
                category = $7, tags = $8, icon = $9, \
                updated_at = CASE WHEN market_plugins.version = $3 THEN market_plugins.updated_at ELSE $10 END";
-    let Package { version, repository, facts, .. } = &newest;
+    let Package { version, source, facts, .. } = &newest;
     let Facts { name, description, author, category, icon, .. } = facts;
-    let owner = repository.code();
-    tx.execute(sql, &params![slug, owner, version, name, description, author, category, tags, icon.clone(), now])?;
+    let source = source.code();
+    tx.execute(sql, &params![slug, source, version, name, description, author, category, tags, icon.clone(), now])?;
     let readme = readme(slug, version);
     // A README's words weigh 2, and nothing else does.
     let sql = if readme.is_some() {
@@ -123,7 +121,7 @@ fn show_newest<'a>(
 #[derive(Debug, Clone)]
 pub struct Package {
     pub version: String,
-    pub repository: Owner,
+    pub source: Source,
     pub sha256: String,
     /// In bytes.
     pub length: i64,
@@ -137,14 +135,13 @@ pub struct Package {
 /// # Errors
 /// When the database fails.
 pub fn packages(tx: &mut Tx<'_>, slug: &str) -> Result<Vec<Package>> {
-    let sql = "SELECT version, repository, sha256, length, fault, facts, listed_at FROM market_packages \
+    let sql = "SELECT version, source, sha256, length, fault, facts, listed_at FROM market_packages \
                WHERE slug = $1 ORDER BY listed_at DESC, version DESC LIMIT $2";
     Ok(tx.query_map(sql, &params![slug, MOST_VERSIONS], |row| {
-        let (repository, facts): (String, String) = (row.get(1)?, row.get(5)?);
+        let (source, facts): (String, String) = (row.get(1)?, row.get(5)?);
         Ok(Package {
             version: row.get(0)?,
-            repository: Owner::parse(&repository)
-                .map_err(|_| DbError::Other(format!("a repository is called {repository}")))?,
+            source: Source::parse(&source)?,
             sha256: row.get(2)?,
             length: row.get(3)?,
             fault: row.get(4)?,
@@ -183,7 +180,7 @@ pub struct Listing {
     pub tags: Vec<String>,
     /// The newest that can be installed here.
     pub version: String,
-    pub repository: Owner,
+    pub source: Source,
     /// A picture of that version.
     pub icon: Option<String>,
     pub listed_at: Time,
@@ -203,7 +200,7 @@ pub struct Listing {
 #[derive(Debug, Clone)]
 pub struct Filter {
     pub category: Option<String>,
-    pub repository: Option<Owner>,
+    pub source: Option<Source>,
     pub sort: Sort,
     /// The key and the slug of the last that was shown.
     pub after: Option<(i64, String)>,
@@ -214,11 +211,11 @@ const COUNTS: &str = "LEFT JOIN (SELECT slug, COUNT(*) AS n FROM plugin_installs
      LEFT JOIN (SELECT slug, COUNT(*) AS n FROM plugin_installs WHERE installed_at >= $1 GROUP BY slug) r ON r.slug = p.slug \
      LEFT JOIN (SELECT slug, COUNT(*) AS n, CAST(SUM(rating) AS BIGINT) AS total FROM market_reviews GROUP BY slug) m \
      ON m.slug = p.slug";
-const LISTED: &str = "p.slug, p.name, p.description, p.author, p.category, p.tags, p.version, p.repository, p.icon, \
+const LISTED: &str = "p.slug, p.name, p.description, p.author, p.category, p.tags, p.version, p.source, p.icon, \
      p.listed_at, p.updated_at, COALESCE(i.n, 0), COALESCE(r.n, 0), COALESCE(m.n, 0), COALESCE(m.total, 0)";
 
 fn read(row: &Row<'_>) -> Result<Listing, DbError> {
-    let (tags, repository): (String, String) = (row.get(5)?, row.get(7)?);
+    let (tags, source): (String, String) = (row.get(5)?, row.get(7)?);
     let (ratings, total): (i64, i64) = (row.get(13)?, row.get(14)?);
     Ok(Listing {
         slug: row.get(0)?,
@@ -228,8 +225,7 @@ fn read(row: &Row<'_>) -> Result<Listing, DbError> {
         category: row.get(4)?,
         tags: serde_json::from_str(&tags).unwrap_or_default(),
         version: row.get(6)?,
-        repository: Owner::parse(&repository)
-            .map_err(|_| DbError::Other(format!("a repository is called {repository}")))?,
+        source: Source::parse(&source)?,
         icon: row.get(8)?,
         listed_at: row.get(9)?,
         updated_at: row.get(10)?,
@@ -275,9 +271,9 @@ fn rules(filter: &Filter, values: &mut Vec<Val>) -> Vec<String> {
         values.push(category.as_str().into());
         rules.push(format!("p.category = ${}", values.len()));
     }
-    if let Some(repository) = filter.repository {
-        values.push(repository.code().into());
-        rules.push(format!("p.repository = ${}", values.len()));
+    if let Some(source) = filter.source {
+        values.push(source.code().into());
+        rules.push(format!("p.source = ${}", values.len()));
     }
     rules
 }

@@ -334,6 +334,15 @@ impl Plugins {
         Ok(Plan { config: said.or(kept.map(|kept| kept.config)).unwrap_or_default(), everywhere })
     }
 
+    /// Loads a plugin that is not installed, without what somebody would set it up with, and lets go of it.
+    ///
+    /// # Errors
+    /// `plugin_load_failed`, `invalid_config`.
+    pub async fn try_out(&self, package: Package) -> Result<()> {
+        let plan = Plan { config: Settings::default(), everywhere: false };
+        self.load(Arc::new(package), &plan).await.map(drop)
+    }
+
     /// Whether what it needs is there, and it loads.
     async fn prove(&self, package: Arc<Package>, plan: &Plan) -> Result<Proven> {
         self.check_needs(std::slice::from_ref(&package))?;

@@ -100,6 +100,11 @@ pub struct Manifest {
     pub capabilities: Capabilities,
 }
 
+/// Whether plugins may say that they are of it.
+pub fn is_category(category: &str) -> bool {
+    CATEGORIES.contains(&category)
+}
+
 fn utility() -> String {
     "utility".to_owned()
 }
@@ -148,7 +153,7 @@ impl Manifest {
         if self.name.trim().is_empty() {
             return fault("name", "it is empty. Give the plugin a name.".to_owned());
         }
-        if !CATEGORIES.contains(&self.category.as_str()) {
+        if !is_category(&self.category) {
             return fault("category", format!("{:?} is none of {}.", self.category, CATEGORIES.join(", ")));
         }
         if self.entry_file().is_none() {

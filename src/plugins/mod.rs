@@ -66,7 +66,7 @@ pub use depends::Dependency;
 pub use finding::{NewFinding, Severity};
 pub use host::{ProjectFiles, Reach};
 pub use install::Wish;
-pub use manifest::is_slug;
+pub use manifest::{is_category, is_slug};
 pub use package::Package;
 pub use resoftai_sandbox::Limits;
 pub use rewrite::{Proposal, Rewrite};

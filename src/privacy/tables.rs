@@ -143,6 +143,7 @@ pub static TABLES: &[Table] = &[
             about("text", Class::Mention, &NOTICE),
         ],
     },
+    market::SUBMISSIONS,
     market::VOTES,
     market::REVIEWS,
     Table {

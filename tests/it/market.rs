@@ -397,3 +397,140 @@ async fn a_collection_is_curated_shared_and_installed_as_one() {
     let trail = app.cli_json(&["audit", "list", "--resource", "market_collection"], "");
     assert!(trail["items"].to_string().contains("Deleted collection Drawing Tools"), "{trail}");
 }
+
+async fn submit(app: &App, token: &str, file: &std::path::Path, query: &str) -> Reply {
+    let headers = [("authorization", format!("Bearer {token}")), ("content-type", "application/zip".to_owned())];
+    let bytes = std::fs::read(file).unwrap();
+    app.send("POST", &format!("/api/marketplace/submissions{query}"), &headers, bytes.into()).await
+}
+
+/// Waits until the marketplace followed what was decided.
+async fn followed(app: &App) {
+    for _ in 0..600 {
+        if app.sql_texts("SELECT kind FROM jobs WHERE kind = 'mirror_switched'").is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the marketplace did not follow");
+}
+
+#[tokio::test]
+async fn a_plugin_is_handed_in_looked_at_published_and_yanked() {
+    let (app, outside) = (App::start(), outside().await);
+    app.org("acme");
+    app.org("beta");
+    let admin = app.person("root", "admin", None).await;
+    let other = app.person("second", "admin", None).await;
+    let ada = app.person("ada", "developer", Some("acme")).await;
+    let carl = app.person("carl", "developer", Some("beta")).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+    let good = json!({"description": "Counts words.", "license": "Apache-2.0", "tags": ["own"]});
+    let readme = "# Word counter\n\nCounts the words of every file that is written.";
+    let decide = |id: Value, status: &'static str, token: String| {
+        let app = &app;
+        async move {
+            let body = json!({"status": status, "reason": "it counts wrongly"});
+            app.call("PUT", &format!("/api/marketplace/submissions/{id}/status"), Some(&token), Some(body)).await
+        }
+    };
+
+    // What fails a check by machine is told what to mend, and waits for nobody.
+    let bare = packed(&outside, "bare", "1.0.0", json!({}), "");
+    let failed = submit(&app, &ada, &bare, "").await;
+    assert_eq!((failed.status, &failed.body["status"]), (201, &json!("failed")), "{}", failed.body);
+    let bad: Vec<_> = failed.body["checks"].as_array().unwrap().iter().filter(|one| one["ok"] == false).collect();
+    let codes: Vec<_> = bad.iter().map(|one| one["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["description", "readme", "license"]);
+    assert_eq!(decide(failed.body["id"].clone(), "published", admin.clone()).await.body["code"], "submission_step");
+    // A name of the mirror's stays the mirror's.
+    let taken = packed(&outside, "charts", "9.0.0", good.clone(), readme);
+    assert_eq!(submit(&app, &ada, &taken, "").await.body["code"], "slug_taken");
+    assert_eq!(submit(&app, &ada, &bare, "?category=nonsense").await.body["code"], "invalid_category");
+
+    let file = packed(&outside, "word-counter", "1.0.0", good.clone(), readme);
+    let made = submit(&app, &ada, &file, "?category=code_quality&tags=counting,words").await;
+    assert_eq!((made.status, &made.body["status"]), (201, &json!("in_review")), "{}", made.body);
+    let id = made.body["id"].clone();
+    assert_eq!(submit(&app, &ada, &file, "").await.body["code"], "submitted_already");
+    let one = format!("/api/marketplace/submissions/{id}");
+    assert_eq!(app.call("GET", &one, Some(&carl), None).await.status, 404);
+    assert_eq!(app.call("GET", &one, Some(&ada), None).await.status, 200);
+    assert_eq!(decide(id.clone(), "published", ada.clone()).await.status, 403);
+    let reply = app.call("PUT", &format!("{one}/status"), Some(&admin), Some(json!({"status": "rejected"}))).await;
+    assert_eq!(reply.body["code"], "reason_missing");
+    let notices = app.call("GET", "/api/notices", Some(&admin), None).await.body;
+    assert!(notices["items"].to_string().contains("word-counter 1.0.0"), "{notices}");
+    assert_eq!(get(&app, &carl, "plugins/word-counter").await.status, 404);
+
+    // An administrator's own is another one's to decide.
+    let own = packed(&outside, "own-tool", "1.0.0", good.clone(), readme);
+    let own = submit(&app, &admin, &own, "").await.body["id"].clone();
+    assert_eq!(decide(own.clone(), "published", admin.clone()).await.body["code"], "own_submission");
+    assert_eq!(decide(own.clone(), "rejected", other.clone()).await.body["status"], "rejected");
+    assert_eq!(decide(own, "published", other.clone()).await.body["code"], "submission_step");
+
+    assert_eq!(decide(id.clone(), "published", admin.clone()).await.body["status"], "published");
+    followed(&app).await;
+    let shown = get(&app, &carl, "plugins/word-counter").await.body;
+    assert_eq!((&shown["source"], &shown["category"]), (&json!("site"), &json!("code_quality")), "{shown}");
+    assert_eq!(shown["tags"], json!(["counting", "words"]));
+    assert!(!shown["package"]["chain"].to_string().contains("ada"), "{shown}");
+    assert_eq!(slugs(&get(&app, &carl, "plugins?q=counting").await), ["word-counter"]);
+    assert_eq!(install(&app, &admin, "word-counter", json!({})).await.status, 200);
+    let notices = app.call("GET", "/api/notices", Some(&ada), None).await.body;
+    assert!(notices["items"].to_string().contains("word-counter 1.0.0 is published"), "{notices}");
+
+    // The next version is newer, and by the same person or an administrator.
+    let same = packed(&outside, "word-counter", "0.9.0", good.clone(), readme);
+    assert_eq!(submit(&app, &ada, &same, "").await.body["status"], "failed");
+    let next = packed(&outside, "word-counter", "1.1.0", good.clone(), readme);
+    assert_eq!(submit(&app, &carl, &next, "").await.body["code"], "slug_taken");
+    let next = submit(&app, &ada, &next, "").await.body["id"].clone();
+    assert_eq!(decide(next.clone(), "withdrawn", admin.clone()).await.status, 403);
+    assert_eq!(decide(next, "withdrawn", ada.clone()).await.body["status"], "withdrawn");
+
+    assert_eq!(decide(id.clone(), "deprecated", ada.clone()).await.body["status"], "deprecated");
+    followed(&app).await;
+    let shown = get(&app, &carl, "plugins/word-counter").await.body;
+    assert_eq!(shown["package"]["advice"], "it counts wrongly");
+    assert_eq!(decide(id.clone(), "yanked", ada.clone()).await.body["status"], "yanked");
+    followed(&app).await;
+    let shown = get(&app, &carl, "plugins/word-counter").await.body;
+    assert_eq!(shown["package"]["fault"], "It was yanked: it counts wrongly");
+    assert_eq!(shown["installed"], "1.0.0", "what is installed stays");
+    assert_eq!(install(&app, &admin, "word-counter", json!({})).await.body["code"], "market_no_plugin");
+    assert_eq!(decide(id, "published", admin.clone()).await.body["status"], "published");
+    assert_eq!(install(&app, &admin, "word-counter", json!({})).await.status, 200);
+    let trail = app.cli_json(&["audit", "list", "--resource", "market_submission"], "");
+    assert!(trail["items"].as_array().unwrap().len() >= 9, "{trail}");
+}
+
+#[tokio::test]
+async fn a_plugin_is_handed_in_by_commands() {
+    let (app, outside) = (App::start(), Outside::new().await);
+    let admin = app.person("root", "admin", None).await;
+    let good = json!({"description": "Counts words.", "license": "Apache-2.0"});
+    let readme = "# Word counter\n\nCounts the words of every file that is written.";
+    let file = packed(&outside, "word-counter", "1.0.0", good, readme);
+    let arguments =
+        ["plugin", "submit", file.to_str().unwrap(), "--category", "code_quality", "--tags", "counting,words"];
+    let made = app.cli_json(&arguments, "");
+    let id = made["id"].to_string();
+    let refused = app.cli(&["--json", "submission", "approve", &id], "");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("own_submission"), "{refused:?}");
+    let taken = outside.path("taken.rplugin");
+    let got = app.cli_json(&["submission", "get", &id, "-o", taken.to_str().unwrap()], "");
+    assert_eq!((std::fs::read(&taken).unwrap(), &got["sha256"]), (std::fs::read(&file).unwrap(), &made["sha256"]));
+    let list = app.cli_json(&["submission", "list", "--status", "in_review"], "");
+    assert_eq!(list["items"][0]["slug"], "word-counter");
+    let reason = json!({"status": "published"});
+    let path = format!("/api/marketplace/submissions/{id}/status");
+    assert_eq!(app.call("PUT", &path, Some(&admin), Some(reason)).await.status, 200);
+    app.cli_json(&["submission", "yank", &id, "--reason", "it counts wrongly"], "");
+    let bare = packed(&outside, "bare", "1.0.0", json!({}), "");
+    let failed = app.cli(&["plugin", "submit", bare.to_str().unwrap()], "");
+    assert!(!failed.status.success() && String::from_utf8_lossy(&failed.stderr).contains("README"), "{failed:?}");
+    let shown = app.cli(&["submission", "show", &id], "");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("It loads in the sandbox"), "{shown:?}");
+}

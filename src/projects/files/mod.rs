@@ -25,6 +25,7 @@ use crate::base::tasks::Tasks;
 use crate::blobs::Blobs;
 use crate::db::Tx;
 use crate::hooks::Hook;
+use crate::market;
 use crate::mirror;
 
 /// The largest file, in bytes.
@@ -176,5 +177,6 @@ impl Projects {
 pub fn named_contents(tx: &mut Tx<'_>, digits: &str) -> Result<HashSet<String>> {
     let mut named = store::named(tx, digits)?;
     named.extend(mirror::store::named(tx, digits)?);
+    named.extend(market::submissions::store::named(tx, digits)?);
     Ok(named)
 }

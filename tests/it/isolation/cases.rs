@@ -50,7 +50,7 @@ impl Site {
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
         let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
-        let Names { passkey, ticket, sso, sso_link, backup, review, collection, .. } = names;
+        let Names { passkey, ticket, sso, sso_link, backup, review, collection, submission, .. } = names;
         let elsewhere = self.elsewhere;
         let case = |operation: &'static str, whose: Whose, address: String| Case::new(operation, whose, address);
         let plain = |operation: &'static str, whose: Whose| {
@@ -355,6 +355,16 @@ impl Site {
                 "/api/marketplace/plugins/web-service/review".to_owned(),
             ),
             of("POST /api/marketplace/reviews/{id}/remove", Site, review).json(&json!({"reason": "does not sing"})),
+            plain("GET /api/marketplace/submissions", Own),
+            // Without a licence it fails a check, and may be handed in again and again.
+            Case {
+                body: mirror::handed_in(false),
+                ..plain("POST /api/marketplace/submissions", Own).header("content-type", "application/zip".to_owned())
+            },
+            of("GET /api/marketplace/submissions/{id}", Personal, submission),
+            of("GET /api/marketplace/submissions/{id}/package", Personal, submission),
+            of("PUT /api/marketplace/submissions/{id}/status", Personal, submission)
+                .json(&json!({"status": "withdrawn"})),
             plain("GET /api/marketplace/collections", Own),
             plain("POST /api/marketplace/collections", Write)
                 .json(&json!({"name": "nightingales", "plugins": ["web-service"], "organization_id": org})),

@@ -51,6 +51,8 @@ pub(super) struct Names {
     /// The site administrator's, of a plugin.
     pub(super) review: i64,
     pub(super) collection: i64,
+    /// The owner's.
+    pub(super) submission: i64,
     pub(super) entry: i64,
     pub(super) session: i64,
     pub(super) passkey: i64,
@@ -94,6 +96,7 @@ impl Names {
             backup: 900_000_013,
             review: 900_000_014,
             collection: 900_000_015,
+            submission: 900_000_016,
             entry: 900_000_009,
             session: 900_000_010,
             passkey: 900_000_031,
@@ -215,6 +218,9 @@ impl Site {
         let review = app.call("PUT", review, Some(&root), Some(json!({"rating": 3}))).await.body;
         let collection = json!({"name": OURS, "plugins": ["web-service"], "organization_id": org});
         let collection = made(&app, &owner, "/api/marketplace/collections", &collection).await;
+        let headers = [("authorization", format!("Bearer {owner}")), ("content-type", "application/zip".to_owned())];
+        let packed = mirror::handed_in(true);
+        let submission = app.send("POST", "/api/marketplace/submissions", &headers, packed).await.body;
         let names = Names {
             slug: OURS.to_owned(),
             username: "nightingale-viewer".to_owned(),
@@ -232,6 +238,7 @@ impl Site {
             backup: 900_000_001,
             review: id(&review),
             collection: id(&collection),
+            submission: id(&submission),
             entry: 0,
             session: session(&app, "nightingale-owner", &owner).await,
             passkey,

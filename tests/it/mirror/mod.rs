@@ -17,6 +17,7 @@ use resoftai::mirror::keys::Keys;
 use resoftai::mirror::names;
 use resoftai::mirror::repository::{Days, Repository};
 use resoftai::mirror::verify::Metadata;
+use resoftai::plugins::{Package, unpack};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -113,6 +114,19 @@ pub fn sample() -> &'static (String, Bytes) {
         });
         made.join().unwrap()
     })
+}
+
+/// A plugin that no mirror here lists, packed, as somebody hands it in; without a licence it does not get far.
+pub fn handed_in(licensed: bool) -> Bytes {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = plugin(folder.path(), "api-first", "1.0.0", "");
+    let (manifest, mut files) = Package::new(unpack(&std::fs::read(packed).unwrap()).unwrap()).unwrap().into_parts();
+    let mut fields: Value = serde_json::from_slice(files.get("plugin.json").unwrap()).unwrap();
+    fields["license"] = if licensed { "Apache-2.0".into() } else { json!(null) };
+    fields["description"] = manifest.name.into();
+    files.extract(|path| matches!(path, "plugin.json" | "SHA256SUMS" | "sbom.cdx.json"));
+    files.add("plugin.json", fields.to_string().into_bytes()).unwrap();
+    resoftai::plugins::pack::pack(files, vec![]).unwrap().bytes.into()
 }
 
 /// Packs a plugin of the examples under another version, with more in it.

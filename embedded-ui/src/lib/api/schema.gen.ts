@@ -1167,7 +1167,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Browse or search the plugins that the mirror holds. */
+        /** Browse or search the plugins that the mirror holds and those that were published here. */
         get: operations["get_api_marketplace_plugins"];
         put?: never;
         post?: never;
@@ -1295,6 +1295,78 @@ export interface paths {
         put?: never;
         /** Remove somebody's review; they are told why. Administrators of the site only. */
         post: operations["post_api_marketplace_reviews_id_remove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/submissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's submissions, and for who manages the site's plugins all; newest first. */
+        get: operations["get_api_marketplace_submissions"];
+        put?: never;
+        /**
+         * Hand a packed plugin in for the site's marketplace. It is looked at by machine at once; what passes waits for who manages
+         *     the site's plugins, and what does not says what is to be mended.
+         */
+        post: operations["post_api_marketplace_submissions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/submissions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One submission. */
+        get: operations["get_api_marketplace_submissions_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/submissions/{id}/package": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The package that was handed in, to look at before deciding. */
+        get: operations["get_api_marketplace_submissions_id_package"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/submissions/{id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Decide about a submission. */
+        put: operations["put_api_marketplace_submissions_id_status"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -4766,8 +4838,8 @@ export interface components {
                  * @description The same in the last 30 days.
                  */
                 recent_installs: number;
-                repository: components["schemas"]["MirrorOwner"];
                 slug: string;
+                source: components["schemas"]["MarketSource"];
                 tags: string[];
                 updated_at: components["schemas"]["Time"];
                 /** @description The newest that can be installed here. */
@@ -4802,6 +4874,39 @@ export interface components {
                 version: string;
                 /** @description Whether the caller did. */
                 voted: boolean;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_MarketSubmission: {
+            items: {
+                /** @description Instead of the package's own. */
+                category?: string | null;
+                checks: components["schemas"]["MarketCheck"][];
+                decided_at?: components["schemas"]["Time"] | null;
+                decided_by?: string | null;
+                /** Format: int64 */
+                id: number;
+                /**
+                 * Format: int64
+                 * @description In bytes.
+                 */
+                length: number;
+                /** @description Whether the caller handed it in. */
+                mine: boolean;
+                name: string;
+                reason?: string | null;
+                /** @description In lower-case hexadecimal. */
+                sha256: string;
+                slug: string;
+                status: components["schemas"]["MarketSubmissionStatus"];
+                submitted_at: components["schemas"]["Time"];
+                /** @description Null: the operator of the box, or somebody who was erased. */
+                submitted_by?: string | null;
+                /** @description Instead of the package's own, where there are any. */
+                tags: string[];
+                version: string;
             }[];
             /** @description Pass as `cursor` for the next page; null at the end. */
             next_cursor?: string | null;
@@ -5404,6 +5509,14 @@ export interface components {
          * @enum {string}
          */
         MarketChange: "install" | "replace" | "again" | "keep";
+        /** @description One thing that was looked at by machine. */
+        MarketCheck: {
+            /** @description Such as `loads`; it never changes. */
+            code: string;
+            ok: boolean;
+            /** @description What was found, for people. */
+            text: string;
+        };
         /** @description A collection as it is shown. */
         MarketCollection: {
             created_at: components["schemas"]["Time"];
@@ -5438,6 +5551,15 @@ export interface components {
             /** @description Slugs, 1 to 100; what is there twice counts once. */
             plugins: string[];
         };
+        MarketDecision: {
+            /** @description Why; needed to reject, deprecate or yank. At most 500 characters. */
+            reason?: string | null;
+            /**
+             * @description What it becomes: `published` or `rejected` by who manages the site's plugins and did not hand it in; `withdrawn` by who
+             *     did; later `deprecated`, `yanked`, or `published` again.
+             */
+            status: components["schemas"]["MarketSubmissionStatus"];
+        };
         MarketInstallRequest: {
             /** @description Absent: what it had, else the plugin's defaults. */
             config?: Record<string, never> | null;
@@ -5468,6 +5590,8 @@ export interface components {
         };
         /** @description One version of a plugin as its package tells. */
         MarketPackage: {
+            /** @description Why nobody should begin with it any more; null when nothing speaks against it. */
+            advice?: string | null;
             /** @description What organisations will be asked to grant. */
             asks: components["schemas"]["MarketAsked"][];
             /** @description How its bytes came to be believed, one sentence a link. */
@@ -5525,8 +5649,8 @@ export interface components {
              * @description The same in the last 30 days.
              */
             recent_installs: number;
-            repository: components["schemas"]["MirrorOwner"];
             slug: string;
+            source: components["schemas"]["MarketSource"];
             tags: string[];
             updated_at: components["schemas"]["Time"];
             /** @description The newest that can be installed here. */
@@ -5579,6 +5703,11 @@ export interface components {
             /** @description Plain text, at most 4,000 characters; may be empty. */
             text?: string;
         };
+        /**
+         * @description Where a package comes from.
+         * @enum {string}
+         */
+        MarketSource: "vendor" | "own" | "site";
         /** @description One step of an installation. */
         MarketStep: {
             /** @description What it asks for; organisations grant it when they switch it on. */
@@ -5594,6 +5723,40 @@ export interface components {
             slug: string;
             version: string;
         };
+        /** @description A submission as it is shown. */
+        MarketSubmission: {
+            /** @description Instead of the package's own. */
+            category?: string | null;
+            checks: components["schemas"]["MarketCheck"][];
+            decided_at?: components["schemas"]["Time"] | null;
+            decided_by?: string | null;
+            /** Format: int64 */
+            id: number;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            /** @description Whether the caller handed it in. */
+            mine: boolean;
+            name: string;
+            reason?: string | null;
+            /** @description In lower-case hexadecimal. */
+            sha256: string;
+            slug: string;
+            status: components["schemas"]["MarketSubmissionStatus"];
+            submitted_at: components["schemas"]["Time"];
+            /** @description Null: the operator of the box, or somebody who was erased. */
+            submitted_by?: string | null;
+            /** @description Instead of the package's own, where there are any. */
+            tags: string[];
+            version: string;
+        };
+        /**
+         * @description Where a submission stands.
+         * @enum {string}
+         */
+        MarketSubmissionStatus: "failed" | "in_review" | "rejected" | "withdrawn" | "published" | "deprecated" | "yanked";
         /** @description One version of a plugin, in short. */
         MarketVersion: {
             /** @description Why it cannot be installed here; null when it can. */
@@ -9244,8 +9407,8 @@ export interface operations {
                 q?: string;
                 /** @description Of this category. */
                 category?: string;
-                /** @description Of this repository; absent: of both. */
-                repository?: components["schemas"]["MirrorOwner"];
+                /** @description Only what comes from there. */
+                source?: "vendor" | "own" | "site";
                 /** @description `popular` when absent. */
                 sort?: "popular" | "trending" | "rating" | "newest" | "name";
                 /** @description How many items, 1 to 100; 20 when absent. */
@@ -9478,6 +9641,131 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_submissions: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                status?: "failed" | "in_review" | "rejected" | "withdrawn" | "published" | "deprecated" | "yanked";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketSubmission"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_submissions: {
+        parameters: {
+            query?: {
+                /** @description The category in the marketplace; absent: the one of plugin.json. */
+                category?: string;
+                /** @description Words to find it by, with commas between them; absent: those of plugin.json. */
+                tags?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": number[];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketSubmission"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_submissions_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketSubmission"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_submissions_id_package: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_marketplace_submissions_id_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketDecision"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketSubmission"];
+                };
             };
             default: components["responses"]["Problem"];
         };
