@@ -49,7 +49,8 @@ const ELSEWHERE: [&str; 18] = [
     "sso",
 ];
 /// Guide, first line of the block, why it cannot run.
-const CANNOT: [(&str, &str, &str); 8] = [
+const CANNOT: [(&str, &str, &str); 9] = [
+    ("marketplace", "resoftai submission show 7", "is about the one that waits; market.rs decides about some"),
     (
         "marketplace",
         "resoftai market review hello-plugin --rating 5 --text \"Says hello at once.\"",
@@ -247,6 +248,11 @@ async fn the_guide_to_the_marketplace_works_as_it_stands() {
     );
     site.run("resoftai mirror export made --to made.tar");
     site.run("resoftai mirror trust made/metadata/1.root.json --yes; resoftai mirror import made.tar");
+    let manifest = "hello-plugin/plugin.json";
+    site.run(&format!(
+        "sed -i 's/\"1.0.0\"/\"1.1.0\"/; s/\"slug\": \"hello-plugin\"/\"slug\": \"hello-again\"/' {manifest}"
+    ));
+    site.run("resoftai plugin pack hello-plugin -o hello-plugin-1.1.0.rplugin");
     site.follow("marketplace", &[]);
     let installed = site.app.cli_json(&["plugin", "list"], "");
     assert_eq!(installed["items"][0]["slug"], "hello-plugin", "{installed}");

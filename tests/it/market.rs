@@ -33,6 +33,7 @@ async fn import(app: &App, admin: &str, bundle: Bytes) {
 }
 
 /// Packs a small plugin.
+#[allow(clippy::needless_pass_by_value, reason = "a manifest is made for this call")]
 fn packed(outside: &Outside, slug: &str, version: &str, manifest: Value, readme: &str) -> PathBuf {
     let mut fields = json!({"slug": slug, "name": slug, "version": version, "entry_point": "main.py:Main"});
     fields.as_object_mut().unwrap().extend(manifest.as_object().unwrap().clone());
