@@ -10,6 +10,7 @@ const PAGES = [
   '/models',
   '/plugins',
   '/plugins/security-scanner',
+  '/marketplace',
   '/privacy',
   '/account',
   '/account/security',

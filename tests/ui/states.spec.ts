@@ -83,7 +83,7 @@ test('a viewer sees everything and is offered nothing that would be refused', as
   // What the navigation leads to can be read.
   const links = page.getByRole('navigation', { name: 'Main' }).getByRole('link');
   const names = await links.allTextContents();
-  expect(names.map((name) => name.trim())).toEqual(['Projects', 'Plugins', 'Organisations', 'My account']);
+  expect(names.map((name) => name.trim())).toEqual(['Projects', 'Plugins', 'Marketplace', 'Organisations', 'My account']);
   for (const name of names) {
     await links.filter({ hasText: name.trim() }).click();
     await expect(page.getByRole('heading', { level: 1, name: name.trim() })).toBeVisible();

@@ -1,4 +1,5 @@
 // Words and tones of plugins, and what is granted to one as a form holds it.
+import { ApiError } from './api/problem';
 import type { Capability, OrgPlugin, Plugin } from './api/types';
 import { duration, words, type Tone } from './format';
 
@@ -34,6 +35,22 @@ const PARTS: Record<string, string> = {
   memory_mib: 'MiB at most',
   time_ms: 'Milliseconds of a call at most',
 };
+
+/** Where one goes on when a plugin was installed: to what it asks for. Data of its own every plugin has. */
+export const firstLook = (slug: string, asks: { code: string }[]): string =>
+  `/plugins/${slug}${asks.some(({ code }) => code !== 'kv') ? '/capabilities' : ''}`;
+
+export const signerNames = (signers: Plugin['signed_by']): string =>
+  signers.map(({ name, trusted }) => `${name}${trusted ? '' : ' (not a key this site trusts)'}`).join(', ');
+
+/** What was written as settings that have to be there from the start. */
+export function settingsIn(text: string): Record<string, never> {
+  try {
+    return JSON.parse(text) as Record<string, never>;
+  } catch {
+    throw new ApiError(400, 'invalid_config', 'This is not JSON.', 'config');
+  }
+}
 
 /** An error without its traceback, for a list. */
 export const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text;

@@ -26,12 +26,14 @@ const SITE_TABS = [
   'data',
 ] as const;
 const PLUGIN_TABS = ['overview', 'use', 'capabilities', 'configuration', 'log'] as const;
+const MARKET_TABS = ['overview', 'versions', 'reviews', 'trust'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */
 export type OrganizationTab = (typeof ORGANIZATION_TABS)[number] | 'retention';
 export type AccountTab = (typeof ACCOUNT_TABS)[number];
 export type SiteTab = (typeof SITE_TABS)[number];
 export type PluginTab = (typeof PLUGIN_TABS)[number];
+export type MarketTab = (typeof MARKET_TABS)[number];
 export type Route =
   | { page: 'projects' }
   | { page: 'new-project' }
@@ -41,6 +43,8 @@ export type Route =
   | { page: 'privacy' }
   | { page: 'plugins' }
   | { page: 'plugin'; slug: string; tab: PluginTab }
+  | { page: 'marketplace' }
+  | { page: 'market-plugin'; slug: string; tab: MarketTab }
   | { page: 'sign-in' }
   | { page: 'forgot' }
   | { page: 'reset' }
@@ -82,6 +86,7 @@ const PLAIN: Record<string, Route> = {
   notices: { page: 'notices' },
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
+  marketplace: { page: 'marketplace' },
   'sign-in': { page: 'sign-in' },
   forgot: { page: 'forgot' },
   reset: { page: 'reset' },
@@ -152,6 +157,10 @@ export function match(path: string): Route {
   if (noun === 'plugins' && second !== undefined && SLUG.test(second)) {
     const tab = tabOf(PLUGIN_TABS, rest);
     return tab ? { page: 'plugin', slug: second, tab } : NOWHERE;
+  }
+  if (noun === 'marketplace' && second !== undefined && SLUG.test(second)) {
+    const tab = tabOf(MARKET_TABS, rest);
+    return tab ? { page: 'market-plugin', slug: second, tab } : NOWHERE;
   }
   const id = idOf(second);
   if (id !== null && noun === 'projects') return projectRoute(id, rest);

@@ -40,6 +40,13 @@ export type Mail = Full<Schemas['Mail']>;
 export type MirrorRepository = Full<Schemas['MirrorRepository']>;
 export type MirrorListed = Full<Schemas['MirrorListed']>;
 export type MirrorImport = Full<Schemas['MirrorImport']>;
+export type MarketListing = Full<Schemas['MarketPlugin']>;
+export type MarketDetail = Full<Schemas['MarketPluginDetail']>;
+export type MarketReview = Full<Schemas['MarketReview']>;
+export type MarketStep = Full<Schemas['MarketStep']>;
+export type MarketSort = NonNullable<
+  NonNullable<paths['/api/marketplace/plugins']['get']['parameters']['query']>['sort']
+>;
 export type TestedMail = Full<Schemas['TestedMail']>;
 export type UsageReport = Full<Schemas['UsageReport']>;
 export type UsageRow = Full<Schemas['UsageRow']>;
