@@ -16,6 +16,7 @@ run: model parts
 test: tools model parts
 	$(CARGO) test
 	sh tests/dist.sh $(TARGET)/debug/resoftai
+	sh tests/bundle.sh $(TARGET)/debug/resoftai
 	sh tests/postgres.sh $(CARGO) test --lib --test it
 	$(CARGO) test -p resoftai-engine --profile engine
 	$(CARGO) test -p resoftai-sandbox
@@ -34,7 +35,7 @@ test-vm: parts
 
 ## Servers and verifiers of others that tests run against; before them, for a test does not wait for an installation.
 tools:
-	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
+	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip minisign rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
 	sh tests/sso/install.sh
 	sh tests/mirror/install.sh
 

@@ -33,6 +33,7 @@ pub mod plugins;
 pub mod privacy;
 pub mod projects;
 pub mod quotas;
+pub mod release;
 pub mod roles;
 pub mod runs;
 pub mod sso;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 31] = [
+const FLOORS: [&str; 32] = [
     "base",
     "config",
     "db",
@@ -21,6 +21,7 @@ const FLOORS: [&str; 31] = [
     "notices",
     "hooks",
     "licence",
+    "release",
     "quotas",
     "orgs",
     "accounts",

@@ -1,5 +1,5 @@
 //! What every floor may use and that knows nothing of the product: errors, time, pages, addresses, names, tables,
-//! crypto, signed notes, tasks, logs.
+//! crypto, signed notes, signed files, tasks, logs.
 
 pub mod clock;
 pub mod crypto;
@@ -7,6 +7,7 @@ pub mod csv;
 pub mod email;
 pub mod error;
 pub mod executable;
+pub mod minisign;
 pub mod names;
 pub mod note;
 pub mod page;

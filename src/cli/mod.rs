@@ -70,6 +70,8 @@ mod template;
 mod token;
 mod user;
 mod vendor;
+mod vendor_release;
+mod verify;
 mod write;
 
 use std::io::Write;
@@ -317,7 +319,9 @@ pub enum Command {
     /// The site's licence: what it opens, for how many people, until when.
     #[command(subcommand)]
     Licence(licence::LicenceCommand),
-    /// For who sells licences.
+    /// Whether a bundle or another file of a release is whole, and whose it is.
+    Verify(verify::VerifyArgs),
+    /// For who makes releases and sells licences.
     #[command(subcommand)]
     Vendor(vendor::VendorCommand),
     /// Print a completion script for a shell.
@@ -386,6 +390,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Plugin(plugin::PluginCommand::Author(command)) => plugin_author::run(&command, out),
         Command::Mirror(mirror::MirrorCommand::Folder(command)) => block_on(mirror_folder::run(&command, out)),
         Command::Licence(licence::LicenceCommand::Verify(args)) => licence::verify(&args, &global, out),
+        Command::Verify(args) => verify::run(&args, &global, out),
         Command::Vendor(command) => vendor::run(&command, out),
         Command::Restore { file, args } => block_on(restore::run(&args, &global, file.config.as_ref(), out)),
         command => {
@@ -438,6 +443,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         | Command::Demo(_)
         | Command::Config { .. }
         | Command::Completions { .. }
+        | Command::Verify(_)
         | Command::Vendor(_)
         | Command::Restore { .. }
         | Command::Login(_)

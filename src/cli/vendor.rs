@@ -1,4 +1,4 @@
-//! `resoftai vendor`: the other side of a licence, for who sells it. All without a server.
+//! `resoftai vendor`: the other side of a licence, for who sells it, and of a release, for who makes it. All without a server.
 //!
 //! Invariant: what is signed passes the bounds that a site holds it to.
 
@@ -14,6 +14,7 @@ use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::plugin_author::put;
 use crate::cli::plugin_sign::{self, private_key, public_key, read_text};
+use crate::cli::vendor_release::{self, VendorReleaseCommand};
 use crate::licence::verify::{Form, Keyring, LIST_BYTES, sign};
 use crate::licence::{Claims, Feature, Revocations, Tier, UsageReport};
 
@@ -25,6 +26,9 @@ pub enum VendorCommand {
     /// Licences: keys to sign them with, new ones, those taken back, and what sites report.
     #[command(subcommand)]
     Licence(VendorLicenceCommand),
+    /// Releases: keys to sign them with, and signatures, as minisign makes them.
+    #[command(subcommand)]
+    Release(VendorReleaseCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -143,7 +147,10 @@ fn day(text: &str) -> Result<i64, String> {
 }
 
 pub fn run(command: &VendorCommand, out: Output) -> Result<()> {
-    let VendorCommand::Licence(command) = command;
+    let command = match command {
+        VendorCommand::Licence(command) => command,
+        VendorCommand::Release(command) => return vendor_release::run(command, out),
+    };
     match command {
         VendorLicenceCommand::Keygen(args) => plugin_sign::keygen(args, "licence.trusted_keys", out),
         VendorLicenceCommand::Issue(args) => issue(args, out),

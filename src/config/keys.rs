@@ -2,6 +2,7 @@
 
 use super::{Config, Expired, Registration, Secret, smtp};
 use crate::base::error::{Error, Result};
+use crate::base::minisign::PublicKey;
 use crate::base::note::Verifier;
 use crate::base::telemetry;
 use crate::base::zone::Zone;
@@ -157,6 +158,17 @@ pub const KEYS: &[Setting] = &[
             Ok(())
         },
         show: |config| config.licence.trusted_keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+    },
+    Setting {
+        name: "release.trusted_keys",
+        alias: None,
+        help: "Public keys of minisign's whose signatures on releases count besides those in the program, with commas between",
+        set: |config, value| {
+            let keys = value.split(',').map(str::trim).filter(|key| !key.is_empty()).map(PublicKey::parse);
+            config.release_keys = keys.collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        show: |config| config.release_keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     },
     Setting {
         name: "organizations.deletion_days",

@@ -18,6 +18,7 @@ pub use mirror::{Expired, MirrorConfig};
 pub use smtp::{Security, SmtpConfig};
 
 use crate::base::error::{Error, Result};
+use crate::base::minisign::PublicKey;
 use crate::base::note::Verifier;
 use crate::base::zone::Zone;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub enterprise_mode: bool,
     pub license_key: Option<Secret>,
     pub licence: LicenceConfig,
+    /// Public keys whose signatures on releases count besides those in the program.
+    pub release_keys: Vec<PublicKey>,
     /// Days between the word that an organisation is to be deleted and its deletion.
     pub deletion_days: u32,
     pub accounts: AccountsConfig,
@@ -185,6 +188,7 @@ impl Default for Config {
             enterprise_mode: true,
             license_key: None,
             licence: LicenceConfig::default(),
+            release_keys: Vec::new(),
             deletion_days: 30,
             accounts: AccountsConfig::default(),
             llm: LlmConfig::default(),
