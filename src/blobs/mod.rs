@@ -14,7 +14,7 @@ pub use intake::Intake;
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, Permissions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -177,11 +177,19 @@ fn failed(hash: &str, cause: object_store::Error) -> Error {
 /// Makes the folders and throws away what a crash left unfinished.
 fn prepare(folder: &Path) -> Result<()> {
     make_folder(folder)?;
-    std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    match std::fs::set_permissions(folder, Permissions::from_mode(0o700)) {
+        // The root of a volume that is mounted here may be another's; who may enter it is said where it is mounted.
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {}
+        done => done?,
+    }
     let aside = folder.join(ASIDE);
     make_folder(&aside)?;
     for left in std::fs::read_dir(&aside)? {
-        std::fs::remove_file(left?.path())?;
+        match std::fs::remove_file(left?.path()) {
+            // Another server of the site was faster.
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            done => done?,
+        }
     }
     sync_folder(folder)
 }
