@@ -17,6 +17,7 @@ test: tools model parts
 	$(CARGO) test
 	sh tests/dist.sh $(TARGET)/debug/resoftai
 	sh tests/bundle.sh $(TARGET)/debug/resoftai
+	sh tests/packages.sh $(TARGET)/debug/resoftai
 	sh tests/postgres.sh $(CARGO) test --lib --test it
 	$(CARGO) test -p resoftai-engine --profile engine
 	$(CARGO) test -p resoftai-sandbox
@@ -35,9 +36,10 @@ test-vm: parts
 
 ## Servers and verifiers of others that tests run against; before them, for a test does not wait for an installation.
 tools:
-	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip minisign rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
+	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip minisign rpm lintian skopeo umoci rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
 	sh tests/sso/install.sh
 	sh tests/mirror/install.sh
+	sh tests/packaging/install.sh
 
 model:
 	sh src/llm/engine/fetch-model.sh
@@ -80,11 +82,13 @@ bench: parts
 	$(CARGO) build --release -p resoftai -p resoftai-bench
 	$(TARGET)/release/resoftai-bench $(TARGET)/release/resoftai target/bench
 
-## One file, dist/resoftai, that needs nothing else; proven in an empty chroot. Beside it the bundle that a site installs from.
+## A release in dist/: one file, proven in an empty chroot; the bundle that a site installs from; packages, image, chart. The same
+## bytes each time. RELEASE_KEY=FILE signs it (docs/operator/packages.md). Needs dpkg-deb, rpmbuild and python3.
 dist: parts
 	$(CARGO) build --release
 	install -D -m 0755 $(TARGET)/release/resoftai dist/resoftai
 	! readelf -S dist/resoftai | grep -q '\.symtab'
 	sh tests/dist.sh dist/resoftai
-	sh packaging/bundle.sh dist/resoftai $$(dist/resoftai --version | cut -d ' ' -f 2) \
-		dist/resoftai-$$(dist/resoftai --version | cut -d ' ' -f 2)-linux-x86_64.tar.gz
+	version=$$(dist/resoftai --version | cut -d ' ' -f 2) && bundle=dist/resoftai-$$version-linux-x86_64.tar.gz && \
+		RELEASE_KEY=$(RELEASE_KEY) sh packaging/bundle.sh dist/resoftai $$version $$bundle && \
+		RELEASE_KEY=$(RELEASE_KEY) sh packaging/packages.sh $$bundle dist

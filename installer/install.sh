@@ -1,7 +1,9 @@
 #!/bin/sh
 # Installs ResoftAI from the folder this lies in; needs no network. See docs/operator/install.md.
 #
-#   ./install.sh [--dry-run] [--listen ADDRESS:PORT] [--answers FILE]
+#   ./install.sh [--dry-run] [--listen ADDRESS:PORT] [--answers FILE] [--key FILE]
+#
+# With --key, a public key of minisign's, only a bundle that this key signed is installed.
 #
 # Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this machine does not fit (each reason is printed).
 set -eu
@@ -11,8 +13,9 @@ version=$(cat "$here/VERSION")
 listen=
 dry=
 answers=
+key=
 
-usage() { echo "Usage: ./install.sh [--dry-run] [--listen ADDRESS:PORT] [--answers FILE]" >&2; exit 2; }
+usage() { echo "Usage: ./install.sh [--dry-run] [--listen ADDRESS:PORT] [--answers FILE] [--key FILE]" >&2; exit 2; }
 say() { printf '%s\n' "$*"; }
 fail() { printf 'Not installed: %s\n' "$*" >&2; exit 1; }
 
@@ -21,6 +24,7 @@ while [ $# -gt 0 ]; do
         --dry-run) dry=yes ;;
         --listen) [ $# -ge 2 ] || usage; listen=$2; shift ;;
         --answers) [ $# -ge 2 ] || usage; answers=$2; shift ;;
+        --key) [ $# -ge 2 ] || usage; key=$2; shift ;;
         *) usage ;;
     esac
     shift
@@ -89,6 +93,13 @@ if ! (cd "$here" && sha256sum -c --quiet SHA256SUMS >/dev/null 2>&1); then
     unfit "the bundle is damaged: $(cd "$here" && sha256sum -c --quiet SHA256SUMS 2>&1 | head -n 1). Copy it again"
 else
     fit "the bundle is whole"
+fi
+if [ -z "$key" ]; then
+    note "nobody's signature was looked at; --key does, and docs/operator/packages.md says how to do it without this bundle"
+elif said=$("$here/resoftai" verify "$here/SHA256SUMS" --signature "$here/RESOFTAI-BUNDLE.minisig" --key "$key" 2>&1); then
+    fit "the bundle is signed with the key in $key"
+else
+    unfit "the bundle is not signed with the key in $key: ${said#error: }"
 fi
 [ "$wrong" = 0 ] || { say "Nothing was changed."; exit 3; }
 if [ -n "$dry" ]; then

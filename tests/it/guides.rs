@@ -28,12 +28,13 @@ const ANSWERS: [(&str, &[&str], bool); 9] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 18] = [
+const ELSEWHERE: [&str; 19] = [
     "benchmarks",
     "cli",
     "mail",
     "operator/hardening",
     "operator/install",
+    "operator/packages",
     "plugins/capabilities",
     "plugins/hooks",
     "plugins/integrations",
