@@ -15,8 +15,11 @@ again=$(sh "$here/../../packaging/bundle.sh" "$stick/resoftai" "$version" "$stic
 cmp "$bundle" "$again" || { echo "two bundles of one binary differ" >&2; exit 1; }
 mkdir "$stick/medium"
 tar -C "$stick/medium" -xzf "$bundle"
+mkdir "$stick/packages"
+sh "$here/../../packaging/deb.sh" "$stick/medium/resoftai-$version-linux-x86_64" "$stick/packages/resoftai.deb"
 for suite in "$@"; do
     root=$(sh "$here/rootfs.sh" "$suite")
     echo "== $suite"
     sh "$here/boot.sh" "$root" "$here/story.sh" "$stick/medium"
+    sh "$here/boot.sh" "$root" "$here/packages.sh" "$stick/packages"
 done
