@@ -36,6 +36,7 @@ pub mod quotas;
 pub mod release;
 pub mod roles;
 pub mod runs;
+pub mod scan;
 pub mod sso;
 pub mod teams;
 

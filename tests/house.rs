@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 32] = [
+const FLOORS: [&str; 33] = [
     "base",
     "config",
     "db",
@@ -30,6 +30,7 @@ const FLOORS: [&str; 32] = [
     "sso",
     "invitations",
     "llm",
+    "scan",
     "plugins",
     "mirror",
     "market",

@@ -11,6 +11,7 @@ pub mod minisign;
 pub mod names;
 pub mod note;
 pub mod page;
+pub mod severity;
 pub mod tasks;
 pub mod telemetry;
 pub mod zone;

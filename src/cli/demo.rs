@@ -109,7 +109,8 @@ async fn install(operator: &Client, folder: &Path) -> Result<()> {
     let installed = there["items"].as_array().is_some_and(|all| all.iter().any(|plugin| plugin["slug"] == PLUGIN));
     if !installed {
         let config = Map::from_iter([("severity_threshold".to_owned(), json!("high"))]);
-        plugin_folder::upload(operator, folder, &config, false, None).await?;
+        let how = plugin_folder::How { config, ..plugin_folder::How::default() };
+        plugin_folder::upload(operator, folder, &how).await?;
     }
     Ok(())
 }

@@ -38,6 +38,8 @@ pub enum Exit {
     Unreachable = 7,
     /// A run that was followed ended failed or canceled.
     RunFailed = 8,
+    /// A scan found what keeps a plugin out.
+    Blocked = 9,
     /// Ctrl-C stopped watching; the run itself goes on.
     Detached = 130,
 }

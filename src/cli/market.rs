@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::cli::client::{escape, query_string};
 use crate::cli::failure::Result;
 use crate::cli::output::{Column, cell, size};
-use crate::cli::{Context, ListArgs, input, plugin};
+use crate::cli::plugin_folder::How;
+use crate::cli::{Context, ListArgs, plugin};
 
 const PATH: &str = "/api/marketplace";
 const COLUMNS: [Column; 6] = [
@@ -170,25 +171,14 @@ async fn show(slug: &str, version: Option<&str>, context: &Context) -> Result<()
 }
 
 /// Installs a plugin of the marketplace with everything it needs, or says what that comes to.
-pub async fn install(
-    slug: &str,
-    (config, everywhere): (&[(String, Value)], Option<bool>),
-    version: Option<&str>,
-    dry_run: bool,
-    context: &Context,
-) -> Result<()> {
-    let mut body = json!({"dry_run": dry_run});
+pub async fn install(slug: &str, how: &How, version: Option<&str>, dry_run: bool, context: &Context) -> Result<()> {
+    let mut body = how.body();
+    body["dry_run"] = dry_run.into();
     if let Some(version) = version {
         body["version"] = version.into();
     }
-    let config = input::object(config)?;
-    if !config.is_empty() {
-        body["config"] = Value::Object(config);
-    }
-    if let Some(everywhere) = everywhere {
-        body["everywhere"] = everywhere.into();
-    }
-    let done = context.client.post(&format!("{PATH}/plugins/{}/install", escape(slug)), &body).await?;
+    let path = format!("{PATH}/plugins/{}/install", escape(slug));
+    let done = context.client.post(&path, &body).await.map_err(plugin::own_words)?;
     let installed = done["plugins"].as_array().and_then(|all| all.iter().find(|plugin| plugin["slug"] == slug));
     match installed {
         None => told(&done, context),

@@ -48,6 +48,7 @@ mod plugin_folder;
 mod plugin_logs;
 mod plugin_new;
 mod plugin_org;
+mod plugin_scan;
 mod plugin_sign;
 mod plugin_templates;
 mod plugin_test;
@@ -388,6 +389,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         // What was brought here is verified without any server.
         Command::Audit(audit::AuditCommand::Verify(args)) if args.is_brought() => block_on(args.brought(&global, out)),
         Command::Plugin(plugin::PluginCommand::Author(command)) => plugin_author::run(&command, out),
+        Command::Plugin(plugin::PluginCommand::Scan(args)) if args.is_here() => plugin_scan::here(&args, out),
         Command::Mirror(mirror::MirrorCommand::Folder(command)) => block_on(mirror_folder::run(&command, out)),
         Command::Licence(licence::LicenceCommand::Verify(args)) => licence::verify(&args, &global, out),
         Command::Verify(args) => verify::run(&args, &global, out),

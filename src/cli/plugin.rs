@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::cli::client::{Page, escape};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::output::{Column, cell, clean};
+use crate::cli::plugin_folder::How;
 use crate::cli::{
     Context, deleted, input, market, plugin_author, plugin_dev, plugin_figures, plugin_folder, plugin_logs, plugin_org,
-    submission, suggest,
+    plugin_scan, submission, suggest,
 };
 
 const PATH: &str = "/api/plugins";
@@ -54,9 +55,19 @@ pub enum PluginCommand {
         /// Let it work only in organisations that enable it, as a new one does that asks for something.
         #[arg(long)]
         only_where_enabled: bool,
+        /// Take it although a scan found something that keeps it out.
+        #[arg(long, requires = "reason")]
+        allow_findings: bool,
+        /// Why, for the audit trail.
+        #[arg(long, value_name = "TEXT", requires = "allow_findings")]
+        reason: Option<String>,
     },
     /// Hand a plugin in for the site's marketplace.
     Submit(submission::SubmitArgs),
+    /// Scan a plugin on this machine, without a server, or show what the server's last scan of one found.
+    ///
+    /// Ends with 9 when something was found that keeps the plugin out.
+    Scan(plugin_scan::ScanArgs),
     /// Bring the plugin in a folder to a server, once or at every change, in the place of the version before.
     Dev(plugin_dev::DevArgs),
     /// Let a plugin work: on the site, or in an organisation with what it is granted there.
@@ -120,14 +131,26 @@ pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
         PluginCommand::Author(_) => Ok(()),
         PluginCommand::List => list(context).await,
         PluginCommand::Info { slug, org } => info(slug, org.as_deref(), context).await,
-        PluginCommand::Install { plugin, config, version, dry_run, replace, everywhere, only_where_enabled } => {
+        PluginCommand::Install {
+            plugin,
+            config,
+            version,
+            dry_run,
+            replace,
+            everywhere,
+            only_where_enabled,
+            reason,
+            allow_findings: _,
+        } => {
             let everywhere = (*everywhere || *only_where_enabled).then_some(*everywhere);
+            let how = How { config: input::object(config)?, replace: *replace, everywhere, despite: reason.clone() };
             if version.is_some() || *dry_run {
-                return market::install(plugin, (config, everywhere), version.as_deref(), *dry_run, context).await;
+                return market::install(plugin, &how, version.as_deref(), *dry_run, context).await;
             }
-            install(plugin, config, *replace, everywhere, context).await
+            install(plugin, &how, context).await
         }
         PluginCommand::Submit(args) => submission::submit(args, context).await,
+        PluginCommand::Scan(args) => plugin_scan::kept(args, context).await,
         PluginCommand::Dev(args) => plugin_dev::run(args, context).await,
         PluginCommand::Enable { slug, place } => match &place.org {
             None => switch(slug, "enable", context).await,
@@ -210,6 +233,7 @@ async fn info(slug: &str, org: Option<&str>, context: &Context) -> Result<()> {
     let figures = plugin_figures::of(&path, context).await?;
     if context.out.is_json() {
         plugin["metrics"] = figures.clone();
+        plugin["scan"] = plugin_scan::of(slug, context).await?;
     } else {
         plugin["signers"] = signers(&plugin).into();
     }
@@ -218,6 +242,7 @@ async fn info(slug: &str, org: Option<&str>, context: &Context) -> Result<()> {
     if context.out.is_json() {
         return Ok(());
     }
+    plugin_scan::outcome(slug, context).await?;
     plugin_org::capabilities(&plugin, org.is_some(), context)?;
     let hooks = plugin["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !hooks.is_empty() {
@@ -237,35 +262,21 @@ fn signers(plugin: &Value) -> Vec<String> {
     signed.iter().map(words).collect()
 }
 
-async fn install(
-    plugin: &str,
-    asked: &[(String, Value)],
-    replace: bool,
-    everywhere: Option<bool>,
-    context: &Context,
-) -> Result<()> {
-    let config = input::object(asked)?;
+async fn install(plugin: &str, how: &How, context: &Context) -> Result<()> {
     let reply = match here(plugin) {
-        Some(path) => {
-            plugin_folder::upload(&context.client, path, &config, replace, everywhere).await.map_err(there_already)
-        }
+        Some(path) => plugin_folder::upload(&context.client, path, how).await.map_err(own_words),
         None => {
-            let mut body = json!({"slug": plugin});
-            if !config.is_empty() {
-                body["config"] = Value::Object(config);
-            }
-            if let Some(everywhere) = everywhere {
-                body["everywhere"] = everywhere.into();
-            }
+            let mut body = how.body();
+            body["slug"] = plugin.into();
             match context.client.post(&format!("{PATH}/install"), &body).await {
                 Err(failure) if failure.code() == "plugin_folder_missing" => {
-                    let done = market::install(plugin, (asked, everywhere), None, false, context).await;
+                    let done = market::install(plugin, how, None, false, context).await;
                     return done.map_err(|other| match other.code() {
                         "market_no_plugin" => meant_here(plugin, failure),
                         _ => other,
                     });
                 }
-                reply => reply.map_err(|failure| meant_here(plugin, failure)),
+                reply => reply.map_err(|failure| own_words(meant_here(plugin, failure))),
             }
         }
     };
@@ -300,9 +311,13 @@ fn here(plugin: &str) -> Option<&Path> {
     plugin_folder::is_here(plugin).then_some(Path::new(plugin))
 }
 
-/// The server speaks of its own parameter.
-fn there_already(failure: Failure) -> Failure {
-    if failure.code() == "plugin_exists" { failure.and("That is --replace here.") } else { failure }
+/// The server speaks of its own parameters.
+pub(super) fn own_words(failure: Failure) -> Failure {
+    match failure.code() {
+        "plugin_exists" => failure.and("That is --replace here."),
+        "plugin_scan_blocked" => failure.and("That is --allow-findings --reason TEXT here."),
+        _ => failure,
+    }
 }
 
 /// A slug that the server does not have while a folder of that name lies here: then that was meant.

@@ -65,7 +65,8 @@ pub async fn run(args: &DevArgs, context: &Context) -> Result<()> {
 }
 
 async fn bring(folder: &Path, config: &Map<String, Value>, context: &Context) -> Result<()> {
-    let plugin = plugin_folder::upload(&context.client, folder, config, true, None).await?;
+    let how = plugin_folder::How { config: config.clone(), replace: true, ..plugin_folder::How::default() };
+    let plugin = plugin_folder::upload(&context.client, folder, &how).await?;
     let (slug, version, status) = (cell(&plugin, "slug"), cell(&plugin, "version"), cell(&plugin, "status"));
     context.out.done(&plugin, &format!("The server has {slug} {version}; it is {status}."))
 }

@@ -24,27 +24,51 @@ pub fn is_here(plugin: &str) -> bool {
     plugin.contains('/') || plugin == "." || plugin == ".." || ARCHIVES.iter().any(|ending| plugin.ends_with(ending))
 }
 
-/// Sends a folder, which is packed, or an archive to the server; the plugin as it answers. `replace`: in the place of one that
-/// is there.
+/// How a plugin is to be installed.
+#[derive(Debug, Default)]
+pub struct How {
+    pub config: Map<String, Value>,
+    /// In the place of one that is there.
+    pub replace: bool,
+    pub everywhere: Option<bool>,
+    /// Why, although a scan says no.
+    pub despite: Option<String>,
+}
+
+impl How {
+    /// As the body of a request; `replace` each request says in its own way.
+    pub fn body(&self) -> Value {
+        let mut body = Map::new();
+        if !self.config.is_empty() {
+            body.insert("config".to_owned(), Value::Object(self.config.clone()));
+        }
+        if let Some(everywhere) = self.everywhere {
+            body.insert("everywhere".to_owned(), everywhere.into());
+        }
+        if let Some(why) = &self.despite {
+            body.insert("allow_findings".to_owned(), true.into());
+            body.insert("reason".to_owned(), why.as_str().into());
+        }
+        Value::Object(body)
+    }
+}
+
+/// Sends a folder, which is packed, or an archive to the server; the plugin as it answers.
 ///
 /// # Errors
 /// Wrong usage when it is no plugin; `plugin_too_large`; the server's own.
-pub async fn upload(
-    client: &Client,
-    path: &Path,
-    config: &Map<String, Value>,
-    replace: bool,
-    everywhere: Option<bool>,
-) -> Result<Value> {
+pub async fn upload(client: &Client, path: &Path, how: &How) -> Result<Value> {
     if !path.exists() {
         return Err(Failure::usage(format!("There is no file or folder {}.", path.display())));
     }
     let archive = if path.is_file() { read(path, MOST_BYTES)? } else { pack(path, &[])?.bytes };
-    let config = (!config.is_empty()).then(|| Value::Object(config.clone()).to_string());
+    let config = (!how.config.is_empty()).then(|| Value::Object(how.config.clone()).to_string());
     let query = query_string(&[
         ("config", config),
-        ("replace", replace.then(|| "true".to_owned())),
-        ("everywhere", everywhere.map(|everywhere| everywhere.to_string())),
+        ("replace", how.replace.then(|| "true".to_owned())),
+        ("everywhere", how.everywhere.map(|everywhere| everywhere.to_string())),
+        ("allow_findings", how.despite.as_ref().map(|_| "true".to_owned())),
+        ("reason", how.despite.clone()),
     ]);
     client.upload(&format!("/api/plugins/upload{query}"), "application/zip", archive).await
 }

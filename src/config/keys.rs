@@ -4,6 +4,7 @@ use super::{Config, Expired, Registration, Secret, smtp};
 use crate::base::error::{Error, Result};
 use crate::base::minisign::PublicKey;
 use crate::base::note::Verifier;
+use crate::base::severity::Severity;
 use crate::base::telemetry;
 use crate::base::zone::Zone;
 
@@ -324,6 +325,34 @@ pub const KEYS: &[Setting] = &[
         show: |config| config.plugins.require_signature.to_string(),
     },
     Setting {
+        name: "plugins.scan_block",
+        alias: None,
+        help: "From which severity on what a scan finds keeps a plugin out: low, medium, high, critical or never; absent: critical",
+        set: |config, value| severity(value).map(|limit| config.plugins.scan_block = limit),
+        show: |config| limit(config.plugins.scan_block),
+    },
+    Setting {
+        name: "plugins.scan_warn",
+        alias: None,
+        help: "From which severity on it is warned about: low, medium, high, critical or never; absent: high",
+        set: |config, value| severity(value).map(|limit| config.plugins.scan_warn = limit),
+        show: |config| limit(config.plugins.scan_warn),
+    },
+    Setting {
+        name: "plugins.licences_allowed",
+        alias: None,
+        help: "Licences that plugins and what they carry may have, as SPDX identifiers such as MIT or BSD-*, with commas between; absent: all",
+        set: |config, value| names(value).map(|names| config.plugins.licences_allowed = names),
+        show: |config| config.plugins.licences_allowed.join(","),
+    },
+    Setting {
+        name: "plugins.licences_denied",
+        alias: None,
+        help: "Licences that they may not have, such as AGPL-*, with commas between; absent: none",
+        set: |config, value| names(value).map(|names| config.plugins.licences_denied = names),
+        show: |config| config.plugins.licences_denied.join(","),
+    },
+    Setting {
         name: "mirror.expired",
         alias: None,
         help: "What is made of a mirror's bundle whose metadata expired: refuse, warn, or a number of days for which it is taken; absent: refuse",
@@ -521,6 +550,18 @@ fn names(value: &str) -> Result<Vec<String>, String> {
         return Err("a name is empty; write them with one comma between".to_owned());
     }
     Ok(names)
+}
+
+fn severity(value: &str) -> Result<Option<Severity>, String> {
+    match (value, Severity::from_code(value)) {
+        ("never", _) => Ok(None),
+        (_, Some(severity)) => Ok(Some(severity)),
+        _ => Err(format!("`{value}` is none of low, medium, high, critical and never")),
+    }
+}
+
+fn limit(severity: Option<Severity>) -> String {
+    severity.map_or("never", Severity::code).to_owned()
 }
 
 fn shown(secret: Option<&Secret>) -> String {

@@ -20,6 +20,7 @@ pub use smtp::{Security, SmtpConfig};
 use crate::base::error::{Error, Result};
 use crate::base::minisign::PublicKey;
 use crate::base::note::Verifier;
+use crate::base::severity::Severity;
 use crate::base::zone::Zone;
 
 /// The most a configuration file may hold.
@@ -154,11 +155,27 @@ pub struct PluginsConfig {
     pub max_memory_mib: u32,
     /// The most computing time that can be granted for one call.
     pub max_time_ms: u32,
+    /// From which severity on a finding of a scan keeps a plugin out; None: never.
+    pub scan_block: Option<Severity>,
+    /// From which severity on it is warned about; None: never.
+    pub scan_warn: Option<Severity>,
+    /// Licences, as SPDX identifiers, that are taken; empty: all but those denied.
+    pub licences_allowed: Vec<String>,
+    pub licences_denied: Vec<String>,
 }
 
 impl Default for PluginsConfig {
     fn default() -> Self {
-        Self { trusted_keys: Vec::new(), require_signature: false, max_memory_mib: 512, max_time_ms: 30_000 }
+        Self {
+            trusted_keys: Vec::new(),
+            require_signature: false,
+            max_memory_mib: 512,
+            max_time_ms: 30_000,
+            scan_block: Some(Severity::Critical),
+            scan_warn: Some(Severity::High),
+            licences_allowed: Vec::new(),
+            licences_denied: Vec::new(),
+        }
     }
 }
 

@@ -89,6 +89,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(185, "mirror", include_str!("../../migrations/0185_mirror.sql")),
     Migration::new(186, "mirror_told", include_str!("../../migrations/0186_mirror_told.sql")),
     Migration::new(187, "backups", include_str!("../../migrations/0187_backups.sql")),
+    Migration::new(188, "plugin_scans", include_str!("../../migrations/0188_plugin_scans.sql")),
     Migration::new(189, "plugin_installs", include_str!("../../migrations/0189_plugin_installs.sql")),
     Migration::new(190, "market", include_str!("../../migrations/0190_market.sql")),
     Migration::new(191, "market_words", "").dialects(

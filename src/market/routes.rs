@@ -22,7 +22,7 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::{DEFAULT_LIMIT, List, MAX_LIMIT, check_part};
 use crate::db::Tx;
-use crate::plugins::{SignedBy, Wish};
+use crate::plugins::{SignedBy, Wish, scanning};
 use crate::web::{Json, Path, Problem, Query};
 
 impl Market {
@@ -290,6 +290,11 @@ struct InstallRequest {
     /// Say what it comes to and change nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Take it although a scan found something that keeps it out; needs a `reason`. What it needs is not meant.
+    #[serde(default)]
+    allow_findings: bool,
+    /// Why, for the audit trail.
+    reason: Option<String>,
 }
 
 /// Install a plugin, or another version of it, with everything it needs: all of it or nothing.
@@ -302,9 +307,10 @@ async fn install(
     Path(slug): Path<String>,
     Json(body): Json<InstallRequest>,
 ) -> Result<Json<Installation>> {
-    let InstallRequest { version, config, everywhere, dry_run } = body;
+    let InstallRequest { version, config, everywhere, dry_run, allow_findings, reason } = body;
+    let despite = scanning::despite(allow_findings, reason)?;
     let version = version.map(|text| Version::parse(&text).map_err(|_| no_version(&text))).transpose()?;
-    let wishes = BTreeMap::from([(slug.clone(), Wish { config, everywhere })]);
+    let wishes = BTreeMap::from([(slug.clone(), Wish { config, everywhere, despite })]);
     market.install(permit, vec![Wanted { slug, version }], wishes, dry_run).await.map(Json)
 }
 

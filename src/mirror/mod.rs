@@ -6,12 +6,14 @@
 //! list, the vendor's and the site's own, never shares a plugin's slug.
 //!
 //! `repository` makes one on the connected side, `bundle` is how it travels; `verify` asks TUF, `import` brings it in,
-//! `serve` passes it on to a second box, `watch` tells before it gets too old.
+//! `serve` passes it on to a second box, `knowledge` is what scans of plugins go by, `watch` tells before
+//! it gets too old.
 
 pub mod bundle;
 pub mod gather;
 mod import;
 pub mod keys;
+mod knowledge;
 pub mod names;
 pub mod parts;
 pub mod repository;

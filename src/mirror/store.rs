@@ -17,6 +17,7 @@ use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Result};
 use crate::db::{DbError, Row, Tx, Val, params};
 use crate::jobs;
+use crate::plugins::scanning;
 
 /// How long a content that an import staged waits for the next attempt.
 const PATIENCE: i64 = 30 * DAY;
@@ -149,6 +150,12 @@ pub fn contents(tx: &mut Tx<'_>, owner: Owner) -> Result<Vec<Content>> {
 pub fn content(tx: &mut Tx<'_>, owner: Owner, name: &str) -> Result<Option<Content>> {
     let sql = format!("{CONTENT} WHERE repository = $1 AND name = $2");
     Ok(tx.query_row(&sql, &params![owner.code(), name], read_content)?)
+}
+
+/// What scans of plugins go by: advisories and rules, of both repositories.
+pub fn for_scans(tx: &mut Tx<'_>) -> Result<Vec<Content>> {
+    let sql = format!("{CONTENT} WHERE kind = 'advisory' ORDER BY name, repository");
+    Ok(tx.query_map(&sql, &[], read_content)?)
 }
 
 /// Which contents are meant.
@@ -324,11 +331,15 @@ pub fn switch(
         let sentence = "Another state came in while this one was read. Import again.";
         return Err(Error::conflict("mirror_changed", sentence));
     }
+    let scanned_with = for_scans(tx)?;
     tx.execute("DELETE FROM mirror_metadata WHERE repository = $1", &params![owner.code()])?;
     for (name, bytes) in &new.metadata {
         insert_metadata(tx, owner, name, &String::from_utf8_lossy(bytes))?;
     }
     replace_contents(tx, owner, &new.contents)?;
+    if for_scans(tx)? != scanned_with {
+        scanning::enqueue(tx, now)?;
+    }
     refuse_taken_slugs(tx, owner)?;
     jobs::enqueue(tx, now, SWITCHED, &json!({}))?;
     tx.execute("DELETE FROM mirror_wanted WHERE sha256 IN (SELECT sha256 FROM mirror_contents)", &params![])?;

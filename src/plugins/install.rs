@@ -15,6 +15,7 @@ use super::crew::Worker;
 use super::live::Learned;
 use super::manifest;
 use super::package::Package;
+use super::scanning::{self, Scanned};
 use super::settings::{self, Settings};
 use super::shelf::{Entry, view};
 use super::store::{self, Installed, Kept};
@@ -31,6 +32,8 @@ pub struct Wish {
     /// Whether it works in organisations that say nothing about it. None: as it was, or, for a new one, when it asks for
     /// nothing that has to be granted.
     pub everywhere: Option<bool>,
+    /// Why it is to be taken although a scan says no.
+    pub despite: Option<String>,
 }
 
 /// What it comes to.
@@ -49,8 +52,8 @@ impl Plugins {
     /// Installs, or installs anew, what lies in the folder under `slug`. Without `config` it keeps what it had.
     ///
     /// # Errors
-    /// `plugin_folder_missing`, `invalid_plugin`, `plugin_not_signed`, `plugin_dependency`, `invalid_config`,
-    /// `plugin_load_failed`.
+    /// `plugin_folder_missing`, `invalid_plugin`, `plugin_not_signed`, `plugin_scan_blocked`, `plugin_dependency`,
+    /// `invalid_config`, `plugin_load_failed`.
     pub async fn install(&self, permit: Permit<PluginInstall>, slug: String, wish: Wish) -> Result<Plugin> {
         permit.require_site()?;
         if !manifest::is_slug(&slug) {
@@ -61,9 +64,10 @@ impl Plugins {
         self.to_the_end(async move {
             let _alone = plugins.inner.changes.lock().await;
             let package = plugins.read_folder(&slug).await?;
+            let scanned = plugins.admit(&package, wish.despite.clone()).await?;
             let plan = plugins.plan_of(&package, wish).await?;
             let proven = plugins.prove(package, &plan).await?;
-            let installed = plugins.take_over(permit, vec![(proven, plan)]).await?;
+            let installed = plugins.take_over(permit, vec![(proven, plan, scanned)]).await?;
             installed.into_iter().next().ok_or_else(|| Error::internal("one plugin came in and none came out"))
         })
         .await
@@ -111,8 +115,9 @@ impl Plugins {
             plugins.check_needs(&packages)?;
             let mut proven = Vec::new();
             for (package, wish) in incoming {
+                let scanned = plugins.admit(&package, wish.despite.clone()).await?;
                 let plan = plugins.plan_of(&package, wish).await?;
-                proven.push((plugins.load(package, &plan).await?, plan));
+                proven.push((plugins.load(package, &plan).await?, plan, scanned));
             }
             let (mut asides, mut placed) = (Vec::new(), Ok(()));
             for package in packages {
@@ -172,7 +177,7 @@ impl Plugins {
     /// Lets a plugin work, from its files as they are now.
     ///
     /// # Errors
-    /// `not_found`, `invalid_plugin`, `plugin_load_failed`.
+    /// `not_found`, `invalid_plugin`, `plugin_scan_blocked`, `plugin_load_failed`.
     pub async fn enable(&self, permit: Permit<PluginManage>, slug: String) -> Result<Plugin> {
         permit.require_site()?;
         let plugins = self.clone();
@@ -180,6 +185,7 @@ impl Plugins {
             let _alone = plugins.inner.changes.lock().await;
             plugins.shelved(&slug)?;
             let package = plugins.read_folder(&slug).await?;
+            let scanned = plugins.admit(&package, None).await?;
             let plan = plugins.plan_of(&package, Wish::default()).await?;
             let proven = plugins.prove(package, &plan).await?;
             let (learned, now, vault) =
@@ -187,6 +193,7 @@ impl Plugins {
             let state = (PluginStatus::Active, None);
             let write = move |tx: &mut crate::db::Tx<'_>| {
                 let kept = store::set_status(tx, &permit, now, &vault, &slug, state, Some(&learned))?;
+                scanning::store::keep(tx, kept.id, &scanned)?;
                 activations::store::forgive(tx, now, kept.id)?;
                 Ok(kept)
             };
@@ -338,9 +345,9 @@ impl Plugins {
     ///
     /// # Errors
     /// `plugin_load_failed`, `invalid_config`.
-    pub async fn try_out(&self, package: Package) -> Result<()> {
+    pub async fn try_out(&self, package: Arc<Package>) -> Result<()> {
         let plan = Plan { config: Settings::default(), everywhere: false };
-        self.load(Arc::new(package), &plan).await.map(drop)
+        self.load(package, &plan).await.map(drop)
     }
 
     /// Whether what it needs is there, and it loads.
@@ -383,9 +390,13 @@ impl Plugins {
     }
 
     /// Writes down what was proven, in one transaction, and lets it work.
-    async fn take_over(&self, permit: Permit<PluginInstall>, proven: Vec<(Proven, Plan)>) -> Result<Vec<Plugin>> {
+    async fn take_over(
+        &self,
+        permit: Permit<PluginInstall>,
+        proven: Vec<(Proven, Plan, Scanned)>,
+    ) -> Result<Vec<Plugin>> {
         let (mut rows, mut packages) = (Vec::new(), Vec::new());
-        for (Proven { package, learned }, plan) in proven {
+        for (Proven { package, learned }, plan, scanned) in proven {
             let manifest = &package.manifest;
             let installed = Installed {
                 slug: manifest.slug.clone(),
@@ -393,14 +404,16 @@ impl Plugins {
                 config: plan.config,
                 everywhere: plan.everywhere,
                 learned: Some(Learned::clone(&learned)),
+                despite: scanned.reason.clone(),
             };
-            rows.push((installed, manifest.capabilities.clone()));
+            rows.push((installed, manifest.capabilities.clone(), scanned));
             packages.push(package);
         }
         let (now, vault) = (self.inner.clock.now(), self.inner.vault.clone());
         let write = move |tx: &mut crate::db::Tx<'_>| {
-            let install = |(installed, asked): &(Installed, Capabilities)| {
+            let install = |(installed, asked, scanned): &(Installed, Capabilities, Scanned)| {
                 let kept = store::install(tx, &permit, now, &vault, installed)?;
+                scanning::store::keep(tx, kept.id, scanned)?;
                 activations::store::forgive(tx, now, kept.id)?;
                 activations::store::tell_what_is_asked(tx, now, (kept.id, &kept.slug), asked)?;
                 Ok(kept)

@@ -6,7 +6,7 @@
 //!
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
-//! `activations` where it works, `beside` follows what other servers change; `dispatch` calls them where hooks are fired,
+//! `scanning` keeps out what should not be there, `activations` where it works, `beside` follows what other servers change; `dispatch` calls them where hooks are fired,
 //! `analyze` has them look at files, `rewrite` has them propose others, `colleagues` has them take part in runs, `models` has
 //! them answer as models, `template` asks them for files to start from, `integration` has them tell other systems.
 
@@ -40,6 +40,7 @@ mod rewrite;
 pub mod routes;
 mod runtime;
 mod sbom;
+pub mod scanning;
 mod settings;
 mod shelf;
 pub mod sign;
@@ -82,6 +83,7 @@ use crate::hooks::Hooks;
 use crate::kv::Kv;
 use crate::llm::{ANSWER_LIMIT, Llm};
 use crate::net::Client;
+use crate::scan::Policy;
 use capabilities::{Capabilities, CapabilityView};
 use compile::Compiler;
 use counts::Cost;
@@ -90,6 +92,7 @@ use host::Doors;
 use integration::Again;
 use live::HookView;
 use runtime::Runtime;
+use scanning::Scanner;
 use settings::Vault;
 use shelf::Shelf;
 use sign::Trust;
@@ -199,6 +202,8 @@ pub struct Options {
     pub limits: Limits,
     /// Whose signatures count.
     pub trust: Trust,
+    /// What scans keep out.
+    pub scan: Policy,
     /// The most that can be granted of both.
     pub most: Limits,
     /// Seals configurations.
@@ -226,6 +231,7 @@ struct Inner {
     dir: PathBuf,
     limits: Limits,
     trust: Trust,
+    scanner: Scanner,
     most: Limits,
     vault: Vault,
     runtime: Runtime,
@@ -248,13 +254,14 @@ impl Plugins {
     /// # Errors
     /// When the folder cannot be made or the database fails.
     pub async fn start(options: Options, db: Db, kv: Kv, clock: Clock, tasks: Tasks, hooks: Hooks) -> Result<Self> {
-        let Options { dir, runtime, compiler, limits, most, key, client, trust } = options;
+        let Options { dir, runtime, compiler, limits, most, key, client, trust, scan } = options;
         let compiler = Compiler::new(compiler, &dir, &key);
         let inner = Inner {
             dir,
             limits,
             most,
             trust,
+            scanner: Scanner::new(scan),
             vault: Vault::new(key),
             runtime: Runtime::new(runtime, compiler),
             db,

@@ -11,7 +11,7 @@ use super::install::Wish;
 use super::package::MAX_TOTAL;
 use super::settings::Settings;
 use super::shelf::view;
-use super::{Plugin, Plugins, activations, figures, folder, logs, store};
+use super::{Plugin, Plugins, activations, figures, folder, logs, scanning, store};
 use crate::access::actions::{PluginInstall, PluginManage, PluginRead};
 use crate::access::{Permission, Permit};
 use crate::base::error::{Error, Result};
@@ -37,6 +37,7 @@ impl Plugins {
             .merge(logs::routes::routes())
             .merge(figures::routes::routes())
             .merge(folder::routes())
+            .merge(scanning::routes::routes())
             .with_state(self)
     }
 }
@@ -86,6 +87,11 @@ struct InstallRequest {
     /// Whether it works in organisations that say nothing about it; absent: as it was, or, for a new one, when it asks for
     /// nothing that has to be granted.
     everywhere: Option<bool>,
+    /// Take it although a scan found something that keeps it out; needs a `reason`.
+    #[serde(default)]
+    allow_findings: bool,
+    /// Why, for the audit trail.
+    reason: Option<String>,
 }
 
 /// Install a plugin from the server's plugins folder, or install it anew after its files changed.
@@ -104,7 +110,8 @@ async fn install(
             return Err(Error::invalid("plugin_unnamed", sentence).field("slug"));
         }
     };
-    plugins.install(permit, slug, Wish { config: body.config, everywhere: body.everywhere }).await.map(Created)
+    let despite = scanning::despite(body.allow_findings, body.reason)?;
+    plugins.install(permit, slug, Wish { config: body.config, everywhere: body.everywhere, despite }).await.map(Created)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -118,6 +125,11 @@ struct UploadQuery {
     /// Put it in the place of one with the same slug.
     #[serde(default)]
     replace: bool,
+    /// Take it although a scan found something that keeps it out; needs a `reason`.
+    #[serde(default)]
+    allow_findings: bool,
+    /// Why, for the audit trail.
+    reason: Option<String>,
 }
 
 /// Install a plugin from a tar or zip archive of its folder.
@@ -132,8 +144,9 @@ async fn upload(
 ) -> Result<Created<Plugin>> {
     permit.require_site()?;
     let config = query.config.as_deref().map(object).transpose()?;
+    let despite = scanning::despite(query.allow_findings, query.reason)?;
     let archive = read_body(request, MAX_UPLOAD).await?;
-    let wish = Wish { config, everywhere: query.everywhere };
+    let wish = Wish { config, everywhere: query.everywhere, despite };
     plugins.upload(permit, archive, wish, query.replace).await.map(Created)
 }
 

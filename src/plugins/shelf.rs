@@ -189,7 +189,7 @@ impl Plugins {
         let trust = self.inner.trust.clone();
         let found = tokio::task::spawn_blocking(move || look(&dir, &trust)).await.map_err(Error::internal)??;
         let vault = self.inner.vault.clone();
-        let new: Vec<Installed> = found.iter().map(|(slug, package)| introduced(slug, package)).collect();
+        let new = self.new_among(&found).await?;
         let permit = Arc::new(Caller::system()).permit()?;
         let now = self.inner.clock.now();
         let kept = self.inner.db.write(move |tx| {
@@ -231,6 +231,24 @@ impl Plugins {
         self.inner.tasks.spawn(async move { writing.write_counts().await });
         self.inner.tasks.spawn(async move { keeping.keep_figures().await });
         Ok(())
+    }
+
+    /// What lies in the folder and is not installed, but for what a scan keeps out. Its scan is kept by the one to come,
+    /// which knows the mirror's advisories.
+    async fn new_among(&self, found: &Found) -> Result<Vec<Installed>> {
+        let vault = self.inner.vault.clone();
+        let known = self.inner.db.read(move |tx| store::list(tx, &vault)).await?;
+        let mut new = Vec::new();
+        for (slug, package) in found.iter().filter(|(slug, _)| known.iter().all(|kept| kept.slug != **slug)) {
+            if let Ok(package) = package
+                && let Err(error) = self.admit(package, None).await
+            {
+                tracing::error!(plugin = slug, "{error}");
+                continue;
+            }
+            new.push(introduced(slug, package));
+        }
+        Ok(new)
     }
 
     pub(super) fn live(
@@ -316,7 +334,7 @@ fn introduced(slug: &str, package: &Result<Arc<Package>, String>) -> Installed {
     let version =
         package.as_ref().map_or_else(|_| "(damaged)".to_owned(), |package| package.manifest.version.to_string());
     let everywhere = package.as_ref().map_or(true, |package| !package.manifest.capabilities.ask_for_a_grant());
-    Installed { slug: slug.to_owned(), version, config: Settings::new(), everywhere, learned: None }
+    Installed { slug: slug.to_owned(), version, config: Settings::new(), everywhere, learned: None, despite: None }
 }
 
 /// Every folder, by name, with the plugin in it or what is wrong. Blocks.

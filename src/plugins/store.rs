@@ -51,6 +51,8 @@ pub struct Installed {
     pub everywhere: bool,
     /// None for what was found at start and not yet loaded.
     pub learned: Option<Learned>,
+    /// Why it is taken although a scan says no.
+    pub despite: Option<String>,
 }
 
 /// Every plugin, by slug.
@@ -114,8 +116,14 @@ pub fn install(
     let kept = by_slug(tx, vault, &new.slug)?;
     let (action, verb) =
         if there.is_some() { (AuditAction::Update, "Installed anew") } else { (AuditAction::Create, "Installed") };
-    let event = Event::new(action, "plugin", format!("{verb} plugin {} {}", new.slug, new.version));
-    audit::record(tx, now, permit.caller(), &event.id(kept.id).after(&shown(&kept)))?;
+    let despite =
+        new.despite.as_ref().map(|why| format!(", although a scan says no, because: {why}")).unwrap_or_default();
+    let event = Event::new(action, "plugin", format!("{verb} plugin {} {}{despite}", new.slug, new.version));
+    let mut after = shown(&kept);
+    if let Some(why) = &new.despite {
+        after["findings_allowed_because"] = why.as_str().into();
+    }
+    audit::record(tx, now, permit.caller(), &event.id(kept.id).after(&after))?;
     Ok(kept)
 }
 

@@ -71,6 +71,7 @@ impl Site {
             key,
             client: client(),
             trust: Trust::default(),
+            scan: crate::scan::Policy::default(),
         };
         let tasks = Tasks::default();
         db.write(|tx| {
@@ -190,7 +191,7 @@ async fn the_specifications_example_runs_as_it_is_written() {
     copy(&root().join(folder), &site.dir.path().join("plugins/security-scanner"));
     let config = Some(settings(&json!({"severity_threshold": "high"})));
     let shown =
-        site.plugins.install(permit(), "security-scanner".into(), Wish { config, everywhere: None }).await.unwrap();
+        site.plugins.install(permit(), "security-scanner".into(), Wish { config, ..Wish::default() }).await.unwrap();
     assert_eq!(shown.config_schema.unwrap()["properties"]["scan_dependencies"]["default"], true);
     assert_eq!((shown.hooks.len(), shown.hooks[0].priority), (1, 5));
     let found = site.look("db.execute('SELECT %s' % name)").await;

@@ -454,6 +454,11 @@ pub static TABLES: &[Table] = &[
         &[plain("plugin_id organization_id name span at bin calls failures skipped memory_bytes")],
     ),
     nobody(
+        "plugin_scans",
+        "What the last scan of an installed plugin found",
+        &[plain("plugin_id version package_sha256 rules_version verdict reason report scanned_at")],
+    ),
+    nobody(
         "plugin_activations",
         "What an organisation made of a plugin",
         &[plain("plugin_id organization_id enabled error granted config_sealed updated_at revision")],

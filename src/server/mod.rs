@@ -53,6 +53,8 @@ use crate::projects::Projects;
 use crate::projects::together::Together;
 use crate::quotas::Quotas;
 use crate::runs::{self, Runs};
+use crate::scan;
+use crate::scan::licences::Licences;
 use crate::sso::Sso;
 
 /// How long requests may take to finish once the server is told to stop.
@@ -186,6 +188,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let blobs = Blobs::open(&config.data_dir.join("blobs")).await?;
     let mirror = start_mirror(config, (&db, &clock), blobs.clone())?;
     mirror.watch(&tasks).await?;
+    plugins.scan_with(mirror.knowledge());
+    plugins.scan_what_was_not().await?;
     let market = Market::new(db.clone(), blobs.clone(), plugins.clone(), clock.clone(), tasks.clone());
     let site = backup::Site {
         db: db.clone(),
@@ -218,6 +222,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     let mut jobs = Jobs::new(db.clone(), clock.clone(), tasks.clone(), process);
     backups.register(&mut jobs);
     market.register(&mut jobs);
+    plugins.register(&mut jobs);
     projects.register(&mut jobs);
     together.register(&mut jobs);
     runs.register(&mut jobs);
@@ -275,6 +280,14 @@ fn plugin_options(config: &Config, key: Key, client: net::Client) -> plugins::Op
     };
     let trust =
         plugins::sign::Trust { keys: config.plugins.trusted_keys.clone(), required: config.plugins.require_signature };
+    let scan = scan::Policy {
+        block: config.plugins.scan_block,
+        warn: config.plugins.scan_warn,
+        licences: Licences {
+            allowed: config.plugins.licences_allowed.clone(),
+            denied: config.plugins.licences_denied.clone(),
+        },
+    };
     plugins::Options {
         dir: config.data_dir.join("plugins"),
         runtime: parts::PYTHON_RUNTIME,
@@ -284,6 +297,7 @@ fn plugin_options(config: &Config, key: Key, client: net::Client) -> plugins::Op
         key,
         client,
         trust,
+        scan,
     }
 }
 

@@ -62,6 +62,7 @@ mod reload;
 mod roles;
 mod runs;
 mod runs_elsewhere;
+mod scanning;
 mod sd_notify;
 mod service_accounts;
 mod specification;

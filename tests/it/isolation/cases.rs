@@ -120,6 +120,7 @@ impl Site {
             plain("GET /api/roles", Own),
             plain("GET /api/plugins", Own),
             plugin("GET /api/plugins/{slug}", Own),
+            plugin("GET /api/plugins/{slug}/scan", Own),
             plugin("GET /api/plugins/{slug}/logs", Site),
             plugin("GET /api/plugins/{slug}/metrics", Site),
             case(

@@ -2469,6 +2469,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/plugins/{slug}/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the last scan of a plugin found. */
+        get: operations["get_api_plugins_slug_scan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/privacy/inventory": {
         parameters: {
             query?: never;
@@ -4368,6 +4385,8 @@ export interface components {
             good: boolean;
         };
         InstallRequest: {
+            /** @description Take it although a scan found something that keeps it out; needs a `reason`. */
+            allow_findings?: boolean;
             /** @description Absent: what it had, else the plugin's defaults. */
             config?: Record<string, never> | null;
             /**
@@ -4380,6 +4399,8 @@ export interface components {
              * @description Instead of `slug`, for a plugin that is known.
              */
             plugin_id?: number | null;
+            /** @description Why, for the audit trail. */
+            reason?: string | null;
             /** @description The folder's name in the server's plugins folder. */
             slug?: string | null;
         };
@@ -5561,6 +5582,8 @@ export interface components {
             status: components["schemas"]["MarketSubmissionStatus"];
         };
         MarketInstallRequest: {
+            /** @description Take it although a scan found something that keeps it out; needs a `reason`. What it needs is not meant. */
+            allow_findings?: boolean;
             /** @description Absent: what it had, else the plugin's defaults. */
             config?: Record<string, never> | null;
             /** @description Say what it comes to and change nothing. */
@@ -5570,6 +5593,8 @@ export interface components {
              *     nothing that has to be granted.
              */
             everywhere?: boolean | null;
+            /** @description Why, for the audit trail. */
+            reason?: string | null;
             /** @description Absent: the newest that is no pre-release, else the newest. */
             version?: string | null;
         };
@@ -6613,6 +6638,17 @@ export interface components {
             to: components["schemas"]["Time"];
             total: components["schemas"]["CallFigures"];
         };
+        /** @description How the last scan of a plugin went, as it is shown. */
+        PluginScan: {
+            /** @description SHA-256 of the list of its files' sums. */
+            package_sha256: string;
+            /** @description Why it was taken although it is blocked; null: it is not, or became so after it was taken. */
+            reason?: string | null;
+            report: components["schemas"]["ScanReport"];
+            slug: string;
+            verdict: components["schemas"]["ScanVerdict"];
+            version: string;
+        };
         /**
          * @description Whether a plugin is asked.
          * @enum {string}
@@ -7162,6 +7198,53 @@ export interface components {
          * @enum {string}
          */
         SamlSigned: "assertion" | "response" | "both";
+        /** @description How old the advisories were that libraries were looked up in. */
+        ScanAdvisories: {
+            as_of?: components["schemas"]["Time"] | null;
+            count: number;
+            /** @description Files of advisories that could not be read, or were too many. */
+            left_out: number;
+        };
+        /** @description One thing that somebody should know. */
+        ScanFinding: {
+            /** @description Null: the package as a whole. */
+            file?: string | null;
+            /**
+             * Format: int32
+             * @description From 1.
+             */
+            line?: number | null;
+            /** @description The rule's name; `advisory` for what is known against a library. */
+            rule: string;
+            severity: components["schemas"]["Severity"];
+            text: string;
+        };
+        /** @description What nobody looked at. */
+        ScanGap: {
+            /** @description The file, or the library. */
+            place: string;
+            why: string;
+        };
+        /** @description What a scan found. */
+        ScanReport: {
+            advisories: components["schemas"]["ScanAdvisories"];
+            /** @description How many there were to look at. */
+            files: number;
+            /** @description The worst first; at most 500. */
+            findings: components["schemas"]["ScanFinding"][];
+            /** @description Libraries that the package carries. */
+            libraries: number;
+            /** @description Findings beyond those. */
+            more: number;
+            not_scanned: components["schemas"]["ScanGap"][];
+            rules_version: string;
+            scanned_at: components["schemas"]["Time"];
+        };
+        /**
+         * @description What the site makes of a report.
+         * @enum {string}
+         */
+        ScanVerdict: "clean" | "warned" | "blocked";
         /**
          * @description Whose use a quota limits.
          * @enum {string}
@@ -11629,6 +11712,10 @@ export interface operations {
                 everywhere?: boolean;
                 /** @description Put it in the place of one with the same slug. */
                 replace?: boolean;
+                /** @description Take it although a scan found something that keeps it out; needs a `reason`. */
+                allow_findings?: boolean;
+                /** @description Why, for the audit trail. */
+                reason?: string;
             };
             header?: never;
             path?: never;
@@ -11842,6 +11929,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PluginFigures"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_plugins_slug_scan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginScan"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -14,6 +14,7 @@ export type Full<T> = T extends (infer Item)[]
     : T;
 
 export type Severity = Full<Schemas['Severity']>;
+export type PluginScan = Full<Schemas['PluginScan']>;
 export type SeverityCounts = Full<Schemas['SeverityCounts']>;
 export type RoleGrant = Full<Schemas['RoleGrant']>;
 export type User = Full<Schemas['User']>;
