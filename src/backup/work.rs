@@ -18,6 +18,7 @@ use super::{Backups, Lock, Opener, Progress, Proof, Pruned, Record, Repository, 
 use crate::access::Caller;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::error::{Error, Result};
+use crate::base::tasks::blocking;
 use crate::config::secrets::private_folder;
 use crate::db::Tx;
 use crate::jobs::{self, Job, Jobs};
@@ -378,8 +379,4 @@ fn check_folder(folder: &str, data_dir: &Path) -> Result<()> {
 fn no_target() -> Error {
     let sentence = "Nobody has said where backups go. Say it on Site, Backups, or with `resoftai backup init FOLDER`.";
     Error::conflict("backup_no_target", sentence)
-}
-
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }

@@ -23,6 +23,19 @@ pub fn check_part(q: Option<&String>) -> Result<()> {
     Ok(())
 }
 
+/// How many items a page has; `asked`, or what is given when nobody asks.
+///
+/// # Errors
+/// `invalid_limit`.
+pub fn limit(asked: Option<u32>) -> Result<u32> {
+    let limit = asked.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    let message = format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}.");
+    Err(Error::invalid("invalid_limit", message).field("limit"))
+}
+
 /// The page a caller asks for.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -44,11 +57,7 @@ impl PageQuery {
     /// # Errors
     /// `invalid_limit` and `invalid_cursor`, naming the parameter.
     pub fn check(&self) -> Result<Page> {
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            let message = format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}.");
-            return Err(Error::invalid("invalid_limit", message).field("limit"));
-        }
+        let limit = limit(self.limit)?;
         let before = match &self.cursor {
             None => i64::MAX,
             Some(cursor) => cursor.parse().map_err(|_| {

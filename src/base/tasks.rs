@@ -8,6 +8,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::error::{Error, Result};
+
+/// Does what computes for long or waits for a disk on a thread that no request needs.
+///
+/// # Errors
+/// What `f` says; `internal` when it panicked or the runtime ends.
+pub async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
+}
+
 /// Starts tasks and stops them together.
 #[derive(Clone, Default)]
 pub struct Tasks {

@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 
 use crate::base::crypto::sha256_hex;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::tasks::blocking;
 
 /// The largest content, in bytes.
 pub const MAX_SIZE: usize = 256 << 20;
@@ -218,10 +219,6 @@ fn make_folder(path: &Path) -> Result<()> {
 
 fn sync_folder(path: &Path) -> Result<()> {
     Ok(File::open(path)?.sync_all()?)
-}
-
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }
 
 #[cfg(test)]

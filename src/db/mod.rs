@@ -33,6 +33,7 @@ pub use tx::{Row, Tx};
 pub use val::{FromVal, Val, ValRef, params};
 
 use crate::base::error::{Error, Result};
+use crate::base::tasks::blocking;
 use job::{Job, Message, Task};
 
 /// How long a job may wait for its turn.
@@ -292,10 +293,6 @@ async fn ask<T>(
         },
     }
     answer.await.unwrap_or_else(|_| Err(error::closed()))
-}
-
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }
 
 type Queue = (Sender<Message>, Receiver<Message>);

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::base::clock::{Clock, Time};
 use crate::base::error::{Error, Result};
+use crate::base::tasks::blocking;
 pub use copy::{Pause, Snapshot};
 pub use view::{Entries, MAX_KEY, MAX_NAMESPACE, MAX_VALUE, View};
 use view::{Read, check_name, sweep};
@@ -231,10 +232,6 @@ fn broken() -> Error {
 
 fn storage(cause: StorageError) -> Error {
     failed(cause.into())
-}
-
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }
 
 #[cfg(test)]

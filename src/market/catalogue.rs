@@ -5,9 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
+
 use super::{Facts, Listed, Market, Told, look, store, submissions};
 use crate::base::clock::DAY;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::tasks::blocking;
 use crate::db::Tx;
 use crate::jobs::{self, Job, Jobs};
 use crate::mirror::{self, Owner};
@@ -129,9 +132,16 @@ impl Market {
     /// `invalid_plugin` and the like, for what is wrong with it.
     pub(super) async fn open(&self, sha256: &str) -> Result<Package> {
         let bytes = self.inner.blobs.get(sha256, crate::plugins::package::MAX_TOTAL + (1 << 20)).await?;
-        let open = move || Package::new(unpack(&bytes)?);
-        tokio::task::spawn_blocking(open).await.map_err(Error::internal)?
+        unpacked(bytes).await
     }
+}
+
+/// The package in an archive.
+///
+/// # Errors
+/// `invalid_plugin` and the like.
+pub(super) async fn unpacked(archive: Bytes) -> Result<Package> {
+    blocking(move || Package::new(unpack(&archive)?)).await
 }
 
 /// Every package of the mirror.

@@ -14,6 +14,7 @@ use super::{Market, store};
 use crate::access::Permit;
 use crate::access::actions::PluginInstall;
 use crate::base::error::{Error, Result};
+use crate::base::tasks::blocking;
 use crate::db::Tx;
 use crate::plugins::{Dependency, Plugin, Wish};
 
@@ -139,7 +140,7 @@ impl Market {
         let wanted = wanted.to_vec();
         // A search may take its time.
         let search = move || resolve::closure(&world, &wanted);
-        let steps = tokio::task::spawn_blocking(search).await.map_err(Error::internal)??;
+        let steps = blocking(search).await?;
         Ok((steps, packages))
     }
 }

@@ -20,7 +20,7 @@ use crate::access::Permit;
 use crate::access::actions::{PluginInstall, PluginRead};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
-use crate::base::page::{DEFAULT_LIMIT, List, MAX_LIMIT, check_part};
+use crate::base::page::{List, check_part, limit};
 use crate::db::Tx;
 use crate::plugins::{SignedBy, Wish, scanning};
 use crate::web::{Json, Path, Problem, Query};
@@ -77,11 +77,7 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<Listing>>> {
     check_part(query.q.as_ref())?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let sentence = format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}.");
-        return Err(Error::invalid("invalid_limit", sentence).field("limit"));
-    }
+    let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor).transpose()?;
     let ListQuery { q, category, source, sort, .. } = query;
     let filter = Filter { category, source, sort, after, limit: limit.into() };

@@ -16,7 +16,7 @@ use crate::access::Permit;
 use crate::access::actions::PluginInstall;
 use crate::base::clock::{DAY, Time};
 use crate::base::error::{Error, Result};
-use crate::base::page::{DEFAULT_LIMIT, List, MAX_LIMIT, check_part};
+use crate::base::page::{List, check_part, limit};
 use crate::web::archive::attachment;
 use crate::web::extract::body_stream;
 use crate::web::{Created, Json, Path, Problem, Query};
@@ -253,11 +253,7 @@ async fn list(
 ) -> Result<Json<List<Listed>>> {
     permit.require_site()?;
     check_part(query.q.as_ref())?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let sentence = format!("limit is {limit}; it must be between 1 and {MAX_LIMIT}.");
-        return Err(Error::invalid("invalid_limit", sentence).field("limit"));
-    }
+    let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor).transpose()?;
     let filter = Filter { owner: query.repository, kind: query.kind, part: query.q, after, limit: limit.into() };
     let mut found = mirror.inner.db.read(move |tx| store::page(tx, &filter)).await?;

@@ -24,6 +24,7 @@ use super::finding::clean;
 use crate::base::crypto::{Key, sha256_hex};
 use crate::base::error::{Error, Result};
 use crate::base::executable::Executable;
+use crate::base::tasks::blocking;
 use crate::config::secrets;
 
 /// The folder of compiled programs, beside the plugins.
@@ -247,8 +248,4 @@ fn failed(cause: &io::Error) -> Error {
         "The plugin compiler cannot run: {cause}. It needs /proc, processes, and executable memory files (vm.memfd_noexec below 2)."
     );
     Error::unavailable("plugin_compiler_failed", sentence)
-}
-
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }

@@ -23,6 +23,7 @@ use super::{Plugin, PluginStatus, Plugins, Work, activations, archive, host};
 use crate::access::actions::{PluginInstall, PluginManage};
 use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
+use crate::base::tasks::blocking;
 
 /// What who installs a plugin says about it.
 #[derive(Debug, Default)]
@@ -466,8 +467,4 @@ fn may_be_everywhere(package: &Package) -> Result<()> {
 
 pub(super) fn usable(entry: &Entry) -> Result<Arc<Package>> {
     entry.package.clone().map_err(manifest::wrong)
-}
-
-pub(super) async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(f).await.unwrap_or_else(|cause| Err(Error::internal(cause)))
 }

@@ -6,9 +6,10 @@
 //!
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
-//! `scanning` keeps out what should not be there, `activations` where it works, `beside` follows what other servers change; `dispatch` calls them where hooks are fired,
-//! `analyze` has them look at files, `rewrite` has them propose others, `colleagues` has them take part in runs, `models` has
-//! them answer as models, `template` asks them for files to start from, `integration` has them tell other systems.
+//! `place` their folders, `scanning` keeps out what should not be there, `activations` says where one works, `beside` follows
+//! what other servers change; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite` has them
+//! propose others, `colleagues` has them take part in runs, `models` has them answer as models, `template` asks them for files
+//! to start from, `integration` has them tell other systems.
 
 mod activations;
 mod analyze;

@@ -12,10 +12,10 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
 use super::Plugins;
-use super::install::blocking;
 use super::package::Package;
 use crate::base::crypto;
 use crate::base::error::Result;
+use crate::base::tasks::blocking;
 
 /// Marks folders on their way in or out; what a crash left of them is cleared at start.
 const LEFTOVER: &str = ".change-";

@@ -23,13 +23,18 @@ async fn import(app: &App, admin: &str, bundle: Bytes) {
     let headers = [("authorization", format!("Bearer {admin}")), ("content-type", "application/x-tar".to_owned())];
     let reply = app.send("POST", "/api/mirror/import", &headers, bundle).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
+    followed(app).await;
+}
+
+/// Waits until the marketplace followed the mirror, or what was decided.
+async fn followed(app: &App) {
     for _ in 0..600 {
         if app.sql_texts("SELECT kind FROM jobs WHERE kind = 'mirror_switched'").is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the marketplace did not follow the mirror");
+    panic!("the marketplace did not follow");
 }
 
 /// Packs a small plugin.
@@ -403,17 +408,6 @@ async fn submit(app: &App, token: &str, file: &std::path::Path, query: &str) -> 
     let headers = [("authorization", format!("Bearer {token}")), ("content-type", "application/zip".to_owned())];
     let bytes = std::fs::read(file).unwrap();
     app.send("POST", &format!("/api/marketplace/submissions{query}"), &headers, bytes.into()).await
-}
-
-/// Waits until the marketplace followed what was decided.
-async fn followed(app: &App) {
-    for _ in 0..600 {
-        if app.sql_texts("SELECT kind FROM jobs WHERE kind = 'mirror_switched'").is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the marketplace did not follow");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::store;
 use super::{Review, Said};
 use crate::access::actions::{PluginInstall, PluginManage, PluginRead};
-use crate::access::{Permit, UserId};
+use crate::access::{OrgId, Permit, UserId};
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, PageQuery};
 use crate::market::Market;
@@ -31,6 +31,12 @@ fn person(permit: &Permit<PluginRead>) -> Result<UserId> {
         let sentence = "Reviews and votes are by people with accounts. Sign in as somebody.";
         Error::forbidden("no_account", sentence)
     })
+}
+
+/// The organisations that the caller is of, be it in a team.
+fn organizations(permit: &Permit<PluginRead>) -> impl Iterator<Item = OrgId> {
+    let grants = &permit.caller().grants;
+    grants.orgs.iter().map(|(org, _)| *org).chain(grants.teams.iter().map(|(_, org, _)| *org))
 }
 
 /// Reviews of a plugin, newest first.
@@ -61,8 +67,7 @@ async fn write(
     let (user, said, now) = (person(&permit)?, said.check()?, market.inner.clock.now());
     let version = market.inner.plugins.installed_version(&slug).ok_or_else(|| no_plugin(&slug, None))?;
     let installs = permit.caller_arc().permit::<PluginInstall>().is_ok_and(|permit| permit.require_site().is_ok());
-    let mine = store::organizations(&permit);
-    if !installs && !mine.into_iter().any(|org| market.inner.plugins.works_in(&slug, org)) {
+    if !installs && !organizations(&permit).any(|org| market.inner.plugins.works_in(&slug, org)) {
         let sentence = format!(
             "{slug} works in no organisation of yours. Those who have a plugin review it; an administrator of the \
              organisation switches it on."

@@ -4,7 +4,7 @@
 
 use super::{Review, Said};
 use crate::access::actions::{PluginManage, PluginRead};
-use crate::access::{OrgId, Permit, Scope, UserId};
+use crate::access::{Permit, UserId};
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
@@ -36,38 +36,10 @@ fn read(row: &Row<'_>) -> Result<Review, DbError> {
     })
 }
 
-/// A condition for who is of an organisation that the reader is of.
+/// A condition for authors who hold a role where the reader sees plugins: in an organisation, or a team, of both.
 fn seen(permit: &Permit<PluginRead>, values: &mut Vec<Val>) -> String {
-    match permit.scope() {
-        Scope::Site => "TRUE".to_owned(),
-        Scope::Within { .. } => {
-            let orgs = organizations(permit);
-            let places: Vec<String> = orgs
-                .iter()
-                .map(|org| {
-                    values.push(org.0.into());
-                    format!("${}", values.len())
-                })
-                .collect();
-            if places.is_empty() {
-                return "FALSE".to_owned();
-            }
-            format!(
-                "EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = r.user_id AND g.organization_id IN ({}))",
-                places.join(", ")
-            )
-        }
-    }
-}
-
-/// The organisations that the reader is of, be it in a team.
-pub fn organizations(permit: &Permit<PluginRead>) -> Vec<OrgId> {
-    let grants = &permit.caller().grants;
-    let mut orgs: Vec<OrgId> = grants.orgs.iter().map(|(org, _)| *org).collect();
-    orgs.extend(grants.teams.iter().map(|(_, org, _)| *org));
-    orgs.sort_unstable();
-    orgs.dedup();
-    orgs
+    let shared = permit.sql_teamed("g.organization_id", "g.team_id", values);
+    format!("EXISTS (SELECT 1 FROM role_grants g WHERE g.user_id = r.user_id AND {shared})")
 }
 
 /// Reviews of a plugin, newest first.

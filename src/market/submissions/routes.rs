@@ -18,8 +18,9 @@ use crate::base::names;
 use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
 use crate::market::Market;
+use crate::market::catalogue::unpacked;
+use crate::plugins::is_category;
 use crate::plugins::package::MAX_TOTAL;
-use crate::plugins::{Package, is_category, unpack};
 use crate::web::archive::attachment;
 use crate::web::extract::read_body;
 use crate::web::{Created, Json, Path, Problem, Query};
@@ -67,9 +68,7 @@ async fn submit(
         return Err(Error::invalid("invalid_category", sentence).field("category"));
     }
     let bytes = read_body(request, MAX_TOTAL + (1 << 20)).await?;
-    let archive = bytes.clone();
-    let open = move || Package::new(unpack(&archive)?);
-    let package = tokio::task::spawn_blocking(open).await.map_err(Error::internal)??;
+    let package = unpacked(bytes.clone()).await?;
     let manifest = &package.manifest;
     let (slug, version, name) = (manifest.slug.clone(), manifest.version.to_string(), manifest.name.clone());
     let (caller, asked, manager) = (permit.caller_arc().clone(), slug.clone(), manages(&permit));

@@ -18,6 +18,7 @@ use super::package::Package;
 use super::{Plugins, sbom, sums};
 use crate::base::crypto::sha256_hex;
 use crate::base::error::{Error, Result};
+use crate::base::tasks::blocking;
 use crate::scan::{self, Finding, Known, Policy, Report, Source, Subject, Verdict};
 
 pub use job::enqueue;
@@ -84,7 +85,7 @@ impl Plugins {
         let (known, package) = (self.inner.scanner.known().await?, package.clone());
         let (licences, now) = (self.inner.scanner.policy.licences.clone(), self.inner.clock.now());
         let look = move || Ok(scan::look(&subject(&package)?, &known, &licences, now));
-        tokio::task::spawn_blocking(look).await.map_err(Error::internal)?
+        blocking(look).await
     }
 
     /// What the site makes of it.
