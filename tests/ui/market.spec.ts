@@ -8,7 +8,8 @@ import { changeTo, lowered, pictureAddress, pictureName } from '../../embedded-u
 import { match } from '../../embedded-ui/src/lib/routes';
 import { ask, BINARY, createUser, expect, readable, signIn, type Site, test } from './site';
 
-test.use({ model: false });
+// A site of its own: that of the others trusts no repository yet, and mirror.spec.ts begins there.
+test.use({ model: false, settings: { RESOFTAI_MIRROR_SERVE: 'true' } });
 
 const PASSWORD = 'five green doors stand open';
 const CODE = [
