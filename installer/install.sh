@@ -86,7 +86,7 @@ if [ -x /usr/bin/resoftai ]; then
     if [ "$installed" = "$version" ]; then
         note "version $version is installed; it is installed again"
     else
-        unfit "version $installed is installed. Take a backup, then uninstall it (data stays) and install this one; docs/operator/install.md"
+        unfit "version $installed is installed. Give it the bundle of this one: resoftai upgrade BUNDLE.tar.gz; docs/operator/upgrade.md"
     fi
 fi
 if ! (cd "$here" && sha256sum -c --quiet SHA256SUMS >/dev/null 2>&1); then
@@ -118,7 +118,7 @@ install -d -m 0700 -o resoftai -g resoftai /var/lib/resoftai /var/backups/resoft
 install -m 0755 "$here/resoftai" /usr/bin/.resoftai.new
 mv -f /usr/bin/.resoftai.new /usr/bin/resoftai
 install -m 0755 "$here/uninstall.sh" /usr/bin/resoftai-uninstall
-for unit in service socket; do install -m 0644 "$here/systemd/resoftai.$unit" "$unit_dir/resoftai.$unit"; done
+for unit in resoftai.service resoftai.socket resoftai-settle.service; do install -m 0644 "$here/systemd/$unit" "$unit_dir/$unit"; done
 install -D -m 0644 "$here/systemd/resoftai.sysusers" /usr/lib/sysusers.d/resoftai.conf
 install -D -m 0644 "$here/systemd/resoftai.tmpfiles" /usr/lib/tmpfiles.d/resoftai.conf
 rm -rf /usr/share/doc/resoftai
@@ -135,7 +135,7 @@ checked=$(/usr/bin/resoftai --json config check --config /etc/resoftai/config.to
 listen=$(printf '%s' "$checked" | sed 's/.*"server.listen":"\([^"]*\)".*/\1/')
 if command -v restorecon >/dev/null; then restorecon -R /usr/bin/resoftai "$unit_dir/resoftai.service" /etc/resoftai /var/lib/resoftai || true; fi
 systemctl daemon-reload
-systemctl enable --quiet resoftai
+systemctl enable --quiet resoftai.service resoftai-settle.service
 # Type=notify: this returns once the server answers, or says why it does not.
 if ! systemctl restart resoftai; then
     journalctl -u resoftai -n 20 --no-pager -o cat >&2 || true

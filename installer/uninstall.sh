@@ -17,14 +17,15 @@ if [ -n "$delete$sure" ] && [ "$delete$sure" != yesyes ]; then
     echo "Nothing was removed. To delete all data for good, say both --delete-data and --yes-delete-data." >&2
     exit 2
 fi
-systemctl disable --now --quiet resoftai.service resoftai.socket 2>/dev/null || true
-rm -f /usr/lib/systemd/system/resoftai.service /usr/lib/systemd/system/resoftai.socket
-rm -f /lib/systemd/system/resoftai.service /lib/systemd/system/resoftai.socket
+systemctl disable --now --quiet resoftai.service resoftai.socket resoftai-settle.service 2>/dev/null || true
+for folder in /usr/lib/systemd/system /lib/systemd/system; do
+    rm -f "$folder/resoftai.service" "$folder/resoftai.socket" "$folder/resoftai-settle.service"
+done
 rm -f /usr/lib/sysusers.d/resoftai.conf /usr/lib/tmpfiles.d/resoftai.conf /usr/bin/resoftai
 rm -rf /usr/share/doc/resoftai
 systemctl daemon-reload
 if [ -n "$delete" ]; then
-    rm -rf /var/lib/resoftai /etc/resoftai
+    rm -rf /var/lib/resoftai /var/lib/resoftai.upgrade /etc/resoftai
     userdel resoftai 2>/dev/null || true
     echo "ResoftAI and its data are gone. Backups in /var/backups/resoftai were not touched."
 else

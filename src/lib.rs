@@ -39,6 +39,7 @@ pub mod runs;
 pub mod scan;
 pub mod sso;
 pub mod teams;
+pub mod upgrade;
 
 // Doors.
 pub mod cli;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 33] = [
+const FLOORS: [&str; 34] = [
     "base",
     "config",
     "db",
@@ -38,6 +38,7 @@ const FLOORS: [&str; 33] = [
     "runs",
     "privacy",
     "backup",
+    "upgrade",
     "server",
     "cli",
 ];

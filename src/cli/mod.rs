@@ -69,6 +69,7 @@ mod sso;
 mod team;
 mod template;
 mod token;
+mod upgrade;
 mod user;
 mod vendor;
 mod vendor_release;
@@ -317,6 +318,13 @@ pub enum Command {
         #[command(flatten)]
         args: restore::RestoreArgs,
     },
+    /// Another version of ResoftAI for this site, from a signed bundle, with a way back. On this machine, as root.
+    Upgrade {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: upgrade::UpgradeArgs,
+    },
     /// The site's licence: what it opens, for how many people, until when.
     #[command(subcommand)]
     Licence(licence::LicenceCommand),
@@ -394,6 +402,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Licence(licence::LicenceCommand::Verify(args)) => licence::verify(&args, &global, out),
         Command::Verify(args) => verify::run(&args, &global, out),
         Command::Vendor(command) => vendor::run(&command, out),
+        Command::Upgrade { file, args } => upgrade::run(&args, &global, file.config.as_ref(), out),
         Command::Restore { file, args } => block_on(restore::run(&args, &global, file.config.as_ref(), out)),
         command => {
             let context = Context { client: login::choose(&global)?, out };
@@ -448,6 +457,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         | Command::Verify(_)
         | Command::Vendor(_)
         | Command::Restore { .. }
+        | Command::Upgrade { .. }
         | Command::Login(_)
         | Command::Logout => Ok(()),
     }

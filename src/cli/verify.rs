@@ -36,14 +36,7 @@ pub struct VerifyArgs {
 }
 
 pub fn run(args: &VerifyArgs, global: &Global, out: Output) -> Result<()> {
-    let keys = match args.keys.as_slice() {
-        [] => release::trusted(&Config::load(&global.sources(None))?.release_keys)?,
-        given => given.iter().map(|key| public_key(key)).collect::<Result<_>>()?,
-    };
-    if keys.is_empty() {
-        let detail = "This program was built without a key of who makes releases. Give one with --key.";
-        return Err(Failure::new(Exit::Failed, "no_release_key", detail));
-    }
+    let keys = keys(&args.keys, || Ok(Config::load(&global.sources(None))?.release_keys))?;
     let (file, name) = (open(&args.file)?, args.file.display());
     if args.signature.is_none() && args.file.to_string_lossy().ends_with(BUNDLE) {
         let found = bundle::verify(file, &keys)
@@ -61,6 +54,19 @@ pub fn run(args: &VerifyArgs, global: &Global, out: Output) -> Result<()> {
     let Signed { key, comment } = beside(args, file, &keys)?;
     let shown = json!({"file": args.file, "key": key, "comment": comment});
     out.done(&shown, &format!("{name} is what key {key} signed, saying: {comment}"))
+}
+
+/// The keys that count: exactly those given, else those in the program and those that are `set`.
+pub(super) fn keys(given: &[String], set: impl FnOnce() -> Result<Vec<PublicKey>>) -> Result<Vec<PublicKey>> {
+    let keys = match given {
+        [] => release::trusted(&set()?)?,
+        given => given.iter().map(|key| public_key(key)).collect::<Result<_>>()?,
+    };
+    if keys.is_empty() {
+        let detail = "This program was built without a key of who makes releases. Give one with --key.";
+        return Err(Failure::new(Exit::Failed, "no_release_key", detail));
+    }
+    Ok(keys)
 }
 
 fn beside(args: &VerifyArgs, file: File, keys: &[PublicKey]) -> Result<Signed> {

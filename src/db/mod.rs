@@ -242,6 +242,15 @@ impl Db {
         blocking(move || Snapshot::begin(&path)).await
     }
 
+    /// One state of the database in the file at `path`, which a server may be working on.
+    ///
+    /// # Errors
+    /// When it is no database of ours.
+    pub async fn snapshot_of(path: &Path) -> Result<Snapshot> {
+        let path = path.to_owned();
+        blocking(move || Snapshot::begin(&path)).await
+    }
+
     /// Reads all of a file that no server uses, and counts its rows.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::base::clock::{Clock, Time};
@@ -54,6 +56,12 @@ impl Kv {
             Ok(Self { inner: Arc::new(Inner { path, clock, database, readers, writer }) })
         })
         .await
+    }
+
+    /// Whether a process has the file at `path` open: each locks it (flock), and the lock goes with the process.
+    pub fn is_in_use(path: &Path) -> bool {
+        let Ok(file) = std::fs::File::open(path) else { return false };
+        matches!(flock(&file, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK))
     }
 
     /// The value of `key`, unless it expired.

@@ -6,7 +6,10 @@
 //! links, devices or paths that lead elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read};
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
 use tar::{Archive, Entries, Entry, EntryType};
@@ -21,6 +24,8 @@ pub const SIGNATURE: &str = "RESOFTAI-BUNDLE.minisig";
 pub const SUMS: &str = "SHA256SUMS";
 /// The file that says which version this is.
 pub const VERSION: &str = "VERSION";
+/// The file that says when it was made, in seconds since 1970.
+pub const BUILT: &str = "BUILT";
 /// Of one bundle, unpacked, in bytes.
 const MOST_BYTES: u64 = 4 << 30;
 const MOST_FILES: usize = 20_000;
@@ -51,6 +56,18 @@ fn unreadable(cause: impl std::fmt::Display) -> Error {
 /// # Errors
 /// `release_bundle`, with what is wrong.
 pub fn verify(packed: impl Read, keys: &[PublicKey]) -> Result<Bundle> {
+    read(packed, keys, &Place(None))
+}
+
+/// Does the same and puts the files below `folder`, which has to be empty. What lies there counts only when this returns.
+///
+/// # Errors
+/// `release_bundle`, with what is wrong; `release_unpack` when a file cannot be written.
+pub fn unpack(packed: impl Read, keys: &[PublicKey], folder: &Path) -> Result<Bundle> {
+    read(packed, keys, &Place(Some(folder.to_owned())))
+}
+
+fn read(packed: impl Read, keys: &[PublicKey], place: &Place) -> Result<Bundle> {
     let mut archive = Archive::new(GzDecoder::new(BufReader::new(packed)).take(MOST_BYTES));
     let mut files = Files { entries: archive.entries().map_err(unreadable)?.raw(true), root: None, count: 0 };
     let signature = match files.next()? {
@@ -64,18 +81,23 @@ pub fn verify(packed: impl Read, keys: &[PublicKey]) -> Result<Bundle> {
     };
     let signed = minisign::verify(keys, &signature, sums.as_bytes())
         .map_err(|why| refused(format!("its signature does not count: {why}")))?;
+    place.file(SIGNATURE, false)?.write_all(signature.as_bytes())?;
+    place.file(SUMS, false)?.write_all(sums.as_bytes())?;
     let mut sums = parse(&sums)?;
     let count = sums.len();
     let mut version = None;
     while let Some((path, mut entry)) = files.next()? {
         let sum = sums.remove(&path).ok_or_else(|| refused(format!("{path} is not in {SUMS}, or twice in it")))?;
+        let runs = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
+        let mut out = place.file(&path, runs)?;
         let found = if path == VERSION {
             let text = text(entry, LONGEST_VERSION)?;
             let sum = sha256_hex(text.as_bytes());
+            out.write_all(text.as_bytes())?;
             version = Some(text.trim().to_owned());
             sum
         } else {
-            digest(&mut entry)?
+            copy(&mut entry, &mut out)?
         };
         if found != sum {
             return Err(refused(format!("{path} is not what {SUMS} says")));
@@ -137,12 +159,36 @@ fn text(entry: impl Read, most: u64) -> Result<String> {
     if text.len() as u64 > most { Err(refused(format!("a text in it has more than {most} bytes"))) } else { Ok(text) }
 }
 
-fn digest(entry: &mut impl Read) -> Result<String> {
+/// Where the files go: below a folder, or nowhere.
+struct Place(Option<PathBuf>);
+
+impl Place {
+    fn file(&self, path: &str, runs: bool) -> Result<Box<dyn Write>> {
+        let Some(folder) = &self.0 else { return Ok(Box::new(io::sink())) };
+        let path = folder.join(path);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            let mode = if runs { 0o755 } else { 0o644 };
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)
+        });
+        let file = made.map_err(|cause| {
+            let sentence =
+                format!("{} cannot be written: {cause}. Make room, or look who may write there.", path.display());
+            Error::unavailable("release_unpack", sentence)
+        })?;
+        Ok(Box::new(file))
+    }
+}
+
+/// Copies a file and returns the digest of it.
+fn copy(entry: &mut impl Read, out: &mut impl Write) -> Result<String> {
     let (mut digest, mut piece) = (Sha256::default(), vec![0; 64 * 1024]);
     loop {
         match entry.read(&mut piece).map_err(unreadable)? {
             0 => return Ok(digest.hex()),
-            read => digest.update(&piece[..read]),
+            read => {
+                digest.update(&piece[..read]);
+                out.write_all(&piece[..read])?;
+            }
         }
     }
 }

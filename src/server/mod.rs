@@ -56,6 +56,7 @@ use crate::runs::{self, Runs};
 use crate::scan;
 use crate::scan::licences::Licences;
 use crate::sso::Sso;
+use crate::upgrade;
 
 /// How long requests may take to finish once the server is told to stop.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
@@ -151,6 +152,7 @@ pub fn check(config: &Config) -> Result<()> {
 /// What keeps the server from starting, in a sentence with the mend.
 pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     config.remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
+    upgrade::may_start(&config.data_dir)?;
     secrets::private_folder(&config.data_dir)?;
     let dns = net::Dns::from_system()?;
     let db = open_database(config, &dns).await?;
@@ -231,6 +233,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     mailer.register(&mut jobs, Arc::new(notices::mails::given_up));
     jobs.start().await?;
     market.catch_up();
+    upgrade::record(&db, &clock, &config.data_dir).await?;
     let reload = Reload::new(config)?;
     let router = router::build(&router::App {
         db: db.clone(),

@@ -28,13 +28,14 @@ const ANSWERS: [(&str, &[&str], bool); 9] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 20] = [
     "benchmarks",
     "cli",
     "mail",
     "operator/hardening",
     "operator/install",
     "operator/packages",
+    "operator/upgrade",
     "plugins/capabilities",
     "plugins/hooks",
     "plugins/integrations",

@@ -73,4 +73,5 @@ mod templates;
 mod together;
 mod tokens;
 mod upgrade;
+mod upgrading;
 mod vendor;

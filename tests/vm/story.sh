@@ -103,11 +103,58 @@ systemctl start resoftai
 resoftai project list --org acme | grep -q kept || die "the project did not come back"
 resoftai audit list --resource restore | grep -q Restored || die "the trail does not know"
 
+step "a version that does not start is taken back"
+this=$(command resoftai --version | cut -d ' ' -f 2)
+upgrade() { resoftai upgrade "/media/stick/$1.tar.gz" --key /media/stick/key.pub --yes; }
+if upgrade fails; then die "a version that does not start was taken"; fi
+systemctl is-active --quiet resoftai || die "the old one does not run"
+[ "$(command resoftai --version)" = "resoftai $this" ] || die "the old program is not back"
+resoftai project list --org acme | grep -q kept || die "the project is gone"
+resoftai audit list --resource site | grep -q "Went back" || die "the trail does not know"
+
+step "the power goes while a new version starts: the machine comes up with the old one"
+upgrade hangs >/dev/null 2>&1 &
+upgrading=$!
+tries=0
+until grep -q trying /var/lib/resoftai.upgrade/unfinished.json 2>/dev/null; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 600 ] || die "it does not come to the new version"
+    sleep 0.1
+done
+pkill -KILL -P "$upgrading" || true
+kill -KILL "$upgrading" || true
+pkill -KILL -f "resoftai upgrade" || true
+systemctl kill --signal=KILL resoftai || true
+systemctl stop resoftai
+grep -q trying /var/lib/resoftai.upgrade/unfinished.json || die "it came to its end"
+# As when the machine starts; what is in place then is the new version's.
+systemctl start resoftai-settle.service || { journalctl -u resoftai-settle --no-pager -o cat; die "it was not settled"; }
+[ "$(command resoftai --version)" = "resoftai $this" ] || die "the old program is not back"
+systemctl start resoftai || die "it does not start"
+resoftai project list --org acme | grep -q kept || die "the project is gone"
+rm -rf /var/lib/resoftai.failed-*
+
+step "a newer version is put in place, and there is a way back"
+resoftai upgrade /media/stick/next.tar.gz --key /media/stick/key.pub --check || die "it cannot be upgraded to"
+upgrade next || die "not upgraded"
+away=$(systemctl show -p InactiveEnterTimestampMonotonic -p ActiveEnterTimestampMonotonic resoftai |
+    awk -F= '{at[$1] = $2} END {print int((at["ActiveEnterTimestampMonotonic"] - at["InactiveEnterTimestampMonotonic"]) / 1000)}')
+echo "away for $away ms"
+[ "$away" -lt 5000 ] || die "it was away for too long"
+[ "$(command resoftai --version)" != "resoftai $this" ] || die "it is the old one"
+resoftai project list --org acme | grep -q kept || die "the project is gone"
+resoftai audit list --resource site | grep -q "Upgraded ResoftAI from $this" || die "the trail does not know"
+resoftai upgrade return --yes || die "there is no way back"
+systemctl is-active --quiet resoftai || die "it does not run"
+[ "$(command resoftai --version)" = "resoftai $this" ] || die "the old program is not back"
+resoftai project list --org acme | grep -q kept || die "the project is gone"
+resoftai upgrade forget --yes
+
 step "installing again changes nothing, and data goes only when that is said twice"
 ./install.sh || die "it cannot be installed twice"
 resoftai project list --org acme | grep -q kept || die "installing again took the project"
 if resoftai-uninstall --delete-data; then die "data was deleted after one word"; fi
 [ -e /usr/bin/resoftai ] || die "it was removed all the same"
 resoftai-uninstall --delete-data --yes-delete-data
-[ ! -e /var/lib/resoftai ] || die "the data is still there"
+[ ! -e /var/lib/resoftai ] && [ ! -e /var/lib/resoftai.upgrade ] || die "the data is still there"
 step "done"
