@@ -16,7 +16,7 @@ use crate::access::actions::PluginInstall;
 use crate::base::error::{Error, Result};
 use crate::base::tasks::blocking;
 use crate::db::Tx;
-use crate::plugins::{Dependency, Plugin, Wish};
+use crate::plugins::{Dependency, Package, Plugin, Wish};
 
 /// Plugins that are looked at to work out what belongs together.
 const MOST_LOOKED_AT: usize = 1_000;
@@ -42,6 +42,13 @@ pub struct Asked {
     /// http, kv, files, llm, memory_mib or time_ms.
     pub code: &'static str,
     pub words: Vec<String>,
+}
+
+impl Asked {
+    /// All that a package asks for.
+    pub fn by(package: &Package) -> Vec<Self> {
+        package.manifest.capabilities.words().into_iter().map(|(code, words)| Self { code, words }).collect()
+    }
 }
 
 /// One step of an installation.
@@ -107,9 +114,7 @@ impl Market {
                 let found = hashes.get(&(slug.clone(), version.to_string()));
                 let (sha256, bytes) = found.ok_or_else(|| resolve::no_plugin(&slug, Some(&version)))?;
                 let package = self.open(sha256).await?;
-                asks.extend(
-                    package.manifest.capabilities.words().into_iter().map(|(code, words)| Asked { code, words }),
-                );
+                asks = Asked::by(&package);
                 length = *bytes;
                 incoming.push((package, wishes.remove(&slug).unwrap_or_default()));
             }

@@ -22,8 +22,11 @@ use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, check_part, limit};
 use crate::db::Tx;
-use crate::plugins::{SignedBy, Wish, scanning};
+use crate::plugins::{SignedBy, Wish, is_slug, scanning};
 use crate::web::{Json, Path, Problem, Query};
+
+/// Plugins that are asked for by name, at most: as many as a collection has.
+const MOST_SLUGS: usize = 100;
 
 impl Market {
     pub fn routes(self) -> OpenApiRouter {
@@ -58,6 +61,8 @@ struct ListQuery {
     /// Only what comes from there.
     #[param(inline)]
     source: Option<Source>,
+    /// Only these, at most 100, with commas between them.
+    slugs: Option<String>,
     /// `popular` when absent.
     #[serde(default)]
     #[param(inline)]
@@ -79,8 +84,9 @@ async fn list(
     check_part(query.q.as_ref())?;
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(cursor).transpose()?;
+    let slugs = query.slugs.as_deref().map(slugs).transpose()?;
     let ListQuery { q, category, source, sort, .. } = query;
-    let filter = Filter { category, source, sort, after, limit: limit.into() };
+    let filter = Filter { category, source, slugs, sort, after, limit: limit.into() };
     let now = market.inner.clock.now();
     let found = market.inner.db.read(move |tx| match q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
         Some(q) => store::search(tx, now, &words::asked(q), &filter),
@@ -92,6 +98,15 @@ async fn list(
     let next_cursor = found.last().filter(|_| more).map(|(key, last)| format!("{key}:{}", last.slug));
     let items = found.into_iter().map(|(_, listing)| market.known(listing)).collect();
     Ok(Json(List { items, next_cursor }))
+}
+
+fn slugs(text: &str) -> Result<Vec<String>> {
+    let slugs: Vec<String> = text.split(',').map(str::to_owned).collect();
+    if slugs.len() > MOST_SLUGS || !slugs.iter().all(|slug| is_slug(slug)) {
+        let sentence = format!("slugs names 1 to {MOST_SLUGS} plugins, each with 1 to 64 of a-z, 0-9 and -.");
+        return Err(Error::invalid("invalid_query", sentence).field("slugs"));
+    }
+    Ok(slugs)
 }
 
 fn cursor(text: &str) -> Result<(i64, String)> {
@@ -230,7 +245,6 @@ impl Market {
             Err(error) => return Err(error),
         };
         let signed_by = self.inner.plugins.signers(&package)?;
-        let words = package.manifest.capabilities.words();
         Ok(Opened {
             readme_html: markdown::to_html(&look::text(&package, look::README)),
             changelog_html: markdown::to_html(&look::text(&package, look::CHANGELOG)),
@@ -239,7 +253,7 @@ impl Market {
             documentation: look::told(&package, "documentation"),
             source: look::told(&package, "repository"),
             dependencies: facts.dependencies,
-            asks: words.into_iter().map(|(code, words)| Asked { code, words }).collect(),
+            asks: Asked::by(&package),
             libraries: look::libraries(&package),
             chain: origin.chain(&opened.sha256, &signed_by),
             signed_by,

@@ -201,6 +201,8 @@ pub struct Listing {
 pub struct Filter {
     pub category: Option<String>,
     pub source: Option<Source>,
+    /// None: whatever their slugs are.
+    pub slugs: Option<Vec<String>>,
     pub sort: Sort,
     /// The key and the slug of the last that was shown.
     pub after: Option<(i64, String)>,
@@ -274,6 +276,12 @@ fn rules(filter: &Filter, values: &mut Vec<Val>) -> Vec<String> {
     if let Some(source) = filter.source {
         values.push(source.code().into());
         rules.push(format!("p.source = ${}", values.len()));
+    }
+    if let Some(slugs) = &filter.slugs {
+        let places = (values.len() + 1..).map(|place| format!("${place}"));
+        let places: Vec<String> = places.take(slugs.len()).collect();
+        values.extend(slugs.iter().map(|slug| Val::from(slug.as_str())));
+        rules.push(format!("p.slug IN ({})", places.join(", ")));
     }
     rules
 }

@@ -17,8 +17,8 @@ const MAX_SHORT: usize = 200;
 const MAX_LONG: usize = 4_000;
 const MAX_DEPENDENCIES: usize = 50;
 const MAX_SLUG: usize = 64;
-/// Words that follow `/api/plugins/` and would hide a plugin of that name.
-const RESERVED: [&str; 2] = ["install", "upload"];
+/// Words that follow `/api/plugins/` or `/marketplace/` and would hide a plugin of that name.
+const RESERVED: [&str; 4] = ["install", "upload", "collections", "submissions"];
 const CATEGORIES: [&str; 9] =
     ["agent", "llm_provider", "code_quality", "integration", "template", "generator", "workflow", "ui", "utility"];
 /// A field of the contract: its name, whether it must be there, what it holds. docs/plugins/manifest.md is made of these.
@@ -137,7 +137,8 @@ impl Manifest {
     fn check(&self) -> Result<()> {
         let fault = |field: &str, rule: String| Err(wrong(format!("{FILE}, field {field}: {rule}")).field(field));
         if !is_slug(&self.slug) {
-            let rule = "1 to 64 of a-z, 0-9 and -, beginning with a letter or digit, but not install or upload";
+            let others = RESERVED.join(", ");
+            let rule = format!("1 to 64 of a-z, 0-9 and -, beginning with a letter or digit, and none of {others}");
             return fault("slug", format!("{:?} is no slug: {rule}. It is also the folder's name.", self.slug));
         }
         for (field, text, most) in [

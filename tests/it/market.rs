@@ -119,6 +119,18 @@ async fn what_the_mirror_brings_is_found_by_words_kind_and_order() {
     stock(&app, &admin, &(outside.root(), outside.bundle())).await;
 
     assert_eq!(slugs(&get(&app, &viewer, "plugins?sort=name").await), ["charts", "lonely", "report", "shapes"]);
+    // By their names, in a collection's page; alone, with other filters, and with words.
+    for (question, found) in [
+        ("slugs=shapes,charts,not-there", vec!["charts", "shapes"]),
+        ("slugs=shapes,charts&category=ui", vec!["charts"]),
+        ("slugs=report&q=draw", vec!["report"]),
+    ] {
+        assert_eq!(slugs(&get(&app, &viewer, &format!("plugins?sort=name&{question}")).await), found, "{question}");
+    }
+    for wrong in ["", "a,,b", "Charts", &vec!["a"; 101].join(",")] {
+        let refused = get(&app, &viewer, &format!("plugins?slugs={wrong}")).await;
+        assert_eq!((refused.status, &refused.body["field"]), (400, &json!("slugs")), "{}", refused.body);
+    }
     for (question, found) in [
         ("report", vec!["report"]),
         ("QUARTER", vec!["report"]),
@@ -450,12 +462,21 @@ async fn a_plugin_is_handed_in_looked_at_published_and_yanked() {
     assert_eq!(submit(&app, &ada, &file, "").await.body["code"], "submitted_already");
     let one = format!("/api/marketplace/submissions/{id}");
     assert_eq!(app.call("GET", &one, Some(&carl), None).await.status, 404);
-    assert_eq!(app.call("GET", &one, Some(&ada), None).await.status, 200);
+    let shown = app.call("GET", &one, Some(&ada), None).await.body;
+    assert_eq!((&shown["slug"], &shown["asks"][0]["code"]), (&json!("word-counter"), &json!("kv")), "{shown}");
+    let list = |query: &'static str| {
+        let (app, ada) = (&app, ada.clone());
+        async move { slugs(&get(app, &ada, &format!("submissions{query}")).await).join(" ") }
+    };
+    assert_eq!(list("").await, "word-counter bare");
+    assert_eq!(list("?slug=bare").await, "bare");
+    assert_eq!(list("?slug=bare&status=in_review").await, "");
     assert_eq!(decide(id.clone(), "published", ada.clone()).await.status, 403);
     let reply = app.call("PUT", &format!("{one}/status"), Some(&admin), Some(json!({"status": "rejected"}))).await;
     assert_eq!(reply.body["code"], "reason_missing");
     let notices = app.call("GET", "/api/notices", Some(&admin), None).await.body;
     assert!(notices["items"].to_string().contains("word-counter 1.0.0"), "{notices}");
+    assert_eq!(notices["items"][0]["link"], format!("/marketplace/submissions/{id}"), "{notices}");
     assert_eq!(get(&app, &carl, "plugins/word-counter").await.status, 404);
 
     // An administrator's own is another one's to decide.

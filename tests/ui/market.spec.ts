@@ -1,30 +1,14 @@
 // The marketplace: what the mirror brings is found, understood and installed with what it needs.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { changeTo, lowered, pictureAddress, pictureName } from '../../embedded-ui/src/pages/market/market';
 import { match } from '../../embedded-ui/src/lib/routes';
-import { ask, BINARY, createUser, expect, readable, signIn, type Site, test } from './site';
+import { stock } from './bundle';
+import { ask, createUser, expect, readable, signIn, type Site, test } from './site';
 
 // A site of its own: that of the others trusts no repository yet, and mirror.spec.ts begins there.
 test.use({ model: false, settings: { RESOFTAI_MIRROR_SERVE: 'true' } });
 
 const PASSWORD = 'five green doors stand open';
-const CODE = [
-  'from resoftai.plugins.base import Plugin',
-  'class Main(Plugin):',
-  '    def load(self, context):',
-  '        return True',
-  '    def activate(self):',
-  '        return True',
-  '    def deactivate(self):',
-  '        return True',
-  '    def unload(self):',
-  '        return True',
-  '',
-].join('\n');
 const README = [
   '# Reports',
   'Draws *quarterly* figures of a project, with a [guide](https://example.org/guide).',
@@ -34,52 +18,6 @@ const README = [
   '* one\n* two `inline`',
   '<script>document.title = "taken over"</script>',
 ].join('\n\n');
-
-type Package = {
-  slug: string;
-  version: string;
-  name: string;
-  files?: Record<string, string | Buffer>;
-} & Record<string, unknown>;
-
-/** A repository with these plugins, and the bundle of it. */
-function bundleOf(packages: Package[]): { root: string; bundle: Buffer } {
-  const dir = mkdtempSync(join(tmpdir(), 'resoftai-market-'));
-  const resoftai = (...args: string[]) =>
-    execFileSync(BINARY, ['--data-dir', join(dir, 'nowhere'), ...args], { cwd: dir, env: {} });
-  resoftai('mirror', 'init', 'repo');
-  for (const { files = {}, ...manifest } of packages) {
-    const folder = join(dir, `${manifest.slug}-${manifest.version}`);
-    const whole = { category: 'utility', entry_point: 'main.py:Main', ...manifest };
-    const all = { 'plugin.json': JSON.stringify(whole), 'main.py': CODE, ...files };
-    for (const [path, content] of Object.entries(all)) {
-      mkdirSync(dirname(join(folder, path)), { recursive: true });
-      writeFileSync(join(folder, path), content);
-    }
-    resoftai('plugin', 'pack', folder);
-  }
-  for (const file of readdirSync(dir).filter((name) => name.endsWith('.rplugin')))
-    resoftai('mirror', 'add', 'repo', file);
-  resoftai('mirror', 'sign', 'repo');
-  resoftai('mirror', 'export', 'repo', '--to', 'bundle.tar');
-  const made = {
-    root: readFileSync(join(dir, 'repo/metadata/1.root.json'), 'utf8'),
-    bundle: readFileSync(join(dir, 'bundle.tar')),
-  };
-  rmSync(dir, { recursive: true });
-  return made;
-}
-
-/** Brings them in past the page, and waits until the marketplace lists them. */
-async function stock(page: Page, packages: Package[]): Promise<void> {
-  const { root, bundle } = bundleOf(packages);
-  await ask(page, 'POST', '/api/mirror/trust', { repository: 'vendor', root, replace: true });
-  const headers = { 'content-type': 'application/x-tar', origin: new URL(page.url()).origin };
-  const reply = await page.request.post('/api/mirror/import', { headers, data: bundle });
-  expect(reply.status(), await reply.text()).toBe(200);
-  const listed = async () => (await ask(page, 'GET', '/api/marketplace/plugins?limit=100')).items.length;
-  await expect.poll(listed).toBe(new Set(packages.map(({ slug }) => slug)).size);
-}
 
 async function asSite(page: Page, site: Site, username: string): Promise<void> {
   createUser(site, username, PASSWORD, ['--role', 'super_admin']);

@@ -156,6 +156,54 @@ test('a plugin is installed from a file, replaced, switched off and taken out', 
   await expect(page.getByRole('link', { name: 'Town crier' })).toHaveCount(0);
 });
 
+test('what a scan keeps out is taken only with a reason, and its findings are shown', async ({
+  page,
+  site,
+}) => {
+  await asSite(page, site, 'fitter6');
+  const hidden = ['import base64', 'def unused():', "    exec(base64.b64decode('cGFzcw=='))"];
+  const manifest = {
+    ...MANIFEST,
+    slug: 'crier-in-secret',
+    name: 'Crier in secret',
+    config_schema: undefined,
+  };
+  const buffer = packed(manifest, [...CODE, ...hidden]);
+  await page.goto('/plugins');
+  await page.getByRole('button', { name: 'Install a plugin' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('File').setInputFiles({ name: 'crier.tar', mimeType: 'application/x-tar', buffer });
+  await expect(dialog.getByLabel('Reason to install it all the same')).toHaveCount(0);
+  await dialog.getByRole('button', { name: 'Install' }).click();
+  await expect(dialog.getByRole('alert')).toContainText('python-hidden-code');
+  const reason = dialog.getByLabel('Reason to install it all the same');
+  await readable(page);
+  // Without a reason it stays out.
+  await dialog.getByRole('button', { name: 'Install' }).click();
+  await expect(dialog.getByRole('alert')).toContainText('python-hidden-code');
+  await reason.fill('We wrote it ourselves.');
+  await dialog.getByRole('button', { name: 'Install' }).click();
+  await expect(page.getByRole('heading', { level: 1, name: 'Crier in secret' })).toBeVisible();
+
+  await page.getByRole('link', { name: 'Scan', exact: true }).click();
+  await expect(page.getByRole('heading', { level: 2, name: 'Scan' })).toBeFocused();
+  await expect(page.getByText('Taken all the same')).toBeVisible();
+  await expect(page.getByText('We wrote it ourselves.')).toBeVisible();
+  const finding = page.getByRole('row').filter({ hasText: 'python-hidden-code' });
+  await expect(finding).toContainText('Critical');
+  await expect(finding).toContainText(`main.py, line ${CODE.length + hidden.length}`);
+  await readable(page);
+  await ask(page, 'DELETE', '/api/plugins/crier-in-secret');
+
+  // Of one that nothing was found in, that is said.
+  await install(page, 'crier-in-order');
+  await page.getByRole('link', { name: 'Scan', exact: true }).click();
+  await expect(page.getByText('Clean')).toBeVisible();
+  await expect(page.getByText('Nothing was found in what was looked at.')).toBeVisible();
+  await readable(page);
+  await ask(page, 'DELETE', '/api/plugins/crier-in-order');
+});
+
 test('what lies in the plugins folder is installed by its name', async ({ page, site }) => {
   await asSite(page, site, 'fitter5');
   const folder = join(site.dir, 'plugins', 'crier-in-folder');

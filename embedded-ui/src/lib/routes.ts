@@ -45,6 +45,10 @@ export type Route =
   | { page: 'plugin'; slug: string; tab: PluginTab }
   | { page: 'marketplace' }
   | { page: 'market-plugin'; slug: string; tab: MarketTab }
+  | { page: 'collections' }
+  | { page: 'collection'; id: number }
+  | { page: 'submissions' }
+  | { page: 'submission'; id: number }
   | { page: 'sign-in' }
   | { page: 'forgot' }
   | { page: 'reset' }
@@ -87,6 +91,8 @@ const PLAIN: Record<string, Route> = {
   privacy: { page: 'privacy' },
   plugins: { page: 'plugins' },
   marketplace: { page: 'marketplace' },
+  'marketplace/collections': { page: 'collections' },
+  'marketplace/submissions': { page: 'submissions' },
   'sign-in': { page: 'sign-in' },
   forgot: { page: 'forgot' },
   reset: { page: 'reset' },
@@ -144,6 +150,18 @@ function siteRoute(parts: string[]): Route {
   return tab ? { ...base, tab } : NOWHERE;
 }
 
+function marketRoute(second: string | undefined, rest: string[]): Route {
+  const id = idOf(rest[0]);
+  // No plugin has one of these as its short name.
+  if (second === 'collections' || second === 'submissions') {
+    const page = second === 'collections' ? 'collection' : 'submission';
+    return rest.length === 1 && id !== null ? { page, id } : NOWHERE;
+  }
+  if (second === undefined || !SLUG.test(second)) return NOWHERE;
+  const tab = tabOf(MARKET_TABS, rest);
+  return tab ? { page: 'market-plugin', slug: second, tab } : NOWHERE;
+}
+
 export function match(path: string): Route {
   const parts = path.split('/').filter((part) => part !== '');
   const plain = PLAIN[parts.join('/')];
@@ -158,10 +176,7 @@ export function match(path: string): Route {
     const tab = tabOf(PLUGIN_TABS, rest);
     return tab ? { page: 'plugin', slug: second, tab } : NOWHERE;
   }
-  if (noun === 'marketplace' && second !== undefined && SLUG.test(second)) {
-    const tab = tabOf(MARKET_TABS, rest);
-    return tab ? { page: 'market-plugin', slug: second, tab } : NOWHERE;
-  }
+  if (noun === 'marketplace') return marketRoute(second, rest);
   const id = idOf(second);
   if (id !== null && noun === 'projects') return projectRoute(id, rest);
   if (id !== null && noun === 'organizations') return organizationRoute(id, rest);

@@ -15,7 +15,7 @@ export function upload<T>(
     request.upload.onprogress = ({ loaded, total }) => progress(total > 0 ? loaded / total : 0);
     request.onerror = () => reject(new ApiError(0, 'unreachable', UNREACHABLE));
     request.onabort = () =>
-      reject(new ApiError(0, 'stopped', 'The upload was stopped; nothing was installed.'));
+      reject(new ApiError(0, 'stopped', 'The upload was stopped; nothing of it was kept.'));
     request.onload = () => {
       let body: unknown = null;
       try {

@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::StreamExt;
 use semver::Version;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,6 +19,7 @@ use crate::base::page::{List, PageQuery};
 use crate::db::Tx;
 use crate::market::Market;
 use crate::market::catalogue::unpacked;
+use crate::market::install::Asked;
 use crate::plugins::is_category;
 use crate::plugins::package::MAX_TOTAL;
 use crate::web::archive::attachment;
@@ -110,6 +111,8 @@ fn tags(given: Option<&str>) -> Result<Vec<String>> {
 struct Filter {
     #[param(inline)]
     status: Option<Status>,
+    /// Only those of this plugin.
+    slug: Option<String>,
 }
 
 /// The caller's submissions, and for who manages the site's plugins all; newest first.
@@ -122,21 +125,31 @@ async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<Json<List<Submission>>> {
     let (page, all) = (query.check()?, manages(&permit));
-    let found = market.inner.db.read(move |tx| store::list(tx, permit.caller(), (all, filter.status), page)).await?;
+    let read =
+        move |tx: &mut Tx<'_>| store::list(tx, permit.caller(), (all, filter.status, filter.slug.as_deref()), page);
+    let found = market.inner.db.read(read).await?;
     Ok(Json(page.list(found, |submission| submission.id)))
+}
+
+/// A submission and what its package asks for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MarketSubmissionDetail)]
+struct Detail {
+    #[serde(flatten)]
+    submission: Submission,
+    /// What organisations would be asked to grant; null when this version of the platform cannot open the package.
+    asks: Option<Vec<Asked>>,
 }
 
 /// One submission.
 #[utoipa::path(get, path = "/api/marketplace/submissions/{id}", tag = "marketplace", params(("id" = i64, Path)),
-    responses((status = 200, body = Submission), (status = "default", response = Problem)))]
-async fn one(
-    State(market): State<Market>,
-    permit: Permit<PluginRead>,
-    Path(id): Path<i64>,
-) -> Result<Json<Submission>> {
+    responses((status = 200, body = Detail), (status = "default", response = Problem)))]
+async fn one(State(market): State<Market>, permit: Permit<PluginRead>, Path(id): Path<i64>) -> Result<Json<Detail>> {
     let all = manages(&permit);
-    let found = market.inner.db.read(move |tx| store::find(tx, permit.caller(), all, id)).await?;
-    Ok(Json(found.0))
+    let (submission, _) = market.inner.db.read(move |tx| store::find(tx, permit.caller(), all, id)).await?;
+    let package = market.open(&submission.sha256).await.ok();
+    let asks = package.map(|package| Asked::by(&package));
+    Ok(Json(Detail { submission, asks }))
 }
 
 /// The package that was handed in, to look at before deciding.

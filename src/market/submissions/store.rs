@@ -54,6 +54,11 @@ fn read(row: &Row<'_>) -> Result<(Submission, Option<UserId>), DbError> {
     Ok((submission, by.map(UserId)))
 }
 
+/// Where people look at it.
+fn page(id: i64) -> String {
+    format!("/marketplace/submissions/{id}")
+}
+
 fn reader(caller: &Caller) -> Val {
     caller.user.map(|user| user.0).into()
 }
@@ -65,17 +70,18 @@ fn reader(caller: &Caller) -> Val {
 pub fn list(
     tx: &mut Tx<'_>,
     caller: &Caller,
-    (all, status): (bool, Option<Status>),
+    (all, status, slug): (bool, Option<Status>, Option<&str>),
     page: Page,
 ) -> Result<Vec<Submission>> {
     let mut values: Vec<Val> = vec![reader(caller), page.before.into(), page.fetch().into()];
-    let mut rules = vec!["s.id < $2"];
+    let mut rules = vec!["s.id < $2".to_owned()];
     if !all {
-        rules.push("s.submitted_by IS NOT DISTINCT FROM $1");
+        rules.push("s.submitted_by IS NOT DISTINCT FROM $1".to_owned());
     }
-    if let Some(status) = status {
-        values.push(status.code().into());
-        rules.push("s.status = $4");
+    let narrowed = [("status", status.map(Status::code)), ("slug", slug)];
+    for (column, value) in narrowed.into_iter().filter_map(|(column, value)| Some((column, value?))) {
+        values.push(value.into());
+        rules.push(format!("s.{column} = ${}", values.len()));
     }
     let sql = format!("SELECT {COLUMNS} WHERE {} ORDER BY s.id DESC LIMIT $3", rules.join(" AND "));
     Ok(tx.query_map(&sql, &values, read)?.into_iter().map(|(submission, _)| submission).collect())
@@ -180,7 +186,7 @@ pub fn insert(tx: &mut Tx<'_>, caller: &Caller, now: Time, new: &New) -> Result<
     audit::record(tx, now, caller, &if passed { event } else { event.failed() })?;
     if passed {
         let text = format!("The plugin {name} ({slug} {version}) was submitted and waits for a decision.");
-        notices::to_site(tx, now, &NewNotice::new("market_submitted", text).link("/marketplace/submissions"))?;
+        notices::to_site(tx, now, &NewNotice::new("market_submitted", text).link(page(id)))?;
     }
     find(tx, caller, true, id).map(|(submission, _)| submission)
 }
@@ -213,12 +219,7 @@ pub fn decide(
     if let Some(submitter) = submitter.filter(|user| Some(*user) != caller.user) {
         let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let text = format!("Your plugin {slug} {version} is {}{why}", next.code());
-        notices::raise(
-            tx,
-            now,
-            &[submitter],
-            &NewNotice::new("market_decided", text).link("/marketplace/submissions"),
-        )?;
+        notices::raise(tx, now, &[submitter], &NewNotice::new("market_decided", text).link(page(before.id)))?;
     }
     find(tx, caller, true, before.id).map(|(submission, _)| submission)
 }

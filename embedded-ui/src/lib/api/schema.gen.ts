@@ -5777,6 +5777,11 @@ export interface components {
             tags: string[];
             version: string;
         };
+        /** @description A submission and what its package asks for. */
+        MarketSubmissionDetail: components["schemas"]["MarketSubmission"] & {
+            /** @description What organisations would be asked to grant; null when this version of the platform cannot open the package. */
+            asks?: components["schemas"]["MarketAsked"][] | null;
+        };
         /**
          * @description Where a submission stands.
          * @enum {string}
@@ -9492,6 +9497,8 @@ export interface operations {
                 category?: string;
                 /** @description Only what comes from there. */
                 source?: "vendor" | "own" | "site";
+                /** @description Only these, at most 100, with commas between them. */
+                slugs?: string;
                 /** @description `popular` when absent. */
                 sort?: "popular" | "trending" | "rating" | "newest" | "name";
                 /** @description How many items, 1 to 100; 20 when absent. */
@@ -9736,6 +9743,8 @@ export interface operations {
                 /** @description Where the previous page ended, as its `next_cursor` said. */
                 cursor?: string;
                 status?: "failed" | "in_review" | "rejected" | "withdrawn" | "published" | "deprecated" | "yanked";
+                /** @description Only those of this plugin. */
+                slug?: string;
             };
             header?: never;
             path?: never;
@@ -9799,7 +9808,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MarketSubmission"];
+                    "application/json": components["schemas"]["MarketSubmissionDetail"];
                 };
             };
             default: components["responses"]["Problem"];

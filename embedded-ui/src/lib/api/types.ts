@@ -45,6 +45,12 @@ export type MarketListing = Full<Schemas['MarketPlugin']>;
 export type MarketDetail = Full<Schemas['MarketPluginDetail']>;
 export type MarketReview = Full<Schemas['MarketReview']>;
 export type MarketStep = Full<Schemas['MarketStep']>;
+export type MarketInstallation = Full<Schemas['MarketInstallation']>;
+export type MarketAsked = Full<Schemas['MarketAsked']>;
+export type MarketCollection = Full<Schemas['MarketCollection']>;
+export type MarketSubmission = Full<Schemas['MarketSubmission']>;
+export type MarketSubmissionDetail = Full<Schemas['MarketSubmissionDetail']>;
+export type SubmissionStatus = Schemas['MarketSubmissionStatus'];
 export type MarketSort = NonNullable<
   NonNullable<paths['/api/marketplace/plugins']['get']['parameters']['query']>['sort']
 >;

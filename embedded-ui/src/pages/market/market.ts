@@ -11,6 +11,19 @@ export const SOURCES: Record<MarketListing['source'], string> = {
   site: 'Published on this site',
 };
 
+/** The kinds that a plugin can be of; docs/plugins/manifest.md. */
+export const CATEGORIES = [
+  'agent',
+  'llm_provider',
+  'code_quality',
+  'integration',
+  'template',
+  'generator',
+  'workflow',
+  'ui',
+  'utility',
+];
+
 export const stars = (rating: number | null, ratings: number): string =>
   rating === null
     ? ''
