@@ -199,7 +199,14 @@ pub fn told(done: &Value, context: &Context) -> Result<()> {
     if changes(done).next().is_none() {
         return context.out.line("Nothing has to be installed.");
     }
-    changes(done).try_for_each(|step| context.out.line(&in_words(step)))
+    changes(done).try_for_each(|step| {
+        context.out.line(&in_words(step))?;
+        let scan = &step["scan"];
+        if scan.is_null() || scan["verdict"] == "clean" {
+            return Ok(());
+        }
+        context.out.line(&format!("  {}", cell(scan, "text")))
+    })
 }
 
 fn changes(done: &Value) -> impl Iterator<Item = &Value> {

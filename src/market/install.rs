@@ -4,12 +4,14 @@
 //! place: all of it or nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::resolve::{self, Offer, Step, Wanted, World};
+use super::scan::Scan;
 use super::{Market, store};
 use crate::access::Permit;
 use crate::access::actions::PluginInstall;
@@ -64,6 +66,8 @@ pub struct Planned {
     pub asks: Vec<Asked>,
     /// In bytes; 0 for what is kept.
     pub length: i64,
+    /// In a dry run, what a scan says of what would come; null otherwise.
+    pub scan: Option<Scan>,
 }
 
 /// What an installation comes to, or came to.
@@ -109,17 +113,21 @@ impl Market {
                 Some(_) if named.contains(slug.as_str()) => Change::Again,
                 Some(_) => Change::Keep,
             };
-            let (mut asks, mut length) = (Vec::new(), 0);
+            let (mut asks, mut length, mut scan) = (Vec::new(), 0, None);
             if change != Change::Keep {
                 let found = hashes.get(&(slug.clone(), version.to_string()));
                 let (sha256, bytes) = found.ok_or_else(|| resolve::no_plugin(&slug, Some(&version)))?;
                 let package = self.open(sha256).await?;
                 asks = Asked::by(&package);
                 length = *bytes;
-                incoming.push((package, wishes.remove(&slug).unwrap_or_default()));
+                if dry_run {
+                    scan = Some(self.scan(&Arc::new(package)).await?);
+                } else {
+                    incoming.push((package, wishes.remove(&slug).unwrap_or_default()));
+                }
             }
             let (version, before) = (version.to_string(), before.map(|before| before.to_string()));
-            planned.push(Planned { slug, version, change, before, asks, length });
+            planned.push(Planned { slug, version, change, before, asks, length, scan });
         }
         let plugins = if dry_run { Vec::new() } else { self.inner.plugins.install_all(permit, incoming, true).await? };
         Ok(Installation { dry_run, steps: planned, plugins })

@@ -4,8 +4,8 @@
 //! plugins an installation comes to is worked out before anything is touched.
 //!
 //! `catalogue` reads new packages once, `words` are what they are found by, `look` opens one to show it; `resolve` says
-//! what belongs together and `install` brings it in. `reviews` are by who has a plugin, `collections` are curated lists,
-//! and `submissions` are how plugins of the site's own people get in.
+//! what belongs together, `scan` what is found in it, and `install` brings it in. `reviews` are by who has a plugin,
+//! `collections` are curated lists, and `submissions` are how plugins of the site's own people get in.
 
 mod catalogue;
 pub mod collections;
@@ -15,6 +15,7 @@ mod markdown;
 mod resolve;
 pub mod reviews;
 pub mod routes;
+mod scan;
 pub mod store;
 pub mod submissions;
 mod words;

@@ -250,6 +250,26 @@ async fn a_plugin_comes_with_what_it_needs_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_what_a_scan_makes_of_what_would_come() {
+    let settings = [("RESOFTAI_PLUGINS_SCAN_BLOCK", "high"), ("RESOFTAI_PLUGINS_LICENCES_DENIED", "Apache-2.0")];
+    let (app, outside) = (App::start_with_settings(&settings), outside().await);
+    let admin = app.person("root", "admin", None).await;
+    stock(&app, &admin, &(outside.root(), outside.bundle())).await;
+    let plan = install(&app, &admin, "report", json!({"dry_run": true})).await;
+    let scans: Vec<_> =
+        plan.body["steps"].as_array().unwrap().iter().map(|step| (&step["slug"], &step["scan"]["verdict"])).collect();
+    let told = [("shapes", "clean"), ("charts", "clean"), ("report", "blocked")].map(|(a, b)| (json!(a), json!(b)));
+    assert_eq!(scans, told.iter().map(|(slug, verdict)| (slug, verdict)).collect::<Vec<_>>(), "{}", plan.body);
+    assert!(plan.body["steps"][2]["scan"]["text"].as_str().unwrap().contains("licence-denied"), "{}", plan.body);
+    let said = app.cli(&["plugin", "install", "report", "--dry-run"], "");
+    assert!(String::from_utf8_lossy(&said.stdout).contains("A scan found what keeps it out"), "{said:?}");
+    let refused = install(&app, &admin, "report", json!({})).await;
+    assert_eq!((refused.status, &refused.body["code"]), (409, &json!("plugin_scan_blocked")), "{}", refused.body);
+    let taken = install(&app, &admin, "report", json!({"allow_findings": true, "reason": "we asked a lawyer"})).await;
+    assert_eq!((taken.status, &taken.body["steps"][2]["scan"]), (200, &json!(null)), "{}", taken.body);
+}
+
+#[tokio::test]
 async fn what_the_next_bundle_changes_is_changed_and_what_it_drops_is_gone() {
     let (app, outside) = (App::start(), outside().await);
     let admin = app.person("root", "admin", None).await;

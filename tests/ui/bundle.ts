@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { ask, BINARY, expect } from './site';
 
-const CODE = [
+export const CODE = [
   'from resoftai.plugins.base import Plugin',
   'class Main(Plugin):',
   '    def load(self, context):',

@@ -1,6 +1,6 @@
 // Collections: plugins that belong together are listed, shared, and installed as one.
 import { match } from '../../embedded-ui/src/lib/routes';
-import { stock } from './bundle';
+import { CODE, stock } from './bundle';
 import { ask, createUser, expect, readable, signIn, test } from './site';
 
 // A site of its own, for it is stocked from the mirror.
@@ -79,8 +79,10 @@ test('a collection is made, shared, changed, installed as one and deleted', asyn
   await page.getByRole('searchbox', { name: 'Search collections' }).fill('nothing like it');
   await expect(page.getByRole('heading', { name: 'None fits' })).toBeVisible();
   await page.getByRole('searchbox', { name: 'Search collections' }).fill('STEPS');
+  const listed = page.getByRole('row').getByRole('link', { name: 'First steps' });
+  await expect(listed).toBeVisible();
   await readable(page);
-  await page.getByRole('row').getByRole('link', { name: 'First steps' }).click();
+  await listed.click();
 
   // Shared: another person opens the address, and may only look.
   await page.getByRole('button', { name: 'Share' }).click();
@@ -180,4 +182,32 @@ test('an organisation keeps collections of its own; what cannot be had is told',
   await expect(dialog.getByRole('alert')).toContainText('nobody-has-this');
   await expect(dialog.getByRole('button', { name: 'Install', exact: true })).toBeDisabled();
   await readable(page);
+});
+
+test('what a scan makes of it is told before anything is installed', async ({ page, site }) => {
+  createUser(site, 'doubter', PASSWORD, ['--role', 'super_admin']);
+  await signIn(page, 'doubter', PASSWORD);
+  const hidden = "import base64\ndef unused():\n    exec(base64.b64decode('cGFzcw=='))\n";
+  const files = { 'main.py': `${CODE}${hidden}` };
+  await stock(page, [{ slug: 'secretive', version: '1.0.0', name: 'Secretive', files }]);
+  const body = { name: 'Doubtful', plugins: ['secretive'] };
+  const { id } = await ask(page, 'POST', '/api/marketplace/collections', body);
+  await page.goto(`/marketplace/collections/${id}`);
+  const dialog = page.getByRole('dialog');
+  await page.getByRole('button', { name: 'Install all' }).click();
+  await expect(dialog).toContainText('python-hidden-code');
+  await dialog.getByRole('button', { name: 'Install', exact: true }).click();
+  await expect(dialog.getByRole('alert')).toContainText('Nothing was installed.');
+  await readable(page);
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+
+  await page.getByRole('article').getByRole('link', { name: 'Secretive' }).click();
+  await page.getByRole('button', { name: 'Install 1.0.0' }).click();
+  await expect(dialog).toContainText('A scan found what keeps it out');
+  await dialog.getByLabel('Reason to install it all the same').fill('We read it.');
+  await readable(page);
+  await dialog.getByRole('button', { name: 'Install', exact: true }).click();
+  await expect(page).toHaveURL(/\/plugins\/secretive$/);
+  await page.goto('/plugins/secretive/scan');
+  await expect(page.getByText('We read it.')).toBeVisible();
 });

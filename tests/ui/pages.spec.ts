@@ -11,6 +11,8 @@ const PAGES = [
   '/plugins',
   '/plugins/security-scanner',
   '/marketplace',
+  '/marketplace/collections',
+  '/marketplace/submissions',
   '/privacy',
   '/account',
   '/account/security',

@@ -190,7 +190,7 @@ test('what a scan keeps out is taken only with a reason, and its findings are sh
   await expect(page.getByText('Taken all the same')).toBeVisible();
   await expect(page.getByText('We wrote it ourselves.')).toBeVisible();
   const finding = page.getByRole('row').filter({ hasText: 'python-hidden-code' });
-  await expect(finding).toContainText('Critical');
+  await expect(finding).toContainText('critical');
   await expect(finding).toContainText(`main.py, line ${CODE.length + hidden.length}`);
   await readable(page);
   await ask(page, 'DELETE', '/api/plugins/crier-in-secret');

@@ -94,8 +94,8 @@ test('a plugin is handed in, rejected with a reason, handed in again and publish
   await expect(page.getByRole('note')).toContainText('It waits for nobody.');
   const check = (name: string) =>
     page.getByRole('row').filter({ has: page.getByText(name, { exact: true }) });
-  await expect(check('Readme')).toContainText('Failed');
-  await expect(check('Loads')).toContainText('Passed');
+  await expect(check('README')).toContainText('Failed');
+  await expect(check('Loading')).toContainText('Passed');
   await readable(page);
   await page.goto('/marketplace/submissions');
   await page.getByRole('button', { name: 'Submit a plugin' }).click();
@@ -111,6 +111,7 @@ test('a plugin is handed in, rejected with a reason, handed in again and publish
   await expect(dialog.getByRole('alert')).toContainText('Not handed in.');
   await readable(page);
 
+  const theirs = await as(browser, site, 'second', ['--role', 'super_admin']);
   await submit(page, { ...COUNTER, version: '1.0.0', files: { 'README.md': README } });
   await expect(page.getByRole('heading', { level: 1, name: 'Word counter 1.0.0' })).toBeFocused();
   await expect(page.getByRole('note')).toContainText('somebody else who manages the site’s plugins has to');
@@ -119,7 +120,6 @@ test('a plugin is handed in, rejected with a reason, handed in again and publish
   await readable(page);
 
   // Somebody else is told, looks at it and rejects it.
-  const theirs = await as(browser, site, 'second', ['--role', 'super_admin']);
   await theirs.goto('/notices');
   await theirs.getByRole('link', { name: /word-counter 1\.0\.0/ }).click();
   await expect(theirs.getByRole('heading', { level: 1, name: 'Word counter 1.0.0' })).toBeFocused();

@@ -8,11 +8,9 @@ use semver::Version;
 
 use super::Check;
 use crate::market::{Market, look};
-use crate::plugins::{Package, scanning};
+use crate::plugins::Package;
 use crate::scan::Verdict;
 
-/// Findings that are named.
-const NAMED: usize = 3;
 /// A README that says something has this many characters.
 const SHORTEST_README: usize = 40;
 
@@ -62,27 +60,13 @@ impl Market {
             ),
         ];
         let package = Arc::new(package);
-        checks.push(self.scan(&package).await);
+        checks.push(match self.scan(&package).await {
+            Ok(scan) => check("scan", scan.verdict != Verdict::Blocked, scan.text.clone(), scan.text),
+            Err(error) => check("scan", false, "", error.to_string()),
+        });
         let loaded = self.inner.plugins.try_out(package).await;
         let why = loaded.as_ref().err().map(ToString::to_string).unwrap_or_default();
         checks.push(check("loads", loaded.is_ok(), "It loads in the sandbox.", why));
         checks
-    }
-
-    /// What the scan says that an installation would go by.
-    async fn scan(&self, package: &Arc<Package>) -> Check {
-        let report = match self.inner.plugins.look(package).await {
-            Ok(report) => report,
-            Err(error) => return check("scan", false, "", error.to_string()),
-        };
-        let worst: Vec<String> = report.findings.iter().take(NAMED).map(scanning::words).collect();
-        let count = report.findings.len() + report.more;
-        let found = format!("{count} findings, {} places not scanned. {}", report.not_scanned.len(), worst.join(" "));
-        let (good, ok) = match self.inner.plugins.verdict(&report) {
-            Verdict::Clean => ("A scan found nothing to warn about.".to_owned(), true),
-            Verdict::Warned => (format!("A scan warns: {}", found.trim_end()), true),
-            Verdict::Blocked => (String::new(), false),
-        };
-        check("scan", ok, good, format!("A scan found what keeps it out: {}", found.trim_end()))
     }
 }

@@ -5728,6 +5728,12 @@ export interface components {
             /** @description Plain text, at most 4,000 characters; may be empty. */
             text?: string;
         };
+        /** @description What a scan says of a package. */
+        MarketScan: {
+            /** @description The worst of what was found, for people. */
+            text: string;
+            verdict: components["schemas"]["ScanVerdict"];
+        };
         /**
          * @description Where a package comes from.
          * @enum {string}
@@ -5745,6 +5751,7 @@ export interface components {
              * @description In bytes; 0 for what is kept.
              */
             length: number;
+            scan?: components["schemas"]["MarketScan"] | null;
             slug: string;
             version: string;
         };

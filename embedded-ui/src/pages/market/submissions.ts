@@ -1,6 +1,6 @@
 // What a submission went through, and what may become of it.
 import type { MarketSubmission, SubmissionStatus } from '../../lib/api/types';
-import type { Tone } from '../../lib/format';
+import { words, type Tone } from '../../lib/format';
 
 export const STATES: Record<SubmissionStatus, { label: string; tone: Tone }> = {
   failed: { label: 'Checks failed', tone: 'bad' },
@@ -11,6 +11,15 @@ export const STATES: Record<SubmissionStatus, { label: string; tone: Tone }> = {
   deprecated: { label: 'Deprecated', tone: 'warn' },
   yanked: { label: 'Yanked', tone: 'bad' },
 };
+
+const CHECKS: Record<string, string> = {
+  readme: 'README',
+  license: 'Licence',
+  sums: 'Sums of its files',
+  loads: 'Loading',
+};
+
+export const checkName = (code: string): string => CHECKS[code] ?? words(code);
 
 /** Whether it is, or was, in the marketplace. */
 export const isLive = (status: SubmissionStatus): boolean =>
