@@ -145,5 +145,11 @@ fi
 say ""
 say "ResoftAI $version answers on https://$listen"
 say "$(journalctl -u resoftai --no-pager -o cat | grep '^Certificate ' | tail -n 1)"
-say "Make the first administrator:"
-say "  sudo resoftai admin create-user --username admin --email admin@example.org --role admin --password"
+# Only while nobody has an account.
+setup=$(journalctl -u resoftai --no-pager -o cat | grep '^Set up ' | tail -n 1 || true)
+if [ -n "$setup" ] && resoftai --data-dir /var/lib/resoftai admin setup-link >/dev/null 2>&1; then
+    say "Make the first administrator in a browser, once, with this link:"
+    say "  ${setup#Set up }"
+    say "or here:"
+    say "  sudo resoftai admin create-user --username admin --email admin@example.org --role admin --password"
+fi

@@ -13,6 +13,7 @@ pub mod passwords;
 pub mod routes;
 pub mod services;
 pub mod sessions;
+mod setup;
 pub mod store;
 mod telling;
 pub mod throttle;

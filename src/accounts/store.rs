@@ -74,6 +74,11 @@ fn taken(cause: DbError, username: &str, email: &str) -> Error {
     }
 }
 
+/// Whether nobody has an account yet.
+pub fn is_empty(tx: &mut Tx<'_>) -> Result<bool> {
+    Ok(tx.query_row("SELECT id FROM users LIMIT 1", &params![], |row| row.get::<i64>(0))?.is_none())
+}
+
 /// # Errors
 /// `username_taken`.
 pub fn check_name_free(tx: &mut Tx<'_>, username: &str) -> Result<()> {

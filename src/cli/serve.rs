@@ -24,7 +24,11 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self, sources: Sources, output: Output) -> Result<()> {
-        self.run_with(sources, output, async |_: &Running| Ok(()))
+        // A site that makes accounts of its own, as the demo does, shows no link.
+        self.run_with(sources, output, async |running: &Running| match &running.setup {
+            Some(setup) if !output.is_json() => output.line(&format!("Set up {setup}")),
+            _ => Ok(()),
+        })
     }
 
     /// [`Serve::run`], with something to be done once the server answers. When that fails the server stops.
@@ -56,7 +60,8 @@ async fn serve(config: &Config, output: Output, then: impl AsyncFnOnce(&Running)
     let running = server::start(config, Clock::system()).await?;
     let address = running.url();
     if output.is_json() {
-        output.value(&json!({"address": address, "fingerprint": running.fingerprint, "socket": running.socket}))?;
+        output.value(&json!({"address": address, "fingerprint": running.fingerprint, "socket": running.socket,
+            "setup": running.setup}))?;
     } else {
         output.line(&format!("ResoftAI {} answers on {address}", env!("CARGO_PKG_VERSION")))?;
         if let Some(fingerprint) = &running.fingerprint {

@@ -70,6 +70,8 @@ pub struct Running {
     /// `SHA256:` and the certificate's digest; None over plain HTTP.
     pub fingerprint: Option<String>,
     pub socket: PathBuf,
+    /// The address of the page that makes the first administrator; None once the site has an account.
+    pub setup: Option<String>,
     db: Db,
     tasks: Tasks,
     reload: Reload,
@@ -105,6 +107,10 @@ impl Running {
     /// Where it answers.
     pub fn url(&self) -> String {
         let scheme = if self.fingerprint.is_some() { "https" } else { "http" };
+        if self.address.ip().is_unspecified() {
+            let machine = rustix::system::uname();
+            return format!("{scheme}://{}:{}", machine.nodename().to_string_lossy(), self.address.port());
+        }
         format!("{scheme}://{}", self.address)
     }
 
@@ -234,7 +240,7 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     jobs.start().await?;
     market.catch_up();
     upgrade::record(&db, &clock, &config.data_dir).await?;
-    let reload = Reload::new(config)?;
+    let (reload, setup) = (Reload::new(config)?, accounts.setup_link().await?);
     let router = router::build(&router::App {
         db: db.clone(),
         clock,
@@ -259,7 +265,11 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
         data_dir: config.data_dir.clone(),
     })?;
     let bound = listen::bind(config, reload.tls(), &router, &tasks).await?;
-    Ok(Running { address: bound.address, fingerprint: bound.fingerprint, socket: bound.socket, db, tasks, reload })
+    let (address, fingerprint, socket) = (bound.address, bound.fingerprint, bound.socket);
+    let mut running = Running { address, fingerprint, socket, setup: None, db, tasks, reload };
+    let site = config.public_url.clone().unwrap_or_else(|| running.url());
+    running.setup = setup.map(|path| format!("{site}{path}"));
+    Ok(running)
 }
 
 fn account_options(config: &Config, licence: Licence) -> accounts::Options {

@@ -101,6 +101,7 @@ fn rooms(app: &App) -> OpenApiRouter {
         .merge(
             system::System {
                 llm: app.llm.clone(),
+                accounts: app.accounts.clone(),
                 mailer: app.mailer.clone(),
                 registration: app.accounts.options.registration,
                 reload: app.reload.clone(),

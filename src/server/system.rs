@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use super::reload::{Reload, Reloaded};
 use crate::access::Permit;
 use crate::access::actions::OrganizationManage;
+use crate::accounts::Accounts;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -21,6 +22,7 @@ use crate::web::{Json, Problem, Public};
 #[derive(Clone)]
 pub struct System {
     pub llm: Llm,
+    pub accounts: Accounts,
     pub mailer: Mailer,
     pub registration: Registration,
     pub reload: Reload,
@@ -43,17 +45,20 @@ struct SystemInfo {
     sends_mail: bool,
     /// Whether people make accounts for themselves: `off`, `approval` (an administrator lets them in) or `open`.
     registration: &'static str,
+    /// Whether the site has no account yet: its setup link makes the first.
+    is_new: bool,
 }
 
 /// What runs here.
-#[utoipa::path(get, path = "/api/system", tag = "operation", responses((status = 200, body = SystemInfo)))]
-async fn about(_: Public, State(system): State<System>) -> Json<SystemInfo> {
-    Json(SystemInfo {
+#[utoipa::path(get, path = "/api/system", tag = "operation", responses((status = 200, body = SystemInfo), (status = "default", response = Problem)))]
+async fn about(_: Public, State(system): State<System>) -> Result<Json<SystemInfo>> {
+    Ok(Json(SystemInfo {
         version: env!("CARGO_PKG_VERSION"),
         models_ready: system.llm.is_ready(),
         sends_mail: system.mailer.is_on(),
         registration: system.registration.code(),
-    })
+        is_new: system.accounts.setup_link().await?.is_some(),
+    }))
 }
 
 /// Take in what was changed in the configuration: certificate and log level at once; what needs a restart is named. Open

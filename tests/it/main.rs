@@ -65,6 +65,7 @@ mod runs_elsewhere;
 mod scanning;
 mod sd_notify;
 mod service_accounts;
+mod setup;
 mod specification;
 mod sso;
 mod streams;

@@ -21,6 +21,8 @@ export type Site = {
   /** The demo's run; undefined on a site without a model. */
   run: number;
   dir: string;
+  /** Of a site that nobody has an account on: where the first administrator is made. */
+  setup: string;
 };
 
 type Settings = Record<string, string>;
@@ -55,9 +57,10 @@ export function vendor(dir: string): { key: string; public_key: string; licence:
 async function start(
   dir: string,
   model: boolean,
+  isNew: boolean,
   settings: Settings,
 ): Promise<{ process: ChildProcess; site: Site }> {
-  const args = ['--json', '--data-dir', dir, 'demo', '--http', '--listen', '127.0.0.1:0'];
+  const args = ['--json', '--data-dir', dir, isNew ? 'serve' : 'demo', '--http', '--listen', '127.0.0.1:0'];
   const work = model ? ['--model', MODEL, '--plugin', PLUGIN] : [];
   const process = spawn(BINARY, [...args, ...work], {
     env: { ...licensed(), ...settings },
@@ -69,20 +72,30 @@ async function start(
     if (next.done) throw new Error(`${BINARY} ended before it answered: build it with cargo build`);
     return JSON.parse(next.value);
   };
-  const { address } = await line();
+  const { address, setup } = await line();
+  if (isNew)
+    return { process, site: { url: address, username: '', password: '', project: 0, run: 0, dir, setup } };
   const { username, password, project_id, run_id } = await line();
-  return { process, site: { url: address, username, password, project: project_id, run: run_id, dir } };
+  return {
+    process,
+    site: { url: address, username, password, project: project_id, run: run_id, dir, setup: '' },
+  };
 }
 
-export const test = base.extend<{ signedIn: Page }, { model: boolean; settings: Settings; site: Site }>({
+export const test = base.extend<
+  { signedIn: Page },
+  { model: boolean; isNew: boolean; settings: Settings; site: Site }
+>({
   /** Whether agents work on the demo's project while the tests look on. */
   model: [true, { option: true, scope: 'worker' }],
+  /** Whether nobody has an account on it yet. */
+  isNew: [false, { option: true, scope: 'worker' }],
   /** What the site's environment sets. */
   settings: [{}, { option: true, scope: 'worker' }],
   site: [
-    async ({ model, settings }, use) => {
+    async ({ model, isNew, settings }, use) => {
       const dir = mkdtempSync(join(tmpdir(), 'resoftai-ui-'));
-      const { process, site } = await start(dir, model, settings);
+      const { process, site } = await start(dir, model, isNew, settings);
       await use(site);
       const ended = new Promise((done) => process.once('exit', done));
       process.kill('SIGTERM');

@@ -40,7 +40,10 @@ echo "$verdict"
 echo "$verdict" | awk '{for (i = 1; i <= NF; i++) if ($i + 0 > 0) {exit !($i <= 1.3)}}' || die "the service may do too much"
 
 step "an administrator, an organisation, a project"
+resoftai admin setup-link | grep -q '/setup#' || die "a new site has no setup link"
+journalctl -u resoftai --no-pager -o cat | grep -q '^Set up https://.*/setup#' || die "the setup link is not shown"
 printf 'correct horse battery' | resoftai admin create-user --username ada --email ada@example.org --role admin --password-stdin
+if resoftai admin setup-link; then die "the setup link outlives the first account"; fi
 resoftai admin create-org --name Acme --slug acme
 resoftai project create --name kept --org acme
 

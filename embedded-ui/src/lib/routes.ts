@@ -16,6 +16,7 @@ const ORGANIZATION_TABS = [
 const ACCOUNT_TABS = ['account', 'security', 'sessions', 'tokens', 'usage'] as const;
 const SITE_TABS = [
   'organizations',
+  'start',
   'people',
   'roles',
   'sso',
@@ -53,6 +54,7 @@ export type Route =
   | { page: 'forgot' }
   | { page: 'reset' }
   | { page: 'register' }
+  | { page: 'setup' }
   | { page: 'invitation' }
   | { page: 'models' }
   | { page: 'account'; tab: AccountTab }
@@ -97,6 +99,7 @@ const PLAIN: Record<string, Route> = {
   forgot: { page: 'forgot' },
   reset: { page: 'reset' },
   register: { page: 'register' },
+  setup: { page: 'setup' },
   invitation: { page: 'invitation' },
   models: { page: 'models' },
   organizations: { page: 'organizations' },

@@ -9,6 +9,7 @@ mod passwords;
 mod register;
 mod services;
 mod sessions;
+mod setup;
 pub(crate) mod sign_in;
 mod standing;
 mod tokens;
@@ -31,6 +32,7 @@ impl Accounts {
         OpenApiRouter::new()
             .routes(routes!(sign_in::login))
             .routes(routes!(register::register))
+            .routes(routes!(setup::link, setup::first))
             .routes(routes!(sign_in::logout))
             .routes(routes!(sign_in::me))
             .routes(routes!(users::list, users::create))

@@ -46,7 +46,7 @@ impl Site {
     /// Every operation, in an order in which those who may can do one after the other.
     #[allow(clippy::too_many_lines, reason = "it is a table")]
     pub(super) fn cases(&self, names: &Names) -> Vec<Case> {
-        use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Write};
+        use Whose::{Bearer, Draw, List, Own, Personal, Public, Read, Site, Spent, Write};
         let Names { slug, username, org, project, file, run, provider, token, user, notice, entry, .. } = names;
         let Names { session, code, password, invitation, invitations, .. } = names;
         let Names { mail, mate, team, role, assignment, site_assignment, viewer_token, service, .. } = names;
@@ -403,6 +403,9 @@ impl Site {
             of("DELETE /api/tokens/{id}", Personal, token),
             of("DELETE /api/sessions/{id}", Personal, session),
             plain("DELETE /api/sessions", Own),
+            plain("GET /api/setup", Site),
+            plain("POST /api/setup", Spent).json(&json!({"secret": "0000", "username": "first",
+                "email": "first@example.org", "password": password})),
             plain("POST /api/auth/register", Bearer)
                 .json(&json!({"username": "registered", "email": "registered@example.org", "password": password})),
             plain("POST /api/auth/passkeys/start", Public),

@@ -42,6 +42,8 @@ enum Whose {
     Site,
     /// Of whoever brings the secret it asks for, signed in or not; a made-up one is refused.
     Bearer,
+    /// Of whoever brings the setup link, as long as the site is new; this one is not.
+    Spent,
 }
 
 /// What was answered, without what differs from one request to the next.
@@ -95,6 +97,10 @@ async fn what_is_ours_is_there_for_nobody_else() {
     let (ours, nowhere) = (site.cases(&site.names), site.cases(&Names::absent()));
     assert_ne!(before.iter().filter(|thing| thing.to_string().contains(OURS)).count(), 0);
     for (case, absent) in ours.iter().zip(&nowhere) {
+        if case.whose == Whose::Spent {
+            assert_eq!(site.call(case, Some(&site.root)).await.status, 403, "{}", case.operation);
+            continue;
+        }
         if case.whose == Whose::Bearer {
             with_a_made_up_secret(&site, absent).await;
             continue;
@@ -133,7 +139,7 @@ async fn as_stranger(site: &Site, case: &Case, absent: &Case) {
     let reply = site.call(case, Some(&site.stranger)).await;
     let told = format!("{} {} as a stranger: {} {}", case.operation, case.address, reply.status, reply.body);
     match case.whose {
-        Whose::Public | Whose::Bearer => {}
+        Whose::Public | Whose::Bearer | Whose::Spent => {}
         Whose::Own | Whose::List { .. } => {
             assert!((200..300).contains(&reply.status), "{told}");
             assert!(!reply.body.to_string().to_lowercase().contains(OURS), "{told}");
@@ -155,6 +161,7 @@ async fn as_viewer(site: &Site, case: &Case) {
     let reply = site.call(case, Some(&site.viewer)).await;
     let told = format!("{} {} as a viewer: {} {}", case.operation, case.address, reply.status, reply.body);
     match case.whose {
+        Whose::Spent => {}
         Whose::Public | Whose::Own | Whose::Bearer => assert!((200..300).contains(&reply.status), "{told}"),
         // 101: it is a WebSocket from here on.
         Whose::Read | Whose::List { viewer: true } => assert!(matches!(reply.status, 101 | 200), "{told}"),
@@ -173,7 +180,9 @@ async fn by_those_who_may(site: &Site, case: &Case) {
     };
     let reply = site.call(case, token).await;
     let told = format!("{} {} by who may: {} {}", case.operation, case.address, reply.status, reply.body);
-    if case.whose == Whose::Draw {
+    if case.whose == Whose::Spent {
+        assert_eq!(reply.status, 403, "{told}");
+    } else if case.whose == Whose::Draw {
         // To our own administrator the other organisation is not there either.
         assert_eq!(reply.status, 404, "{told}");
     } else if site.on_postgres() && case.operation.contains("/api/backup") {

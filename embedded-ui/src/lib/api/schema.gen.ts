@@ -2877,6 +2877,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The setup link of a new site. Administrators of the site only: before there is one, that is who operates the machine. */
+        get: operations["get_api_setup"];
+        put?: never;
+        /** Make the first administrator of a new site, and sign in. */
+        post: operations["post_api_setup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sso/providers": {
         parameters: {
             query?: never;
@@ -7372,6 +7390,18 @@ export interface components {
             /** @description Up to five percentages of 1 to 100. */
             warning_thresholds?: number[] | null;
         };
+        SetupLink: {
+            /** @description The path of the page that makes the first administrator; null once there is an account. */
+            link?: string | null;
+        };
+        SetupRequest: {
+            email: string;
+            /** @description At least 16 characters, not easily guessed. */
+            password: string;
+            /** @description What stands behind `#` in the setup link. */
+            secret: string;
+            username: string;
+        };
         /**
          * @description How bad a finding is.
          * @enum {string}
@@ -7473,6 +7503,8 @@ export interface components {
             since: components["schemas"]["Time"];
         };
         SystemInfo: {
+            /** @description Whether the site has no account yet: its setup link makes the first. */
+            is_new: boolean;
             /** @description Whether some model answers. */
             models_ready: boolean;
             /** @description Whether people make accounts for themselves: `off`, `approval` (an administrator lets them in) or `open`. */
@@ -12661,6 +12693,50 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    get_api_setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupLink"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginReply"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     get_api_sso_providers: {
         parameters: {
             query?: {
@@ -12819,6 +12895,7 @@ export interface operations {
                     "application/json": components["schemas"]["SystemInfo"];
                 };
             };
+            default: components["responses"]["Problem"];
         };
     };
     post_api_system_reload: {

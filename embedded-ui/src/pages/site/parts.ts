@@ -12,6 +12,7 @@ const PARTS: { tab: SiteTab; label: string; permission: string }[] = [
   { tab: 'mirror', label: 'Mirror', permission: 'plugin.install' },
   { tab: 'backups', label: 'Backups', permission: 'backup.manage' },
   { tab: 'licence', label: 'Licence', permission: 'organization.manage' },
+  { tab: 'start', label: 'First steps', permission: 'organization.manage' },
   { tab: 'data', label: 'Personal data', permission: 'organization.manage' },
 ];
 
