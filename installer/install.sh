@@ -146,10 +146,11 @@ say ""
 say "ResoftAI $version answers on https://$listen"
 say "$(journalctl -u resoftai --no-pager -o cat | grep '^Certificate ' | tail -n 1)"
 # Only while nobody has an account.
-setup=$(journalctl -u resoftai --no-pager -o cat | grep '^Set up ' | tail -n 1 || true)
-if [ -n "$setup" ] && resoftai --data-dir /var/lib/resoftai admin setup-link >/dev/null 2>&1; then
+setup=$(/usr/bin/resoftai --data-dir /var/lib/resoftai --json admin setup-link 2>/dev/null | sed -n 's/.*"link":"\([^"]*\)".*/\1/p' || true)
+if [ -n "$setup" ]; then
+    case $listen in 0.0.0.0:* | '[::]':*) site=$(uname -n):${listen##*:} ;; *) site=$listen ;; esac
     say "Make the first administrator in a browser, once, with this link:"
-    say "  ${setup#Set up }"
+    say "  https://$site$setup"
     say "or here:"
     say "  sudo resoftai admin create-user --username admin --email admin@example.org --role admin --password"
 fi

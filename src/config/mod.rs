@@ -1,9 +1,10 @@
-//! Settings: flags over environment over the TOML file over defaults, each known by one name.
+//! Settings: flags over environment over credentials over the TOML file over defaults, each known by one name.
 //!
 //! Invariant: [`keys::KEYS`] is the only list of settings; start-up, `resoftai config check` and the reference read it.
 //! A name that is not in it is refused, with the nearest one that is. Secrets never appear in output. What the files and
 //! addresses behind the settings hold is looked at by `server::check`, which start-up and `config check` share too.
 
+mod credentials;
 pub mod environment;
 mod keys;
 mod mirror;
@@ -252,7 +253,13 @@ impl Config {
             config.read_file(file)?;
         }
         environment::check(&sources.env)?;
+        let credentials = credentials::read(&sources.env)?;
         for setting in KEYS {
+            for variable in setting.variables() {
+                if let Some((_, value)) = credentials.iter().find(|(name, _)| *name == variable) {
+                    setting.apply(&mut config, value, &format!("the credential {variable}"))?;
+                }
+            }
             for variable in setting.variables() {
                 if let Some((_, value)) = sources.env.iter().find(|(name, _)| *name == variable) {
                     setting.apply(&mut config, value, &format!("the environment variable {variable}"))?;

@@ -85,6 +85,17 @@ done
 rm -r /etc/systemd/system/resoftai.service.d
 systemctl daemon-reload
 
+step "a setting comes as a credential of systemd's"
+mkdir -p /etc/systemd/system/resoftai.service.d
+echo 127.0.0.1:9444 >/root/listen
+printf '[Service]\nLoadCredential=RESOFTAI_SERVER_LISTEN:/root/listen\n' >/etc/systemd/system/resoftai.service.d/credential.conf
+systemctl daemon-reload
+systemctl restart resoftai || die "it does not start with a credential"
+[ -n "$(ss -Hltn 'sport = :9444')" ] || die "the credential does not count"
+rm -r /etc/systemd/system/resoftai.service.d
+systemctl daemon-reload
+systemctl restart resoftai
+
 step "a port below 1024 is opened by systemd and handed over"
 systemctl enable --now resoftai.socket 2>/dev/null || true
 systemctl stop resoftai
