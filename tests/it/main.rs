@@ -26,6 +26,7 @@ mod evidence;
 mod factors;
 mod files;
 mod full_disk;
+mod fuzz;
 mod guides;
 mod hooks;
 mod hostile_archives;

@@ -65,10 +65,10 @@ fn script(instead: &str) -> Vec<u8> {
 }
 
 /// Who makes releases.
-struct Vendor(TempDir);
+pub struct Vendor(TempDir);
 
 impl Vendor {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         run(Command::new(BINARY)
             .args(["vendor", "release", "keygen", "--without-passphrase", "-o"])
@@ -76,12 +76,16 @@ impl Vendor {
         Self(dir)
     }
 
-    fn public_key(&self) -> PathBuf {
-        self.0.path().join("key.pub")
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn public_key(&self) -> PathBuf {
+        self.place("key.pub")
     }
 
     /// A signed bundle; as `packaging/bundle.sh` packs them, with little in it.
-    fn bundle(&self, version: &str, program: &[u8]) -> PathBuf {
+    pub fn bundle(&self, version: &str, program: &[u8]) -> PathBuf {
         self.bundle_made(version, program, 0)
     }
 
