@@ -36,7 +36,7 @@ test-vm: parts
 
 ## Servers and verifiers of others that tests run against; before them, for a test does not wait for an installation.
 tools:
-	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip minisign rpm lintian skopeo umoci rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
+	[ "$$(id -u)" != 0 ] || sh tests/install.sh python3-aiosmtpd unzip minisign prometheus rpm lintian skopeo umoci rsyslog rsyslog-gnutls golang-go golang-golang-x-mod-dev
 	sh tests/sso/install.sh
 	sh tests/mirror/install.sh
 	sh tests/packaging/install.sh

@@ -15,7 +15,7 @@ folder=$work/$name
 mkdir "$folder"
 cp "$binary" "$folder/resoftai"
 cp "$root/installer/install.sh" "$root/installer/uninstall.sh" "$root/installer/config.toml" "$root/LICENSE" "$folder/"
-cp -r "$root/systemd" "$root/docs" "$folder/"
+cp -r "$root/systemd" "$root/docs" "$root/packaging/monitoring" "$folder/"
 python3 "$root/packaging/components.py" "$version" "$folder"
 echo "$version" >"$folder/VERSION"
 echo "$built" >"$folder/BUILT"

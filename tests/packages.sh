@@ -36,6 +36,8 @@ if rpm -qp --requires ./*.rpm | grep -q -i zstd; then die "old machines cannot r
 rpm -qp --queryformat '[%{FILENAMES} %{FILEMODES:perms} %{FILEGROUPNAME}\n]' ./*.rpm |
     grep -qx '/etc/resoftai/config.toml -rw-r----- resoftai' || die "the .rpm opens the settings to others"
 
+promtool check rules "$packaging/monitoring/alerts.yaml" >"$work/said" || die "promtool: $(cat "$work/said")"
+
 image=$(echo ./*-oci.tar)
 look image "$image"
 skopeo inspect "oci-archive:$image" | grep -q '"Architecture": "amd64"' || die "skopeo does not read the layout"

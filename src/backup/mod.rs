@@ -38,6 +38,7 @@ pub use take::Site;
 
 use crate::base::clock::Time;
 use crate::base::crypto::Key;
+use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::base::zone::Zone;
 
@@ -126,5 +127,13 @@ impl Backups {
     pub fn new(site: Site, key: Key, zone: Zone, tasks: Tasks) -> Self {
         let scratch = site.data_dir.join("scratch");
         Self { inner: Arc::new(Inner { site, key, zone, scratch, tasks, at_work: Mutex::default() }) }
+    }
+
+    /// The newest backup that is complete.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest(&self) -> Result<Option<Record>> {
+        self.inner.site.db.read(store::newest).await
     }
 }

@@ -234,7 +234,6 @@ impl Backups {
             let (bytes_done, bytes_expected) = progress.get();
             AtWork { doing, bytes_done, bytes_expected }
         });
-        let newest = self.inner.site.db.read(store::newest).await?;
-        Ok(Status { target, at_work, newest })
+        Ok(Status { target, at_work, newest: self.newest().await? })
     }
 }

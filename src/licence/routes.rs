@@ -25,8 +25,7 @@ impl Licence {
     }
 
     async fn shown(&self) -> Result<Json<LicenceStatus>> {
-        let (room, now) = (self.clone(), self.0.clock.now());
-        self.0.db.read(move |tx| room.status(tx, now)).await.map(Json)
+        self.standing().await.map(Json)
     }
 }
 

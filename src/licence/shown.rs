@@ -159,6 +159,15 @@ impl Situation {
 }
 
 impl Licence {
+    /// How the site's licence stands now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn standing(&self) -> Result<LicenceStatus> {
+        let (room, now) = (self.clone(), self.0.clock.now());
+        self.0.db.read(move |tx| room.status(tx, now)).await
+    }
+
     pub(super) fn status(&self, tx: &mut Tx<'_>, now: Time) -> Result<LicenceStatus> {
         let situation = self.situation(tx, now)?;
         let kept = situation.held.iter().map(|held| KeptLicence {

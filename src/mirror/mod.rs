@@ -182,6 +182,15 @@ impl Mirror {
     pub fn new(db: Db, blobs: Blobs, clock: Clock, options: Options) -> Self {
         Self { inner: Arc::new(Inner { db, blobs, clock, options, importing: Arc::default() }) }
     }
+
+    /// When the first part of what the site mirrors expires; None before the first import.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn expires(&self) -> Result<Option<Time>> {
+        let all = self.inner.db.read(store::all).await?;
+        Ok(all.iter().filter_map(|kept| Some(kept.state?.expires.first().1)).min())
+    }
 }
 
 #[cfg(test)]

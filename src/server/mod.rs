@@ -3,6 +3,7 @@
 //! Invariant: [`App`] is put together here and nowhere else; rooms get only what they need. Plain HTTP is bound on
 //! loopback only (checked by `config`).
 
+mod gauges;
 pub mod health;
 pub mod listen;
 mod metering;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::gauges::Gauges;
 use self::reload::{Reload, Reloaded};
 use crate::accounts::{self, Accounts};
 use crate::audit;
@@ -241,6 +243,14 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     market.catch_up();
     upgrade::record(&db, &clock, &config.data_dir).await?;
     let (reload, setup) = (Reload::new(config)?, accounts.setup_link().await?);
+    let gauges = Gauges {
+        backups: backups.clone(),
+        licence: licence.clone(),
+        mirror: mirror.clone(),
+        reload: reload.clone(),
+        data_dir: config.data_dir.clone(),
+    };
+    gauges.start(&tasks).await;
     let router = router::build(&router::App {
         db: db.clone(),
         clock,

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::base::clock::{SECOND, Time};
 use crate::base::error::{Error, Kind, Result};
 use crate::config::{Config, secrets};
 
@@ -17,6 +18,8 @@ use crate::config::{Config, secrets};
 pub struct Tls {
     pub config: Arc<ServerConfig>,
     pub fingerprint: String,
+    /// When the certificate ends.
+    pub expires: Time,
 }
 
 /// Loads the certificate the configuration names, or the site's own, minting it when there is none.
@@ -57,6 +60,8 @@ fn read(cert: &Path, key: &Path, kind: Kind) -> Result<Tls> {
     let first = chain.first().ok_or_else(|| refuse(cert, "it holds no certificate".to_owned()))?;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, first);
     let fingerprint = format!("SHA256:{}", STANDARD_NO_PAD.encode(digest.as_ref()));
+    let (_, parsed) = x509_parser::parse_x509_certificate(first).map_err(|cause| refuse(cert, cause.to_string()))?;
+    let expires = Time(parsed.validity().not_after.timestamp().saturating_mul(SECOND));
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|cause| refuse(key, cause.to_string()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)
@@ -66,7 +71,7 @@ fn read(cert: &Path, key: &Path, kind: Kind) -> Result<Tls> {
         .with_single_cert(chain, secret)
         .map_err(|cause| refuse(cert, format!("it does not fit {}: {cause}", key.display())))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Tls { config: Arc::new(server), fingerprint })
+    Ok(Tls { config: Arc::new(server), fingerprint, expires })
 }
 
 fn mint(folder: &Path, cert: &Path, key: &Path) -> Result<()> {

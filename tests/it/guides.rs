@@ -28,12 +28,13 @@ const ANSWERS: [(&str, &[&str], bool); 9] = [
     ("[y/N]", &["y"], false),
 ];
 /// Guides whose blocks other tests run, or that have none.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 21] = [
     "benchmarks",
     "cli",
     "mail",
     "operator/hardening",
     "operator/install",
+    "operator/monitoring",
     "operator/packages",
     "operator/upgrade",
     "plugins/capabilities",

@@ -43,6 +43,7 @@ mod model_server;
 mod models;
 mod models_elsewhere;
 mod models_of_plugins;
+mod monitoring;
 mod notices;
 mod openapi;
 mod orgs;
