@@ -23,6 +23,7 @@ pub mod web;
 
 // Rooms: a folder a noun.
 pub mod accounts;
+pub mod doctor;
 pub mod invitations;
 pub mod licence;
 pub mod llm;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 34] = [
+const FLOORS: [&str; 35] = [
     "base",
     "config",
     "db",
@@ -39,6 +39,7 @@ const FLOORS: [&str; 34] = [
     "privacy",
     "backup",
     "upgrade",
+    "doctor",
     "server",
     "cli",
 ];

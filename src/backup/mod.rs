@@ -33,7 +33,9 @@ pub use keep::Keep;
 pub use manifest::Summary;
 pub use prune::Pruned;
 pub use repository::Repository;
+pub use schedule::Schedule;
 pub use seal::{Lock, Opener};
+pub use store::{newest, plan};
 pub use take::Site;
 
 use crate::base::clock::Time;

@@ -1,6 +1,7 @@
 //! All SQL of backups.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
@@ -75,6 +76,16 @@ pub(super) fn set_target(tx: &mut Tx<'_>, site_key: &Key, target: &Target) -> Re
     Ok(())
 }
 
+/// Where backups go and when, as far as that needs no key; None until somebody chose.
+///
+/// # Errors
+/// When the database fails.
+pub fn plan(tx: &mut Tx<'_>) -> Result<Option<(PathBuf, Schedule)>> {
+    let sql = "SELECT folder, schedule FROM backup_target WHERE slot = 1";
+    let found = tx.query_row(sql, &params![], |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?)))?;
+    found.map(|(folder, schedule)| Ok((folder.into(), read(&schedule)?))).transpose()
+}
+
 /// Sets when the next one is due, unless another server did.
 pub(super) fn set_next(tx: &mut Tx<'_>, was: Option<Time>, next: Option<Time>) -> Result<bool> {
     let sql = "UPDATE backup_target SET next_at = $1 WHERE slot = 1 AND COALESCE(next_at, 0) = $2";
@@ -115,7 +126,10 @@ pub(super) fn find(tx: &mut Tx<'_>, id: i64) -> Result<Record> {
 }
 
 /// The newest that is complete.
-pub(super) fn newest(tx: &mut Tx<'_>) -> Result<Option<Record>> {
+///
+/// # Errors
+/// When the database fails.
+pub fn newest(tx: &mut Tx<'_>) -> Result<Option<Record>> {
     let sql = format!("{RECORD} WHERE status = 'done' ORDER BY id DESC LIMIT 1");
     tx.query_row(&sql, &params![], record)?.map(whole).transpose()
 }

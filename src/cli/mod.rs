@@ -22,6 +22,7 @@ mod audit_verify;
 mod backup;
 mod config;
 mod demo;
+mod doctor;
 mod download;
 mod factor;
 mod file;
@@ -64,6 +65,7 @@ mod role;
 mod run;
 mod serve;
 mod service_account;
+mod site;
 mod sse;
 mod sso;
 mod team;
@@ -325,6 +327,13 @@ pub enum Command {
         #[command(flatten)]
         args: upgrade::UpgradeArgs,
     },
+    /// Look at the site on this machine: what is wrong, and what mends it. Changes nothing.
+    Doctor {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: doctor::DoctorArgs,
+    },
     /// The site's licence: what it opens, for how many people, until when.
     #[command(subcommand)]
     Licence(licence::LicenceCommand),
@@ -403,6 +412,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Verify(args) => verify::run(&args, &global, out),
         Command::Vendor(command) => vendor::run(&command, out),
         Command::Upgrade { file, args } => upgrade::run(&args, &global, file.config.as_ref(), out),
+        Command::Doctor { file, args } => doctor::run(&args, &global, file.config.as_ref(), out),
         Command::Restore { file, args } => block_on(restore::run(&args, &global, file.config.as_ref(), out)),
         command => {
             let context = Context { client: login::choose(&global)?, out };
@@ -458,6 +468,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         | Command::Vendor(_)
         | Command::Restore { .. }
         | Command::Upgrade { .. }
+        | Command::Doctor { .. }
         | Command::Login(_)
         | Command::Logout => Ok(()),
     }

@@ -57,8 +57,24 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// The key in `path`, made at the first call.
 ///
 /// # Errors
-/// `damaged_secret` when the file holds something else than a key, `unreadable_secret` and those of [`write_private`].
+/// Those of [`load`] and [`write_private`].
 pub fn load_or_create(path: &Path) -> Result<Key> {
+    if let Some(key) = load(path)? {
+        return Ok(key);
+    }
+    let key = Key::random()?;
+    if let Some(folder) = path.parent() {
+        private_folder(folder)?;
+    }
+    write_private(path, key.bytes())?;
+    Ok(key)
+}
+
+/// The key in `path`; None where there is no such file.
+///
+/// # Errors
+/// `damaged_secret` when the file holds something else than a key, and `unreadable_secret`.
+pub fn load(path: &Path) -> Result<Option<Key>> {
     match read_start(path) {
         Ok(bytes) => {
             let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
@@ -68,16 +84,9 @@ pub fn load_or_create(path: &Path) -> Result<Key> {
                 );
                 Error::unavailable("damaged_secret", message)
             })?;
-            Ok(Key::from_bytes(bytes))
+            Ok(Some(Key::from_bytes(bytes)))
         }
-        Err(cause) if cause.kind() == ErrorKind::NotFound => {
-            let key = Key::random()?;
-            if let Some(folder) = path.parent() {
-                private_folder(folder)?;
-            }
-            write_private(path, key.bytes())?;
-            Ok(key)
-        }
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         Err(cause) => {
             let message =
                 format!("{} cannot be read: {cause}. Let the account that runs the server read it.", path.display());

@@ -141,15 +141,39 @@ impl Migration {
     }
 }
 
+/// How a database's schema stands to this build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest step that ran: `0123_name`.
+    pub newest: String,
+    pub applied: usize,
+    /// Steps of this build that did not run yet.
+    pub outstanding: usize,
+}
+
+/// Compares without changing anything.
+///
+/// # Errors
+/// `database_newer` and `migration_changed`; those of the database, for one that is no site's too.
+pub(super) fn standing(tx: &mut Tx<'_>, engine: Engine, migrations: &[Migration]) -> Result<Standing> {
+    let applied = applied(tx)?;
+    check(&applied, engine, migrations)?;
+    let newest = applied.last().map_or_else(String::new, |(version, name, _)| format!("{version:04}_{name}"));
+    Ok(Standing { newest, applied: applied.len(), outstanding: migrations.len() - applied.len() })
+}
+
+fn applied(tx: &mut Tx<'_>) -> Result<Vec<(i64, String, String)>, DbError> {
+    let read = "SELECT version, name, checksum FROM schema_migrations ORDER BY version";
+    tx.query_map(read, &[], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
 /// Applies the next outstanding step inside `tx`, which must be exclusive among migrating processes. False: none left.
 pub(super) fn step(tx: &mut Tx<'_>, engine: Engine, migrations: &[Migration]) -> Result<bool> {
     tx.batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL, name TEXT NOT NULL, \
          checksum TEXT NOT NULL, applied_at BIGINT NOT NULL, CONSTRAINT pk_schema_migrations PRIMARY KEY (version))",
     )?;
-    let read = "SELECT version, name, checksum FROM schema_migrations ORDER BY version";
-    let applied: Vec<(i64, String, String)> =
-        tx.query_map(read, &[], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let applied = applied(tx)?;
     check(&applied, engine, migrations)?;
     let done = applied.last().map_or(i64::MIN, |(version, ..)| *version);
     let Some(next) = migrations.iter().find(|migration| migration.version > done) else { return Ok(false) };

@@ -156,6 +156,47 @@ impl Db {
         Ok(Self::from_parts(Engine::Postgres, None, reads.0, writes.0, threads))
     }
 
+    /// Opens an existing SQLite file to look at it: nothing is made, brought up to date or changed, and writes are refused.
+    ///
+    /// # Errors
+    /// `database_unreachable`.
+    pub async fn look_sqlite(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        let session = blocking(move || sqlite::look(&path)).await?;
+        let reads = bounded(Options::default().queue);
+        let thread = spawn("db-look", &reads, move |queue| sqlite::read_loop(&session, queue))?;
+        Ok(Self::from_parts(Engine::Sqlite, None, reads.0, bounded(1).0, vec![thread]))
+    }
+
+    /// The same for PostgreSQL.
+    ///
+    /// # Errors
+    /// `database_url`; whether the server can be reached shows at the first read.
+    pub fn look_postgres(url: &str, reach: Reach) -> Result<Self> {
+        let session = postgres::Session::new(Arc::new(postgres::Server::parse(url, reach)?), 0);
+        let reads = bounded(Options::default().queue);
+        let thread = spawn("db-look", &reads, move |queue| postgres::serve(session, queue, false))?;
+        Ok(Self::from_parts(Engine::Postgres, None, reads.0, bounded(1).0, vec![thread]))
+    }
+
+    /// How the schema stands to this build.
+    ///
+    /// # Errors
+    /// `database_newer` and `migration_changed`; those of the database.
+    pub async fn standing(&self) -> Result<migrate::Standing> {
+        let engine = self.engine();
+        self.read_long(move |tx| migrate::standing(tx, engine, migrate::BUILTIN)).await
+    }
+
+    /// What SQLite says is wrong in a file, at most 20 sentences; None when it takes longer than `limit` to know. Changes nothing.
+    ///
+    /// # Errors
+    /// `database_unreachable`.
+    pub async fn damage(path: &Path, limit: Duration) -> Result<Option<Vec<String>>> {
+        let path = path.to_owned();
+        blocking(move || sqlite::damage(&path, limit)).await
+    }
+
     fn from_parts(
         engine: Engine,
         here: Option<Here>,

@@ -29,7 +29,7 @@ use utoipa::ToSchema;
 
 pub use report::UsageReport;
 pub use revoke::Revocations;
-pub use shown::LicenceInfo;
+pub use shown::{LicenceInfo, LicenceStatus};
 
 use crate::base::clock::{Clock, DAY, SECOND, Time};
 use crate::base::crypto::Key;

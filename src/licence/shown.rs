@@ -168,7 +168,7 @@ impl Licence {
         self.0.db.read(move |tx| room.status(tx, now)).await
     }
 
-    pub(super) fn status(&self, tx: &mut Tx<'_>, now: Time) -> Result<LicenceStatus> {
+    fn status(&self, tx: &mut Tx<'_>, now: Time) -> Result<LicenceStatus> {
         let situation = self.situation(tx, now)?;
         let kept = situation.held.iter().map(|held| KeptLicence {
             serial: held.serial.clone(),

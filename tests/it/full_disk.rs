@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::app::App;
 
 /// A file system of its own, gone with this value.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
     /// None where this account may not mount one.
-    fn mount(at: &Path) -> Option<Self> {
+    pub fn mount(at: &Path) -> Option<Self> {
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(at).output().unwrap();
         mounted.status.success().then(|| Self(at.to_owned()))
     }
@@ -22,7 +22,7 @@ impl Disk {
         self.0.join("filler")
     }
 
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut file = fs::File::create(self.filler()).unwrap();
         let full = std::io::copy(&mut std::io::repeat(0), &mut file).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);

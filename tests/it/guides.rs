@@ -355,6 +355,18 @@ async fn the_guide_to_backups_works_as_it_stands() {
 }
 
 #[tokio::test]
+async fn the_guide_to_troubleshooting_works_as_it_stands() {
+    use std::os::unix::fs::PermissionsExt;
+
+    // The commands of the guide know no vendor of a test.
+    let app = App::start_unlicensed();
+    std::fs::set_permissions(app.dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let root = app.person("root", "admin", None).await;
+    let site = Site { app, ada: String::new(), root, org: 0 };
+    site.follow("operator/troubleshooting", &[]);
+}
+
+#[tokio::test]
 async fn the_guide_to_projects_works_as_it_stands() {
     let site = Site::new("acme").await;
     site.run("resoftai project create --name shop --org acme; echo 'print(1)' >main.py");
@@ -375,7 +387,7 @@ async fn the_guide_to_roles_works_as_it_stands() {
 }
 
 /// Guides with a test above.
-const FOLLOWED: [&str; 17] = [
+const FOLLOWED: [&str; 18] = [
     "accounts",
     "audit",
     "licence",
@@ -383,6 +395,7 @@ const FOLLOWED: [&str; 17] = [
     "mirror",
     "models",
     "operator/backup",
+    "operator/troubleshooting",
     "organizations",
     "plugins/index",
     "plugins/javascript",

@@ -21,6 +21,7 @@ mod climbing;
 mod clock;
 mod database;
 mod demo;
+mod doctor;
 mod escalation;
 mod evidence;
 mod factors;

@@ -12,6 +12,7 @@ mod tests;
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use async_channel::Receiver;
 
@@ -47,6 +48,35 @@ pub(super) fn open(path: &Path, readers: usize, migrations: &[Migration]) -> Res
     let quick = Quick::open(path, readers).map_err(refused)?;
     let readers = (0..readers).map(|_| Session::open(path)?.read_only()).collect::<Result<Vec<_>, DbError>>();
     Ok(Sessions { writer, readers: readers.map_err(refused)?, quick })
+}
+
+/// A connection that changes nothing.
+pub(super) fn look(path: &Path) -> Result<Session> {
+    let opened = Session::look(path).and_then(|session| {
+        // SQLite reads nothing before it is asked for something.
+        session.each_row("SELECT count(*) FROM sqlite_schema", &[], &mut |_| true)?;
+        Ok(session)
+    });
+    opened.map_err(|cause| {
+        let sentence = format!("The database file {} cannot be read: {cause}.", path.display());
+        Error::unavailable("database_unreachable", sentence)
+    })
+}
+
+/// What SQLite says is wrong in the file, at most 20 sentences; None when it takes longer than `limit` to know.
+pub(super) fn damage(path: &Path, limit: Duration) -> Result<Option<Vec<String>>> {
+    let (session, mut problems) = (look(path)?, Vec::new());
+    let (done, over) = session.bounded_by(limit, || {
+        session.each_row("PRAGMA quick_check(20)", &[], &mut |row| {
+            problems.extend(row.get::<String>(0).ok().filter(|text| text != "ok"));
+            true
+        })
+    });
+    match done {
+        Ok(()) => Ok(Some(problems)),
+        Err(_) if over => Ok(None),
+        Err(cause) => Ok(Some(vec![cause.to_string()])),
+    }
 }
 
 /// Makes the file for its owner alone. It is closed again before SQLite opens it: closing any descriptor of a file lets go

@@ -70,7 +70,7 @@ impl Session {
     /// Opens an existing file for reading and writing.
     pub fn open(path: &Path) -> Result<Self, DbError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(path, flags)?;
+        let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(FILE_WAIT)?;
         use_wal(&conn)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
@@ -85,6 +85,27 @@ impl Session {
         conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
         // Plans do not depend on what is bound; else SQLite compiles many a statement anew at every call.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        Self::around(conn)
+    }
+
+    /// Opens an existing file to be read and leaves it, and what is beside it, as it is. A log beside it is read too; without one
+    /// nobody has the file open, and SQLite is told that it stands still, or it would make the log's files.
+    pub fn look(path: &Path) -> Result<Self, DbError> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let stands_still = !Path::new(&log).exists();
+        let escaped = path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let name = format!("file:{escaped}?mode=ro&immutable={}", u8::from(stands_still));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(name, flags)?;
+        conn.busy_timeout(FILE_WAIT)?;
+        conn.pragma_update(None, "query_only", true)?;
+        conn.pragma_update(None, "trusted_schema", false)?;
+        conn.pragma_update(None, "temp_store", "MEMORY")?;
+        Self::around(conn)
+    }
+
+    fn around(mut conn: Connection) -> Result<Self, DbError> {
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         let limit = Arc::new(Limit { start: Instant::now(), at: AtomicU64::new(u64::MAX) });
         let watched = Arc::clone(&limit);
@@ -113,11 +134,17 @@ impl Session {
 
     /// Bounds the statements of `f`; BEGIN, COMMIT and the like are never interrupted.
     pub fn bounded<T>(&self, f: impl FnOnce() -> T) -> T {
-        let at = (self.limit.start.elapsed() + JOB_LIMIT).as_micros();
+        self.bounded_by(JOB_LIMIT, f).0
+    }
+
+    /// The same with another limit; also whether it was over at the end.
+    pub fn bounded_by<T>(&self, limit: Duration, f: impl FnOnce() -> T) -> (T, bool) {
+        let at = (self.limit.start.elapsed() + limit).as_micros();
         self.limit.at.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
         let done = f();
+        let over = self.limit.passed();
         self.limit.at.store(u64::MAX, Ordering::Relaxed);
-        done
+        (done, over)
     }
 
     /// A statement that opens or closes something; kept prepared.
