@@ -39,6 +39,7 @@ pub mod roles;
 pub mod runs;
 pub mod scan;
 pub mod sso;
+pub mod support;
 pub mod teams;
 pub mod upgrade;
 

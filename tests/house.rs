@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders of `src/`, lowest first. A folder imports only from folders before it.
-const FLOORS: [&str; 35] = [
+const FLOORS: [&str; 36] = [
     "base",
     "config",
     "db",
@@ -40,6 +40,7 @@ const FLOORS: [&str; 35] = [
     "backup",
     "upgrade",
     "doctor",
+    "support",
     "server",
     "cli",
 ];

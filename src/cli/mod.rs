@@ -68,6 +68,7 @@ mod service_account;
 mod site;
 mod sse;
 mod sso;
+mod support;
 mod team;
 mod template;
 mod token;
@@ -334,6 +335,13 @@ pub enum Command {
         #[command(flatten)]
         args: doctor::DoctorArgs,
     },
+    /// Collect what somebody needs to help, without secrets, into one file. Asks before it writes.
+    SupportBundle {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        args: support::SupportArgs,
+    },
     /// The site's licence: what it opens, for how many people, until when.
     #[command(subcommand)]
     Licence(licence::LicenceCommand),
@@ -413,6 +421,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Vendor(command) => vendor::run(&command, out),
         Command::Upgrade { file, args } => upgrade::run(&args, &global, file.config.as_ref(), out),
         Command::Doctor { file, args } => doctor::run(&args, &global, file.config.as_ref(), out),
+        Command::SupportBundle { file, args } => support::run(&args, &global, file.config.as_ref(), out),
         Command::Restore { file, args } => block_on(restore::run(&args, &global, file.config.as_ref(), out)),
         command => {
             let context = Context { client: login::choose(&global)?, out };
@@ -469,6 +478,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         | Command::Restore { .. }
         | Command::Upgrade { .. }
         | Command::Doctor { .. }
+        | Command::SupportBundle { .. }
         | Command::Login(_)
         | Command::Logout => Ok(()),
     }

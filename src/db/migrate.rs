@@ -167,6 +167,12 @@ fn applied(tx: &mut Tx<'_>) -> Result<Vec<(i64, String, String)>, DbError> {
     tx.query_map(read, &[], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
 }
 
+/// The steps that ran, with their times.
+pub(super) fn list(tx: &mut Tx<'_>) -> Result<Vec<(i64, String, i64)>, DbError> {
+    let read = "SELECT version, name, applied_at FROM schema_migrations ORDER BY version";
+    tx.query_map(read, &[], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
 /// Applies the next outstanding step inside `tx`, which must be exclusive among migrating processes. False: none left.
 pub(super) fn step(tx: &mut Tx<'_>, engine: Engine, migrations: &[Migration]) -> Result<bool> {
     tx.batch(

@@ -9,6 +9,7 @@ mod job;
 pub mod migrate;
 mod postgres;
 mod sqlite;
+mod tables;
 mod tx;
 mod val;
 
@@ -29,6 +30,7 @@ pub use error::DbError;
 pub use migrate::Migration;
 pub use postgres::{Reach, Resolve};
 pub use sqlite::{Kept, Snapshot};
+pub use tables::Table;
 pub use tx::{Row, Tx};
 pub use val::{FromVal, Val, ValRef, params};
 
@@ -186,6 +188,26 @@ impl Db {
     pub async fn standing(&self) -> Result<migrate::Standing> {
         let engine = self.engine();
         self.read_long(move |tx| migrate::standing(tx, engine, migrate::BUILTIN)).await
+    }
+
+    /// Every step of the schema that ran: number, name, when in microseconds since 1970.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn migrations(&self) -> Result<Vec<(i64, String, i64)>> {
+        self.read_long(|tx| Ok(migrate::list(tx)?)).await
+    }
+
+    /// Every table: its name, how many rows and bytes it has, where that can be known within the limits. On PostgreSQL the rows are
+    /// its own estimate.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn tables(&self) -> Result<Vec<Table>> {
+        match self.engine() {
+            Engine::Sqlite => tables::of_sqlite(self).await,
+            Engine::Postgres => self.read_long(tables::of_postgres).await,
+        }
     }
 
     /// What SQLite says is wrong in a file, at most 20 sentences; None when it takes longer than `limit` to know. Changes nothing.

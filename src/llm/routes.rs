@@ -14,8 +14,10 @@ use crate::access::actions::{ModelManage, ModelUse};
 use crate::access::{OrgId, Permit};
 use crate::accounts::Accounts;
 use crate::audit::{self, AuditAction, Event};
+use crate::base::crypto::Key;
 use crate::base::error::{Error, Result};
 use crate::base::page::{List, Page, PageQuery};
+use crate::db::Tx;
 use crate::net::Target;
 use crate::web::{Created, Json, Path, Problem, Query};
 
@@ -100,6 +102,17 @@ impl Llm {
 
     fn place(id: i64) -> String {
         format!("llm_providers.api_key.{id}")
+    }
+
+    /// The API keys of all model servers, so that they can be kept out of what leaves the site. `key` is the site's master key.
+    ///
+    /// # Errors
+    /// When the database fails; `unsealed` when another site sealed one.
+    pub fn keys_of_servers(tx: &mut Tx<'_>, key: &Key) -> Result<Vec<String>> {
+        let sealed = store::all(tx)?.into_iter().filter_map(|row| Some((row.id, row.api_key_sealed?)));
+        sealed
+            .map(|(id, sealed)| String::from_utf8(key.open(&Self::place(id), &sealed)?).map_err(Error::internal))
+            .collect()
     }
 
     /// The API key of row `id`.

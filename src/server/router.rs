@@ -37,6 +37,7 @@ use crate::roles::Roles;
 use crate::runs::Runs;
 use crate::runs::events::RunEvent;
 use crate::sso::Sso;
+use crate::support::routes::Support;
 use crate::teams::Teams;
 use crate::web::Problem;
 
@@ -110,6 +111,7 @@ fn rooms(app: &App) -> OpenApiRouter {
             }
             .routes(),
         )
+        .merge(Support { db: db.clone(), clock: clock.clone() }.routes())
         .merge(Audit::new(db.clone(), clock.clone(), accounts::store::ids_of_name).routes())
         .merge(app.audit_logs.clone().routes())
         .merge(app.forward.clone().routes())

@@ -72,6 +72,7 @@ mod setup;
 mod specification;
 mod sso;
 mod streams;
+mod support;
 mod teams;
 mod templates;
 mod together;

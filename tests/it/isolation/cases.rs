@@ -105,6 +105,8 @@ impl Site {
             plain("PUT /api/backup", Site)
                 .json(&json!({"folder": self.backups.path(), "passphrase": "correct horse battery"})),
             plain("POST /api/system/reload", Site),
+            plain("POST /api/system/support-bundles", Site)
+                .json(&json!({"file": "a.tar.gz", "sha256": "0".repeat(64), "length": 1})),
             plain("GET /api/backup", Site),
             plain("PUT /api/backup/plan", Site).json(&json!({
                 "keep": {"last": 1, "daily": 1, "weekly": 1, "monthly": 1}, "schedule": {"every": "never"}})),

@@ -2986,6 +2986,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system/support-bundles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record in the audit trail that a support bundle was made on the server's machine. `resoftai support-bundle` makes them.
+         *     Administrators of the site only.
+         */
+        post: operations["post_api_system_support_bundles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/teams/{id}": {
         parameters: {
             query?: never;
@@ -7493,6 +7513,18 @@ export interface components {
          * @enum {string}
          */
         StepName: "resolved" | "connected" | "secured" | "signed_in" | "accepted";
+        /** @description What the audit trail remembers of a bundle. */
+        SupportBundle: {
+            /** @description The file's name, 1 to 200 characters. */
+            file: string;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            length: number;
+            /** @description In lower-case hexadecimal, 64 characters. */
+            sha256: string;
+        };
         Suspend: {
             /** @description Why, in one line; those who are kept out read it. */
             reason: string;
@@ -12913,6 +12945,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Reloaded"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_system_support_bundles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SupportBundle"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SupportBundle"];
                 };
             };
             default: components["responses"]["Problem"];
