@@ -113,6 +113,23 @@ fn sql_lives_in_stores() {
     }
 }
 
+/// Where connections to elsewhere are made: behind the gate, and by the commands of people. The database's driver dials what its
+/// address names.
+const DIALLERS: [&str; 2] = ["net/", "cli/"];
+
+#[test]
+fn only_the_gate_dials() {
+    for (name, text) in all() {
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if name.ends_with("tests.rs") || DIALLERS.iter().any(|dialler| name.starts_with(dialler)) {
+            continue;
+        }
+        for way in ["TcpStream::connect", "TcpSocket::", "UdpSocket::", "HttpConnector", "hickory_resolver"] {
+            assert!(!product.contains(way), "{name} dials ({way}): connections are made by net::Client, the one gate");
+        }
+    }
+}
+
 #[test]
 fn files_say_what_they_are_for_and_stay_short() {
     for (name, text) in all() {

@@ -24,6 +24,7 @@ mod config;
 mod demo;
 mod doctor;
 mod download;
+mod egress;
 mod factor;
 mod file;
 mod follow;
@@ -335,6 +336,13 @@ pub enum Command {
         #[command(flatten)]
         args: doctor::DoctorArgs,
     },
+    /// Which hosts the site may reach, and the proof that it reaches no others.
+    Egress {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: egress::EgressCommand,
+    },
     /// Collect what somebody needs to help, without secrets, into one file. Asks before it writes.
     SupportBundle {
         #[command(flatten)]
@@ -421,6 +429,7 @@ fn dispatch(Cli { global, command }: Cli) -> Result<()> {
         Command::Vendor(command) => vendor::run(&command, out),
         Command::Upgrade { file, args } => upgrade::run(&args, &global, file.config.as_ref(), out),
         Command::Doctor { file, args } => doctor::run(&args, &global, file.config.as_ref(), out),
+        Command::Egress { file, command } => block_on(egress::run(&command, &global, file.config.as_ref(), out)),
         Command::SupportBundle { file, args } => support::run(&args, &global, file.config.as_ref(), out),
         Command::Restore { file, args } => block_on(restore::run(&args, &global, file.config.as_ref(), out)),
         command => {
@@ -479,6 +488,7 @@ async fn client_command(command: Command, context: &Context) -> Result<()> {
         | Command::Upgrade { .. }
         | Command::Doctor { .. }
         | Command::SupportBundle { .. }
+        | Command::Egress { .. }
         | Command::Login(_)
         | Command::Logout => Ok(()),
     }

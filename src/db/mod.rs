@@ -132,6 +132,14 @@ impl Db {
         postgres::parse_url(url).map(drop)
     }
 
+    /// The servers that a URL names: host and port, and the path of a Unix socket as the host.
+    ///
+    /// # Errors
+    /// `database_url`.
+    pub fn postgres_servers(url: &str) -> Result<Vec<(String, u16)>> {
+        postgres::servers(url)
+    }
+
     /// [`Db::open_postgres`] for hosts with names, for TLS (`sslmode=require`), and with another history of the schema.
     pub async fn open_postgres_with(
         url: &str,

@@ -162,6 +162,27 @@ pub(super) fn parse_url(url: &str) -> Result<Config> {
     Ok(config)
 }
 
+/// Host and port of each server that a URL names.
+pub(super) fn servers(url: &str) -> Result<Vec<(String, u16)>> {
+    const PORT: u16 = 5432;
+    let config = parse_url(url)?;
+    let hosts: Vec<String> = match config.get_hostaddrs() {
+        [] => config
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path) => path.display().to_string(),
+            })
+            .collect(),
+        addresses => addresses.iter().map(ToString::to_string).collect(),
+    };
+    // One port is for all of them.
+    let ports = config.get_ports();
+    let port = |at: usize| ports.get(at).or_else(|| ports.first()).copied().unwrap_or(PORT);
+    Ok(hosts.into_iter().enumerate().map(|(at, host)| (host, port(at))).collect())
+}
+
 /// The URL as libpq writes it. SQLAlchemy puts its driver into the scheme.
 fn as_libpq(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

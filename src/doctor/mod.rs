@@ -7,6 +7,7 @@ mod backups;
 mod certificate;
 mod contents;
 mod database;
+pub mod egress;
 mod files;
 mod machine;
 mod port;

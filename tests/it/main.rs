@@ -22,6 +22,7 @@ mod clock;
 mod database;
 mod demo;
 mod doctor;
+mod egress;
 mod escalation;
 mod evidence;
 mod factors;
