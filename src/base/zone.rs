@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::clock::Time;
@@ -37,8 +37,13 @@ impl Zone {
 
     /// The day it is there. Times that no calendar reaches count as its first or last day.
     pub fn day(&self, at: Time) -> Date {
+        self.clock(at).date()
+    }
+
+    /// The day it is there and what clocks show. Times that no calendar reaches count as its first or last moment.
+    pub fn clock(&self, at: Time) -> DateTime {
         let end = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
-        self.0.to_datetime(Timestamp::from_microsecond(at.0).unwrap_or(end)).date()
+        self.0.to_datetime(Timestamp::from_microsecond(at.0).unwrap_or(end))
     }
 
     /// The first moment of a day.

@@ -54,6 +54,7 @@ mod plugin_scan;
 mod plugin_sign;
 mod plugin_templates;
 mod plugin_test;
+mod plugin_updates;
 mod privacy;
 mod project;
 mod provider;

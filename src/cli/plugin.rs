@@ -11,7 +11,7 @@ use crate::cli::output::{Column, cell, clean};
 use crate::cli::plugin_folder::How;
 use crate::cli::{
     Context, deleted, input, market, plugin_author, plugin_dev, plugin_figures, plugin_folder, plugin_logs, plugin_org,
-    plugin_scan, submission, suggest,
+    plugin_scan, plugin_updates, submission, suggest,
 };
 
 const PATH: &str = "/api/plugins";
@@ -68,6 +68,11 @@ pub enum PluginCommand {
     ///
     /// Ends with 9 when something was found that keeps the plugin out.
     Scan(plugin_scan::ScanArgs),
+    /// Bring plugins up to date: what is newer, what comes in by itself and when, and what came of it.
+    Updates {
+        #[command(subcommand)]
+        command: Option<plugin_updates::UpdatesCommand>,
+    },
     /// Bring the plugin in a folder to a server, once or at every change, in the place of the version before.
     Dev(plugin_dev::DevArgs),
     /// Let a plugin work: on the site, or in an organisation with what it is granted there.
@@ -151,6 +156,7 @@ pub async fn run(command: &PluginCommand, context: &Context) -> Result<()> {
         }
         PluginCommand::Submit(args) => submission::submit(args, context).await,
         PluginCommand::Scan(args) => plugin_scan::kept(args, context).await,
+        PluginCommand::Updates { command } => plugin_updates::run(command.as_ref(), context).await,
         PluginCommand::Dev(args) => plugin_dev::run(args, context).await,
         PluginCommand::Enable { slug, place } => match &place.org {
             None => switch(slug, "enable", context).await,

@@ -99,6 +99,7 @@ pub const BUILTIN: &[Migration] = &[
     Migration::new(192, "market_reviews", include_str!("../../migrations/0192_market_reviews.sql")),
     Migration::new(193, "market_collections", include_str!("../../migrations/0193_market_collections.sql")),
     Migration::new(194, "market_submissions", include_str!("../../migrations/0194_market_submissions.sql")),
+    Migration::new(195, "plugin_updates", include_str!("../../migrations/0195_plugin_updates.sql")),
 ];
 
 /// One step of the schema.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::{Facts, Listed, Market, Told, look, store, submissions};
+use super::{Facts, Listed, Market, Told, look, store, submissions, updates};
 use crate::base::clock::DAY;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::tasks::blocking;
@@ -40,6 +40,7 @@ impl Market {
             let market = market.clone();
             async move { market.follow(job).await }
         });
+        self.keep_up_to_date(jobs);
     }
 
     /// Takes in what was mirrored before this version of the platform came, without anybody waiting for it.
@@ -54,7 +55,12 @@ impl Market {
 
     async fn follow(&self, job: Job) -> Result<()> {
         self.refresh().await?;
-        self.inner.db.write(move |tx| jobs::finish(tx, job.id)).await
+        let now = self.inner.clock.now();
+        let write = move |tx: &mut Tx<'_>| {
+            updates::enqueue(tx, now)?;
+            jobs::finish(tx, job.id)
+        };
+        self.inner.db.write(write).await
     }
 
     /// Reads what the mirror lists and the catalogue does not know.

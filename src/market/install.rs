@@ -134,7 +134,7 @@ impl Market {
     }
 
     /// The steps, and where the packages of all that was looked at are.
-    async fn work_out(&self, wanted: &[Wanted]) -> Result<(Vec<Step>, Packages)> {
+    pub(super) async fn work_out(&self, wanted: &[Wanted]) -> Result<(Vec<Step>, Packages)> {
         let at_work = self.inner.plugins.active_with_needs();
         let mut names: BTreeSet<String> = at_work.keys().cloned().collect();
         names.extend(wanted.iter().map(|of| of.slug.clone()));
@@ -159,7 +159,7 @@ impl Market {
 }
 
 /// The hash and the length of a package, by slug and version.
-type Packages = BTreeMap<(String, String), (String, i64)>;
+pub(super) type Packages = BTreeMap<(String, String), (String, i64)>;
 
 /// What the catalogue has of these plugins and of all that any of their versions needs.
 fn offers(tx: &mut Tx<'_>, names: &BTreeSet<String>) -> Result<(BTreeMap<String, Vec<Offer>>, Packages)> {

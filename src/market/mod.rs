@@ -5,7 +5,8 @@
 //!
 //! `catalogue` reads new packages once, `words` are what they are found by, `look` opens one to show it; `resolve` says
 //! what belongs together, `scan` what is found in it, and `install` brings it in. `reviews` are by who has a plugin,
-//! `collections` are curated lists, and `submissions` are how plugins of the site's own people get in.
+//! `collections` are curated lists, and `submissions` are how plugins of the site's own people get in; `updates` bring in
+//! what is newer by itself.
 
 mod catalogue;
 pub mod collections;
@@ -18,6 +19,7 @@ pub mod routes;
 mod scan;
 pub mod store;
 pub mod submissions;
+pub mod updates;
 mod words;
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ use crate::base::clock::Clock;
 use crate::base::crypto::sha256_hex;
 use crate::base::error::{Error, Result};
 use crate::base::tasks::Tasks;
+use crate::base::zone::Zone;
 use crate::blobs::Blobs;
 use crate::db::{Db, DbError};
 use crate::mirror::Owner;
@@ -140,10 +143,15 @@ struct Inner {
     tasks: Tasks,
     /// Held by whoever brings the catalogue up to date.
     reading: Mutex<()>,
+    /// Where the site is, whose nights are good for updates.
+    zone: Zone,
+    /// Held by whoever updates plugins.
+    updating: Mutex<()>,
 }
 
 impl Market {
-    pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock, tasks: Tasks) -> Self {
-        Self { inner: Arc::new(Inner { db, blobs, plugins, clock, tasks, reading: Mutex::default() }) }
+    pub fn new(db: Db, blobs: Blobs, plugins: Plugins, clock: Clock, tasks: Tasks, zone: Zone) -> Self {
+        let (reading, updating) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { db, blobs, plugins, clock, tasks, reading, zone, updating }) }
     }
 }

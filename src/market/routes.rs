@@ -15,7 +15,7 @@ use super::install::{Asked, Installation};
 use super::look::{self, Library, Origin};
 use super::resolve::{Wanted, no_plugin};
 use super::store::{Filter, Listing, Package, Sort};
-use super::{Market, Source, collections, markdown, reviews, store, submissions, words};
+use super::{Market, Source, collections, markdown, reviews, store, submissions, updates, words};
 use crate::access::Permit;
 use crate::access::actions::{PluginInstall, PluginRead};
 use crate::base::clock::Time;
@@ -39,6 +39,7 @@ impl Market {
             .merge(reviews::routes::routes())
             .merge(collections::routes::routes())
             .merge(submissions::routes::routes())
+            .merge(updates::routes::routes())
             .with_state(self)
     }
 

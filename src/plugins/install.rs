@@ -25,6 +25,9 @@ use crate::access::{OrgId, Permit};
 use crate::base::error::{Error, Result};
 use crate::base::tasks::blocking;
 
+/// Why a version is taken that was at work before, should a scan mind it by now.
+const CAME_BACK: &str = "It was at work before an update that failed.";
+
 /// What who installs a plugin says about it.
 #[derive(Debug, Default)]
 pub struct Wish {
@@ -120,25 +123,55 @@ impl Plugins {
                 let plan = plugins.plan_of(&package, wish).await?;
                 proven.push((plugins.load(package, &plan).await?, plan, scanned));
             }
-            let (mut asides, mut placed) = (Vec::new(), Ok(()));
-            for package in packages {
-                let target = plugins.inner.dir.join(&package.manifest.slug);
-                match plugins.put_in_place(package).await {
-                    Ok(aside) => asides.push((aside, target)),
-                    Err(error) => {
-                        placed = Err(error);
-                        break;
-                    }
+            plugins.put_in(permit, proven).await
+        })
+        .await
+    }
+
+    /// Puts what was proven into its place, all of it or nothing, and lets it work.
+    async fn put_in(&self, permit: Permit<PluginInstall>, proven: Vec<(Proven, Plan, Scanned)>) -> Result<Vec<Plugin>> {
+        let (mut asides, mut placed) = (Vec::new(), Ok(()));
+        for (Proven { package, .. }, ..) in &proven {
+            let target = self.inner.dir.join(&package.manifest.slug);
+            match self.put_in_place(package.clone()).await {
+                Ok(aside) => asides.push((aside, target)),
+                Err(error) => {
+                    placed = Err(error);
+                    break;
                 }
             }
-            let done = match placed {
-                Ok(()) => plugins.take_over(permit, proven).await,
-                Err(error) => Err(error),
-            };
-            let failed = done.is_err();
-            let settle = move || asides.into_iter().try_for_each(|(aside, target)| aside.settle(&target, failed));
-            let mended = blocking(settle).await;
-            done.and_then(|installed| mended.map(|()| installed))
+        }
+        let done = match placed {
+            Ok(()) => self.take_over(permit, proven).await,
+            Err(error) => Err(error),
+        };
+        let failed = done.is_err();
+        let settle = move || asides.into_iter().try_for_each(|(aside, target)| aside.settle(&target, failed));
+        let mended = blocking(settle).await;
+        done.and_then(|installed| mended.map(|()| installed))
+    }
+
+    /// Puts back what was at work before, whatever a scan says by now, and even where it does not load any more: it is what
+    /// people had.
+    ///
+    /// # Errors
+    /// `plugin_not_signed`, when it would not be taken from its folder at a start either; when the disk or the database fails.
+    pub async fn take_back(&self, permit: Permit<PluginInstall>, before: Vec<Arc<Package>>) -> Result<()> {
+        permit.require_site()?;
+        let plugins = self.clone();
+        self.to_the_end(async move {
+            let _alone = plugins.inner.changes.lock().await;
+            let mut proven = Vec::new();
+            for package in before {
+                let scanned = plugins.admit(&package, Some(CAME_BACK.to_owned())).await?;
+                let plan = plugins.plan_of(&package, Wish::default()).await?;
+                let loaded = plugins.load(package.clone(), &plan).await.unwrap_or_else(|error| {
+                    tracing::warn!(plugin = package.manifest.slug, "comes back as it was: {error}");
+                    unlearned(package)
+                });
+                proven.push((loaded, plan, scanned));
+            }
+            plugins.put_in(permit, proven).await.map(drop)
         })
         .await
     }
@@ -245,6 +278,7 @@ impl Plugins {
             blocking(move || aside.settle(&target, failed)).await?;
             forgotten?;
             plugins.inner.shelf.remove(&slug);
+            plugins.forget_aside(slug.clone()).await?;
             plugins.sweep_programs().await;
             plugins.read_activations().await?;
             // A damaged folder's name need not be a slug, and then no plugin of that name ever ran.
@@ -367,8 +401,7 @@ impl Plugins {
         match self.prove_in(&package, None, &plan.config).await {
             Err(error) if partly && error.code() == "plugin_load_failed" => {
                 tracing::info!(plugin = package.manifest.slug, "without an organisation's settings: {error}");
-                let learned = Learned { config_schema: schema.cloned(), ..Learned::default() };
-                Ok(Proven { package, learned: Arc::new(learned) })
+                Ok(unlearned(package))
             }
             learned => Ok(Proven { learned: learned?, package }),
         }
@@ -444,7 +477,10 @@ impl Plugins {
     }
 
     /// Runs a change to its end, also when the caller leaves in the middle.
-    pub(super) async fn to_the_end<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// Those of the change.
+    pub async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
@@ -452,6 +488,12 @@ impl Plugins {
         self.inner.tasks.spawn(async move { drop(done.send(work.await)) });
         outcome.await.unwrap_or_else(|_| Err(Error::internal("a change of the plugins ended without an outcome")))
     }
+}
+
+/// As its manifest has it.
+fn unlearned(package: Arc<Package>) -> Proven {
+    let learned = Learned { config_schema: package.manifest.config_schema.clone(), ..Learned::default() };
+    Proven { package, learned: Arc::new(learned) }
 }
 
 fn may_be_everywhere(package: &Package) -> Result<()> {

@@ -6,8 +6,8 @@
 //!
 //! `package`, `archive`, `manifest` and `settings` check what comes from outside, `pack` and `sign` make it, `trial` runs its
 //! tests; `shelf` is what is installed, `crew` who works where, `live` one of them; `install` changes what there is,
-//! `place` their folders, `scanning` keeps out what should not be there, `activations` says where one works, `beside` follows
-//! what other servers change; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite` has them
+//! `succession` proves one version in the place of another, `place` has their folders, `scanning` keeps out what should not
+//! be there, `activations` says where one works, `beside` follows what other servers change; `dispatch` calls them where hooks are fired, `analyze` has them look at files, `rewrite` has them
 //! propose others, `colleagues` has them take part in runs, `models` has them answer as models, `template` asks them for files
 //! to start from, `integration` has them tell other systems.
 
@@ -46,6 +46,7 @@ mod settings;
 mod shelf;
 pub mod sign;
 pub mod store;
+mod succession;
 mod sums;
 mod template;
 pub mod trial;

@@ -12,13 +12,16 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
 use super::Plugins;
-use super::package::Package;
+use super::package::{Files, Package};
 use crate::base::crypto;
 use crate::base::error::Result;
 use crate::base::tasks::blocking;
 
 /// Marks folders on their way in or out; what a crash left of them is cleared at start.
 const LEFTOVER: &str = ".change-";
+
+/// Marks the folder of a version whose successor is on trial; it lives through a crash.
+const BEFORE: &str = ".before-";
 
 /// Whether the name is one of ours for a folder on its way in or out.
 pub fn is_leftover(name: &str) -> bool {
@@ -46,6 +49,49 @@ impl Plugins {
             }
             fs::File::open(&dir)?.sync_all()?;
             placed
+        })
+        .await
+    }
+
+    /// Writes a package down beside the others, to be there until its successor is known to work.
+    pub(super) async fn keep_aside(&self, package: Arc<Package>) -> Result<()> {
+        let dir = self.inner.dir.clone();
+        let (new, kept) = (dir.join(aside_name()?), dir.join(format!("{BEFORE}{}", package.manifest.slug)));
+        blocking(move || {
+            if kept.exists() {
+                clear(&kept);
+            }
+            package.write(&new)?;
+            fs::rename(&new, &kept)?;
+            fs::File::open(&dir)?.sync_all()?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The package that was kept so, if one was.
+    pub(super) async fn kept_aside(&self, slug: &str) -> Result<Option<Arc<Package>>> {
+        let (kept, trust) = (self.inner.dir.join(format!("{BEFORE}{slug}")), self.inner.trust.clone());
+        blocking(move || {
+            if !kept.exists() {
+                return Ok(None);
+            }
+            Package::new(Files::read(&kept)?).and_then(|package| trust.admit(package)).map(Arc::new).map(Some)
+        })
+        .await
+    }
+
+    /// Deletes what was kept so.
+    ///
+    /// # Errors
+    /// When the runtime ends.
+    pub async fn forget_aside(&self, slug: String) -> Result<()> {
+        let kept = self.inner.dir.join(format!("{BEFORE}{slug}"));
+        blocking(move || {
+            if kept.exists() {
+                clear(&kept);
+            }
+            Ok(())
         })
         .await
     }

@@ -22,6 +22,25 @@ pub const COLLECTIONS: Table = nobody(
     "A list of plugins",
     &[plain("id organization_id plugins created_at updated_at"), work("name name_key description")],
 );
+pub const UPDATE_POLICIES: Table =
+    nobody("plugin_update_policies", "How far a plugin is brought up to date by itself", &[plain("plugin_id policy")]);
+pub const UPDATE_WINDOW: Table =
+    nobody("plugin_update_window", "When plugins are updated by themselves", &[plain("slot plan looked_at")]);
+pub const UPDATE_DECISIONS: Table = nobody(
+    "plugin_update_decisions",
+    "What was said of a version of a plugin",
+    &[plain("plugin_id version sha256 decision reason")],
+);
+pub const UPDATE_TRIALS: Table = nobody(
+    "plugin_update_trials",
+    "A version of a plugin that is being proven",
+    &[plain("plugin_id lead from_version to_version sha256 began_at")],
+);
+pub const UPDATE_HISTORY: Table = nobody(
+    "plugin_update_history",
+    "What came of an update of a plugin",
+    &[plain("id slug from_version to_version outcome reason by_hand at")],
+);
 pub const SUBMISSIONS: Table = Table {
     name: "market_submissions",
     holds: "A plugin that somebody handed in for the marketplace",

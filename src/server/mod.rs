@@ -200,7 +200,8 @@ pub async fn start(config: &Config, clock: Clock) -> Result<Running> {
     mirror.watch(&tasks).await?;
     plugins.scan_with(mirror.knowledge());
     plugins.scan_what_was_not().await?;
-    let market = Market::new(db.clone(), blobs.clone(), plugins.clone(), clock.clone(), tasks.clone());
+    let zone = config.time_zone.clone();
+    let market = Market::new(db.clone(), blobs.clone(), plugins.clone(), clock.clone(), tasks.clone(), zone);
     let site = backup::Site {
         db: db.clone(),
         kv: backed_up_kv,

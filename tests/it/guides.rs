@@ -52,7 +52,7 @@ const ELSEWHERE: [&str; 21] = [
     "sso",
 ];
 /// Guide, first line of the block, why it cannot run.
-const CANNOT: [(&str, &str, &str); 11] = [
+const CANNOT: [(&str, &str, &str); 12] = [
     (
         "operator/packages",
         "resoftai verify resoftai-VERSION-linux-x86_64.tar.gz",
@@ -62,6 +62,11 @@ const CANNOT: [(&str, &str, &str); 11] = [
         "operator/packages",
         "resoftai vendor release keygen -o release.key",
         "needs a release; tests/bundle.sh makes one",
+    ),
+    (
+        "marketplace",
+        "resoftai plugin updates approve hello-plugin 1.2.0",
+        "needs a version that asks for more; updates.rs has one",
     ),
     ("marketplace", "resoftai submission show 7", "is about the one that waits; market.rs decides about some"),
     (

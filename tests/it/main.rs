@@ -78,6 +78,7 @@ mod teams;
 mod templates;
 mod together;
 mod tokens;
+mod updates;
 mod upgrade;
 mod upgrading;
 mod vendor;

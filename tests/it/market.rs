@@ -19,7 +19,7 @@ pub async fn stock(app: &App, admin: &str, (root, bundle): &(String, Bytes)) {
     import(app, admin, bundle.clone()).await;
 }
 
-async fn import(app: &App, admin: &str, bundle: Bytes) {
+pub async fn import(app: &App, admin: &str, bundle: Bytes) {
     let headers = [("authorization", format!("Bearer {admin}")), ("content-type", "application/x-tar".to_owned())];
     let reply = app.send("POST", "/api/mirror/import", &headers, bundle).await;
     assert_eq!(reply.status, 200, "{}", reply.body);

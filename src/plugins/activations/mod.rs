@@ -43,6 +43,12 @@ impl Activations {
         self.0.get(&(plugin, org))
     }
 
+    /// What organisations made of a plugin.
+    pub fn of(&self, plugin: i64) -> impl Iterator<Item = (OrgId, &Arc<Activation>)> {
+        let every = (plugin, OrgId(i64::MIN))..=(plugin, OrgId(i64::MAX));
+        self.0.range(every).map(|((_, org), activation)| (*org, activation))
+    }
+
     /// Those that said something about some plugin.
     pub fn organizations(&self) -> Vec<OrgId> {
         let every: BTreeSet<OrgId> = self.0.keys().map(|(_, org)| *org).collect();

@@ -396,6 +396,35 @@ impl Site {
                 "/api/marketplace/plugins/file-headers/install".to_owned(),
             )
             .json(&json!({})),
+            plain("GET /api/marketplace/updates/check", Site),
+            plain("GET /api/marketplace/updates/history", Site),
+            plain("GET /api/marketplace/updates/window", Site),
+            plain("PUT /api/marketplace/updates/window", Site)
+                .json(&json!({"days": ["monday"], "from": "03:00", "to": "05:00"})),
+            plain("POST /api/marketplace/updates/run", Site).json(&json!({"dry_run": true})),
+            case(
+                "PUT /api/marketplace/plugins/{slug}/update-policy",
+                Site,
+                "/api/marketplace/plugins/file-headers/update-policy".to_owned(),
+            )
+            .json(&json!({"policy": "patch"})),
+            case(
+                "GET /api/marketplace/plugins/{slug}/update",
+                Site,
+                "/api/marketplace/plugins/file-headers/update".to_owned(),
+            ),
+            case(
+                "POST /api/marketplace/plugins/{slug}/update",
+                Site,
+                "/api/marketplace/plugins/file-headers/update".to_owned(),
+            )
+            .json(&json!({"dry_run": true})),
+            case(
+                "POST /api/marketplace/plugins/{slug}/approve",
+                Site,
+                "/api/marketplace/plugins/file-headers/approve".to_owned(),
+            )
+            .json(&json!({"version": "1.0.0"})),
             case(
                 "DELETE /api/organizations/{id}/members/{user_id}",
                 Write,

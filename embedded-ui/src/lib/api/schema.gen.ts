@@ -1194,6 +1194,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/marketplace/plugins/{slug}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve what a version of an installed plugin asks for beyond the version here, or let one be tried again that failed. It
+         *     comes in with the next run; organisations grant what it asks for by themselves.
+         */
+        post: operations["post_api_marketplace_plugins_slug_approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/marketplace/plugins/{slug}/install": {
         parameters: {
             query?: never;
@@ -1242,6 +1262,41 @@ export interface paths {
         /** Reviews of a plugin, newest first. */
         get: operations["get_api_marketplace_plugins_slug_reviews"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins/{slug}/update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What could become of one installed plugin. */
+        get: operations["get_api_marketplace_plugins_slug_update"];
+        put?: never;
+        /** Update an installed plugin now, whatever the hour. The version before comes back by itself when the new one does not work. */
+        post: operations["post_api_marketplace_plugins_slug_update"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/plugins/{slug}/update-policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say how far an installed plugin is brought up to date by itself. */
+        put: operations["put_api_marketplace_plugins_slug_update_policy"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1366,6 +1421,75 @@ export interface paths {
         get?: never;
         /** Decide about a submission. */
         put: operations["put_api_marketplace_submissions_id_status"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/updates/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Installed plugins for which there is something newer, each with what could become of it and what speaks against that. */
+        get: operations["get_api_marketplace_updates_check"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/updates/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What came of updates, the newest first; at most the last 1000. */
+        get: operations["get_api_marketplace_updates_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/updates/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Update all plugins now, whatever the hour, as far as their policies say. */
+        post: operations["post_api_marketplace_updates_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/marketplace/updates/window": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** When plugins are updated by themselves. */
+        get: operations["get_api_marketplace_updates_window"];
+        /** Change when plugins are updated by themselves. */
+        put: operations["put_api_marketplace_updates_window"];
         post?: never;
         delete?: never;
         options?: never;
@@ -4971,6 +5095,52 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        List_MarketUpdate: {
+            items: {
+                /** @description What it would ask for beyond what the version here asks for, in words; not yet approved. */
+                asks: string[];
+                /** @description The version here. */
+                installed: string;
+                policy: components["schemas"]["MarketUpdatePolicy"];
+                /** @description In a sentence. */
+                reason: string;
+                slug: string;
+                verdict: components["schemas"]["MarketUpdateVerdict"];
+                /** @description The newer version that is meant; null when there is none. */
+                version?: string | null;
+                /** @description What changes with it, as in `charts 1.0.0 -> 1.0.1`. */
+                with: string[];
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_MarketUpdateEntry: {
+            items: {
+                at: components["schemas"]["Time"];
+                /** @description Whether somebody asked for it; else it came by itself. */
+                by_hand: boolean;
+                from: string;
+                /** Format: int64 */
+                id: number;
+                outcome: components["schemas"]["MarketUpdateOutcome"];
+                /** @description In a sentence. */
+                reason: string;
+                slug: string;
+                to: string;
+            }[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        List_MarketUpdateRan: {
+            items: (components["schemas"]["MarketUpdate"] & {
+                outcome?: components["schemas"]["MarketUpdateOutcome"] | null;
+            })[];
+            /** @description Pass as `cursor` for the next page; null at the end. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         List_Member: {
             items: {
                 email: string;
@@ -5832,6 +6002,93 @@ export interface components {
          * @enum {string}
          */
         MarketSubmissionStatus: "failed" | "in_review" | "rejected" | "withdrawn" | "published" | "deprecated" | "yanked";
+        /** @description What could become of an installed plugin. */
+        MarketUpdate: {
+            /** @description What it would ask for beyond what the version here asks for, in words; not yet approved. */
+            asks: string[];
+            /** @description The version here. */
+            installed: string;
+            policy: components["schemas"]["MarketUpdatePolicy"];
+            /** @description In a sentence. */
+            reason: string;
+            slug: string;
+            verdict: components["schemas"]["MarketUpdateVerdict"];
+            /** @description The newer version that is meant; null when there is none. */
+            version?: string | null;
+            /** @description What changes with it, as in `charts 1.0.0 -> 1.0.1`. */
+            with: string[];
+        };
+        MarketUpdateApproval: {
+            version: string;
+        };
+        /**
+         * @description A day of the week.
+         * @enum {string}
+         */
+        MarketUpdateDay: "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday" | "sunday";
+        /** @description An update that was done, or was not. */
+        MarketUpdateEntry: {
+            at: components["schemas"]["Time"];
+            /** @description Whether somebody asked for it; else it came by itself. */
+            by_hand: boolean;
+            from: string;
+            /** Format: int64 */
+            id: number;
+            outcome: components["schemas"]["MarketUpdateOutcome"];
+            /** @description In a sentence. */
+            reason: string;
+            slug: string;
+            to: string;
+        };
+        /** @description When plugins are updated by themselves. */
+        MarketUpdateHours: components["schemas"]["MarketUpdateWindow"] & {
+            /** @description Whether it is open now. */
+            open: boolean;
+            /** @description Whose clocks count. */
+            time_zone: string;
+        };
+        /**
+         * @description What came of one.
+         * @enum {string}
+         */
+        MarketUpdateOutcome: "updated" | "returned" | "waiting" | "refused";
+        /**
+         * @description How far a plugin is brought up to date by itself.
+         * @enum {string}
+         */
+        MarketUpdatePolicy: "off" | "patch" | "minor" | "all";
+        /** @description How far a plugin is brought up to date by itself. */
+        MarketUpdatePolicyOf: {
+            policy: components["schemas"]["MarketUpdatePolicy"];
+        };
+        /** @description What a run made of a plugin. */
+        MarketUpdateRan: components["schemas"]["MarketUpdate"] & {
+            outcome?: components["schemas"]["MarketUpdateOutcome"] | null;
+        };
+        MarketUpdateRequest: {
+            /** @description Say what would be done and change nothing. */
+            dry_run?: boolean;
+            /** @description This version, whatever the policy says and also when it failed before; absent: as far as the policy says. */
+            target_version?: string | null;
+        };
+        MarketUpdateRunRequest: {
+            /** @description Say what would be done and change nothing. */
+            dry_run?: boolean;
+        };
+        /**
+         * @description What there is to say about an update.
+         * @enum {string}
+         */
+        MarketUpdateVerdict: "current" | "held" | "ready" | "waiting" | "refused" | "failed";
+        /** @description When it happens. */
+        MarketUpdateWindow: {
+            /** @description On which it begins. */
+            days: components["schemas"]["MarketUpdateDay"][];
+            /** @description By the site's clocks, as in `03:00`. */
+            from: string;
+            /** @description As in `05:00`; earlier than `from`: of the next day. */
+            to: string;
+        };
         /** @description One version of a plugin, in short. */
         MarketVersion: {
             /** @description Why it cannot be installed here; null when it can. */
@@ -9619,6 +9876,32 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    post_api_marketplace_plugins_slug_approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketUpdateApproval"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketUpdate"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     post_api_marketplace_plugins_slug_install: {
         parameters: {
             query?: never;
@@ -9713,6 +9996,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_MarketReview"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_plugins_slug_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketUpdate"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_plugins_slug_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketUpdateRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketUpdateRan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_marketplace_plugins_slug_update_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketUpdatePolicyOf"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketUpdatePolicyOf"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -9928,6 +10285,121 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MarketSubmission"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_updates_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketUpdate"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_updates_history: {
+        parameters: {
+            query?: {
+                /** @description How many items, 1 to 100; 20 when absent. */
+                limit?: number;
+                /** @description Where the previous page ended, as its `next_cursor` said. */
+                cursor?: string;
+                /** @description Of this plugin only. */
+                slug?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketUpdateEntry"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_api_marketplace_updates_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketUpdateRunRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_MarketUpdateRan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_api_marketplace_updates_window: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketUpdateHours"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    put_api_marketplace_updates_window: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarketUpdateWindow"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketUpdateHours"];
                 };
             };
             default: components["responses"]["Problem"];
