@@ -26,7 +26,7 @@ const SITE_TABS = [
   'licence',
   'data',
 ] as const;
-const PLUGIN_TABS = ['overview', 'use', 'capabilities', 'scan', 'configuration', 'log'] as const;
+const PLUGIN_TABS = ['overview', 'use', 'capabilities', 'scan', 'updates', 'configuration', 'log'] as const;
 const MARKET_TABS = ['overview', 'versions', 'reviews', 'trust'] as const;
 export type ProjectTab = (typeof PROJECT_TABS)[number];
 /** `retention` is below `audit`. */

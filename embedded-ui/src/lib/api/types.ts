@@ -51,6 +51,9 @@ export type MarketCollection = Full<Schemas['MarketCollection']>;
 export type MarketSubmission = Full<Schemas['MarketSubmission']>;
 export type MarketSubmissionDetail = Full<Schemas['MarketSubmissionDetail']>;
 export type SubmissionStatus = Schemas['MarketSubmissionStatus'];
+export type PluginUpdate = Full<Schemas['MarketUpdate']>;
+export type PluginUpdateEntry = Full<Schemas['MarketUpdateEntry']>;
+export type UpdatePolicy = Schemas['MarketUpdatePolicy'];
 export type MarketSort = NonNullable<
   NonNullable<paths['/api/marketplace/plugins']['get']['parameters']['query']>['sort']
 >;
