@@ -47,6 +47,20 @@ if resoftai admin setup-link; then die "the setup link outlives the first accoun
 resoftai admin create-org --name Acme --slug acme
 resoftai project create --name kept --org acme
 
+step "a doctor finds nothing wrong, nothing strange can be dialled, and what helps others has no secret in it"
+resoftai doctor --config /etc/resoftai/config.toml || die "the doctor finds something wrong"
+resoftai egress prove --config /etc/resoftai/config.toml || die "something can be dialled"
+resoftai support-bundle --yes --output /root/support.tar.gz || die "no support bundle"
+[ "$(stat -c %a /root/support.tar.gz)" = 600 ] || die "the support bundle is open to others"
+if tar -xzOf /root/support.tar.gz | grep -a "correct horse battery"; then die "a secret is in it"; fi
+rm /root/support.tar.gz
+systemctl stop resoftai
+chmod 0755 /var/lib/resoftai
+if resoftai doctor >/root/said; then die "an open data directory is well"; fi
+grep -q "chmod" /root/said || die "the doctor does not say what mends it"
+chmod 0700 /var/lib/resoftai
+systemctl start resoftai
+
 step "it comes back after kill -9, with everything"
 old=$(main_pid)
 kill -9 "$old"

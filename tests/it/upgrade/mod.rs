@@ -336,3 +336,34 @@ async fn a_start_that_is_killed_between_steps_goes_on_where_it_was() {
     let verified = app.cli(&["audit", "verify"], "");
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
+
+/// Data folders that releases left (`keep.sh`). Every later version opens each, with all that was in it.
+#[tokio::test]
+async fn the_kept_data_folder_of_every_release_is_opened_with_all_that_was_in_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/upgrade/kept");
+    let kept: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(!kept.is_empty());
+    for archive in kept {
+        let name = archive.file_name().unwrap().to_str().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        if database_of(dir.path()).is_some() {
+            // Their database is the file in them.
+            return;
+        }
+        let packed = zstd::Decoder::new(std::fs::File::open(&archive).unwrap()).unwrap();
+        tar::Archive::new(packed).unpack(dir.path()).unwrap();
+        let app = App::start_in(dir);
+        let signed_in = sign_in(&app, "dev").await;
+        assert_eq!(signed_in.status, 200, "{name}: {}", signed_in.body);
+        let dev = As(&app, signed_in.body["access_token"].as_str().unwrap());
+        let projects = dev.get("/api/projects").await;
+        assert_eq!(column(&projects, "name"), ["kept"], "{name}");
+        let project = projects["items"][0]["id"].as_i64().unwrap();
+        let files = dev.get(&format!("/api/projects/{project}/files")).await;
+        let file = dev.get(&format!("/api/files/{}", files["items"][0]["id"])).await;
+        assert_eq!(file["content"], "kept since then\n", "{name}: {file}");
+        let plugins = app.cli_json(&["plugin", "list"], "");
+        assert!(plugins.to_string().contains("security-scanner"), "{name}: {plugins}");
+        app.until_sequenced("acme").await;
+    }
+}
