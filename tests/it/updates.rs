@@ -422,7 +422,7 @@ async fn who_runs_the_site_says_what_is_updated_and_nobody_else() {
         ("GET", "plugins/tool/update", None),
         ("PUT", "updates/window", Some(json!({"days": ["monday"], "from": "01:00", "to": "03:00"}))),
         ("PUT", "plugins/tool/update-policy", Some(json!({"policy": "all"}))),
-        ("POST", "updates/run", Some(json!({}))),
+        ("POST", "updates/run", Some(json!({"dry_run": true}))),
         ("POST", "plugins/tool/update", Some(json!({}))),
         ("POST", "plugins/tool/approve", Some(json!({"version": "1.0.0"}))),
     ] {

@@ -126,7 +126,6 @@ async fn set_policy(
 #[schema(as = MarketUpdateRunRequest)]
 struct RunRequest {
     /// Say what would be done and change nothing.
-    #[serde(default)]
     dry_run: bool,
 }
 

@@ -6073,7 +6073,7 @@ export interface components {
         };
         MarketUpdateRunRequest: {
             /** @description Say what would be done and change nothing. */
-            dry_run?: boolean;
+            dry_run: boolean;
         };
         /**
          * @description What there is to say about an update.
