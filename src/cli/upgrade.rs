@@ -86,7 +86,13 @@ const LAST: [Column; 6] = [
 pub fn run(args: &UpgradeArgs, global: &Global, file: Option<&PathBuf>, out: Output) -> Result<()> {
     let file =
         file.or(global.config.as_ref()).cloned().or_else(|| Some(PathBuf::from(SETTINGS)).filter(|file| file.exists()));
-    let config = Config::load(&global.sources(file.as_ref()))?;
+    let config = match (&args.command, Config::load(&global.sources(file.as_ref()))) {
+        // Settings of the new version, which this one may not know, are no reason to leave the site in between.
+        (Some(UpgradeCommand::Settle { .. }), Err(_)) if global.data_dir.is_some() => {
+            Config { data_dir: global.data_dir.clone().unwrap_or_default(), ..Config::default() }
+        }
+        (_, loaded) => loaded?,
+    };
     let site = Site { places: Places::beside(&config.data_dir)?, file, config };
     // Others read programs, units and guides; what is nobody else's has its mode said.
     rustix::process::umask(Mode::from_raw_mode(0o022));

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use semver::Version;
 use serde::Serialize;
@@ -210,26 +211,25 @@ impl<'a> Checks<'a> {
     }
 }
 
-/// What a command says, if it ends in time. It says little, which a pipe holds.
+/// What a command says, if it ends in time.
 fn output(command: &mut Command, path: &Path) -> std::result::Result<Output, String> {
     let place = path.display();
     let cannot = |cause: std::io::Error| {
         format!("{place} cannot be run: {cause}. Is it for this machine, and may programs be run from that disk?")
     };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(cannot)?;
-    let began = Instant::now();
-    loop {
-        if child.try_wait().map_err(cannot)?.is_some() {
-            return child.wait_with_output().map_err(cannot);
-        }
-        if began.elapsed() > PATIENCE {
-            drop(child.kill());
-            drop(child.wait());
-            return Err(format!("{place} did not answer within {} minutes", PATIENCE.as_secs() / 60));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let child = command.spawn().map_err(cannot)?;
+    let process = rustix::process::Pid::from_child(&child);
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    told.recv_timeout(PATIENCE).map_or_else(
+        |_| {
+            // One that ended meanwhile cannot be killed.
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            Err(format!("{place} did not answer within {} minutes", PATIENCE.as_secs() / 60))
+        },
+        |said| said.map_err(cannot),
+    )
 }
 
 /// Any newer version may be installed over any older one.

@@ -130,7 +130,8 @@ impl Prepared {
         }
         journal.step = Step::Upgraded;
         places.note(&journal)?;
-        remove(&places.bundle())?;
+        // What is left of it goes with the next one.
+        drop(remove(&places.bundle()));
         Ok(journal)
     }
 
@@ -165,7 +166,7 @@ fn turn_back(
     outcome::leave(&journal, &places.data_dir)?;
     journal.step = Step::Returned;
     places.note(&journal)?;
-    remove(&places.bundle())?;
+    drop(remove(&places.bundle()));
     if let Some(ask) = ask {
         service::start(&journal, places, config, ask, &journal.from).map_err(|error| {
             let why = journal.why.as_deref().unwrap_or_default();
