@@ -46,8 +46,15 @@ pub(super) async fn checks(site: &Site) -> (Vec<Check>, Option<Db>) {
         let mend = "Start the server once, which makes it; or put a backup back: resoftai restore FOLDER";
         return (vec![Check::warn(CODE, seen, mend)], None);
     }
+    let opened = open(site).await;
+    if let (false, Ok(db)) = (on_file, &opened)
+        && db.tables().await.is_ok_and(|tables| tables.is_empty())
+    {
+        let seen = "PostgreSQL answers, and there is nothing in the database yet.";
+        return (vec![Check::warn(CODE, seen, "Start the server once, which makes what it needs.")], None);
+    }
     let mut checks = Vec::new();
-    let opened = match open(site).await {
+    let opened = match opened {
         Ok(db) => match db.standing().await {
             Ok(standing) => Ok((db, standing)),
             Err(error) => Err(error),

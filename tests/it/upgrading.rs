@@ -372,7 +372,10 @@ fn an_upgrade_that_is_cut_off_leaves_the_old_version_or_the_new_one() {
     run(&mut site.upgrade(&bundle, &[]));
     let (mut about, mut olds) = (began.elapsed(), 0);
     let rounds: u64 = said.unwrap_or(KILLS);
-    for round in 0..rounds {
+    for round in 0..10 * rounds {
+        if round >= rounds && olds > 0 {
+            break;
+        }
         if site.version() != OLD {
             site.cli(&["upgrade", "return", "--yes"]);
         }
@@ -400,5 +403,5 @@ fn an_upgrade_that_is_cut_off_leaves_the_old_version_or_the_new_one() {
         assert!(site.has("before"), "round {round}");
         server.stop();
     }
-    assert!(olds > 0, "all of {rounds} came to their end");
+    assert!(olds > 0, "none was cut off");
 }
