@@ -8,14 +8,21 @@ use crate::base::crypto::{Key, hex, same};
 use crate::base::error::{Error, Result};
 
 impl Accounts {
+    /// Whether nobody has an account yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_new(&self) -> Result<bool> {
+        self.db.read(store::is_empty).await
+    }
+
     /// The path of the page that makes the first administrator, with what the link proves behind `#`, which browsers send to
     /// nobody. None once there is an account.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn setup_link(&self) -> Result<Option<String>> {
-        let is_new = self.db.read(store::is_empty).await?;
-        Ok(is_new.then(|| format!("/setup#{}", self.setup_secret())))
+        Ok(self.is_new().await?.then(|| format!("/setup#{}", self.setup_secret())))
     }
 
     fn setup_secret(&self) -> String {

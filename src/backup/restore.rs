@@ -19,6 +19,7 @@ use super::take::{CONFIG, DATABASE, RECORDS};
 use crate::access::Caller;
 use crate::audit::{self, AuditAction, Event};
 use crate::base::clock::Clock;
+use crate::base::disk::Disk;
 use crate::base::error::{Error, Result};
 use crate::config::secrets::private_folder;
 use crate::db::{self, Db};
@@ -234,8 +235,7 @@ fn alone(data_dir: &Path) -> Result<Option<redb::Database>> {
 }
 
 fn check_room(folder: &Path, bytes: u64) -> Result<()> {
-    let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;
-    let room = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let room = Disk::of(folder)?.free;
     if room >= bytes {
         return Ok(());
     }

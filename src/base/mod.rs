@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod crypto;
 pub mod csv;
+pub mod disk;
 pub mod email;
 pub mod error;
 pub mod executable;

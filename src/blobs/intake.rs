@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::{ASIDE, Blobs, Inner, failed, key, make_folder};
 use crate::base::crypto::Sha256;
+use crate::base::disk::Disk;
 use crate::base::error::{Error, Result};
 
 /// What may wait to be put on the disk, in bytes and in contents.
@@ -61,8 +62,7 @@ impl Blobs {
     /// # Errors
     /// When the disk does not say.
     pub fn room(&self) -> Result<u64> {
-        let disk = rustix::fs::statvfs(&self.inner.folder).map_err(std::io::Error::from)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+        Ok(Disk::of(&self.inner.folder)?.free)
     }
 }
 

@@ -67,7 +67,7 @@ pub fn choose(global: &Global) -> Result<Client> {
     let door = match (&global.server, &saved) {
         (Some(url), _) => Door::parse(url, trust)?,
         (None, Some(saved)) => Door::parse(&saved.server, trust)?,
-        (None, None) => Door::Unix(global.data_dir()?.join("run/resoftai.sock")),
+        (None, None) => Door::Unix(global.socket()?),
     };
     Ok(Client::new(door, token.or(saved.map(|saved| saved.token))))
 }

@@ -171,12 +171,12 @@ impl Global {
         Sources { file: file.or(self.config.as_ref()).cloned(), env: environment(), flags }
     }
 
-    /// The folder of the server on this machine.
+    /// The local socket of the server on this machine.
     ///
     /// # Errors
     /// When its configuration is wrong.
-    fn data_dir(&self) -> Result<PathBuf> {
-        Ok(Config::load(&self.sources(None))?.data_dir)
+    fn socket(&self) -> Result<PathBuf> {
+        Ok(Config::load(&self.sources(None))?.socket())
     }
 }
 

@@ -22,7 +22,8 @@ const ENVIRONMENT_LIMIT: u64 = 256 * 1024;
 /// Where the settings come from; `file` is what was named behind the command.
 pub fn sources(global: &Global, file: Option<&PathBuf>) -> Sources {
     let mut sources = global.sources(file);
-    if sources.file.is_none() && sources.flags.is_empty() && Path::new(FILE).exists() {
+    let is_installed = global.data_dir.as_ref().is_none_or(|dir| *dir == Config::default().data_dir);
+    if sources.file.is_none() && is_installed && Path::new(FILE).exists() {
         sources.file = Some(FILE.into());
         // A variable given here counts more.
         let mut installed = variables(&read(ENVIRONMENT));

@@ -80,7 +80,7 @@ fn list(parts: &[Part], out: Output) -> Result<()> {
 
 /// The server records it; where none runs, this does.
 async fn record(site: &Site, made: &Made) -> Result<()> {
-    let client = Client::new(Door::Unix(doctor::socket(site)), None);
+    let client = Client::new(Door::Unix(site.config.socket()), None);
     match client.post("/api/system/support-bundles", &json!(made)).await {
         Ok(_) => return Ok(()),
         Err(failure) if failure.exit() == Exit::Unreachable => {}

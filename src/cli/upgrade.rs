@@ -1,6 +1,6 @@
 //! `resoftai upgrade`: another version from a signed bundle, on this machine, with a way back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rustix::fs::Mode;
@@ -11,14 +11,11 @@ use crate::base::clock::Clock;
 use crate::cli::Global;
 use crate::cli::client::{Client, Door};
 use crate::cli::failure::{Exit, Failure, Result};
-use crate::cli::input;
 use crate::cli::output::{Column, Output};
 use crate::cli::verify::keys;
+use crate::cli::{input, site};
 use crate::config::Config;
-use crate::upgrade::{self, Journal, Options, Places, Program, Settled, Step, rehearsal};
-
-/// The settings of an installed server.
-const SETTINGS: &str = "/etc/resoftai/config.toml";
+use crate::upgrade::{self, Journal, Options, Places, Program, Server, Settled, Start, Step, rehearsal};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -84,16 +81,16 @@ const LAST: [Column; 6] = [
 ];
 
 pub fn run(args: &UpgradeArgs, global: &Global, file: Option<&PathBuf>, out: Output) -> Result<()> {
-    let file =
-        file.or(global.config.as_ref()).cloned().or_else(|| Some(PathBuf::from(SETTINGS)).filter(|file| file.exists()));
-    let config = match (&args.command, Config::load(&global.sources(file.as_ref()))) {
+    let sources = site::sources(global, file);
+    let config = match (&args.command, Config::load(&sources)) {
         // Settings of the new version, which this one may not know, are no reason to leave the site in between.
         (Some(UpgradeCommand::Settle { .. }), Err(_)) if global.data_dir.is_some() => {
             Config { data_dir: global.data_dir.clone().unwrap_or_default(), ..Config::default() }
         }
         (_, loaded) => loaded?,
     };
-    let site = Site { places: Places::beside(&config.data_dir)?, file, config };
+    let start = Start { config: sources.file, environment: sources.env };
+    let site = Site { places: Places::beside(&config.data_dir)?, start, config };
     // Others read programs, units and guides; what is nobody else's has its mode said.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     match &args.command {
@@ -119,7 +116,7 @@ pub fn run(args: &UpgradeArgs, global: &Global, file: Option<&PathBuf>, out: Out
 /// The site on this machine.
 struct Site {
     places: Places,
-    file: Option<PathBuf>,
+    start: Start,
     config: Config,
 }
 
@@ -129,7 +126,7 @@ impl Site {
         let options = Options {
             bundle,
             keys: keys(&args.keys, || Ok(self.config.release_keys.clone()))?,
-            config: self.file.clone(),
+            start: self.start.clone(),
             data_dir: self.config.data_dir.clone(),
             program,
             is_on_postgres: self.config.database_url.is_some(),
@@ -157,7 +154,7 @@ impl Site {
             return out.done(&shown, &format!("The site can be upgraded from {from} to {to}. Nothing was changed."));
         }
         input::confirm(&format!("Upgrade from {from} to {to}? The server is away for some seconds."), args.yes)?;
-        let journal = uninterrupted(|| Ok(prepared.go(&|| self.ask())?))?;
+        let journal = uninterrupted(|| Ok(prepared.go(self.server(&|| self.ask()))?))?;
         let shown = json!({"from": from, "to": to, "ready": true, "checks": checks, "outcome": journal.step, "why": journal.why});
         self.told(&journal, &shown, out)
     }
@@ -204,7 +201,7 @@ impl Site {
             last.to, last.from, last.began_at
         );
         input::confirm(&question, yes)?;
-        let back = uninterrupted(|| Ok(upgrade::go_back(&self.places, self.file.as_deref(), &|| self.ask())?))?;
+        let back = uninterrupted(|| Ok(upgrade::go_back(&self.places, self.server(&|| self.ask()))?))?;
         self.is_back(&back, out)
     }
 
@@ -220,8 +217,8 @@ impl Site {
 
     fn settle(&self, at_boot: bool, out: Output) -> Result<()> {
         let ask = || self.ask();
-        let ask: Option<&dyn Fn() -> Option<String>> = if at_boot { None } else { Some(&ask) };
-        match uninterrupted(|| Ok(upgrade::settle(&self.places, self.file.as_deref(), ask)?))? {
+        let server = (!at_boot).then(|| self.server(&ask));
+        match uninterrupted(|| Ok(upgrade::settle(&self.places, server)?))? {
             Settled::Nothing => out.done(&json!({"outcome": "nothing"}), "No upgrade was cut off."),
             Settled::Unchanged => {
                 let sentence = "An upgrade was cut off before it changed anything. Nothing of it is left.";
@@ -231,17 +228,17 @@ impl Site {
         }
     }
 
+    fn server<'a>(&'a self, ask: &'a dyn Fn() -> Option<String>) -> Server<'a> {
+        Server { start: &self.start, ask }
+    }
+
     /// Which version answers on the local socket.
     fn ask(&self) -> Option<String> {
-        let door = Door::Unix(socket(&self.config.data_dir));
+        let door = Door::Unix(self.config.socket());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let about = runtime.block_on(async { Client::new(door, None).get("/api/system").await }).ok()?;
         about["version"].as_str().map(str::to_owned)
     }
-}
-
-fn socket(data_dir: &Path) -> PathBuf {
-    data_dir.join("run/resoftai.sock")
 }
 
 fn rows(checks: &Value) -> Vec<Value> {

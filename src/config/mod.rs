@@ -274,6 +274,11 @@ impl Config {
         Ok(config)
     }
 
+    /// The local socket, on which the server answers who operates the machine.
+    pub fn socket(&self) -> PathBuf {
+        self.data_dir.join("run/resoftai.sock")
+    }
+
     /// What is set and has no effect, in sentences; none of it keeps the server from starting.
     pub fn remarks(&self) -> Vec<&'static str> {
         let mut remarks = Vec::new();

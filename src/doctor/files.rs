@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Check, size};
+use crate::base::disk::Disk;
 use crate::config::Config;
 
 /// The most files that are looked at.
@@ -110,24 +111,22 @@ fn names(paths: &[PathBuf]) -> String {
 /// Room on the volume of a folder.
 pub(super) fn room(code: &'static str, folder: &Path) -> Check {
     let shown = folder.display();
-    let stat = match rustix::fs::statvfs(folder) {
-        Ok(stat) => stat,
+    let disk = match Disk::of(folder) {
+        Ok(disk) => disk,
         Err(cause) => {
             let mend = format!("Mount what belongs there, or make the folder: ls -ld {shown}");
             return Check::fail(code, format!("{shown} cannot be looked at: {cause}."), mend);
         }
     };
-    let [free, all] = [stat.f_bavail, stat.f_blocks].map(|blocks| blocks.saturating_mul(stat.f_frsize));
-    let seen = format!("{} of {} are free where {shown} is.", size(free), size(all));
+    let seen = format!("{} of {} are free where {shown} is.", size(disk.free), size(disk.size));
     let mend = format!(
         "Free some space or make the volume larger: df -h {shown}; du -xh --max-depth=2 {shown} | sort -h | tail"
     );
-    if free < FLOOR {
+    if disk.free < FLOOR {
         return Check::fail(code, seen, mend);
     }
-    // Some file systems have no number of files.
-    if stat.f_files > 0 && stat.f_favail < FEW_FILES {
-        return Check::fail(code, format!("Only {} more files can be made where {shown} is.", stat.f_favail), mend);
+    if let Some(files) = disk.free_files.filter(|files| *files < FEW_FILES) {
+        return Check::fail(code, format!("Only {files} more files can be made where {shown} is."), mend);
     }
-    if free < LITTLE { Check::warn(code, seen, mend) } else { Check::pass(code, seen) }
+    if disk.free < LITTLE { Check::warn(code, seen, mend) } else { Check::pass(code, seen) }
 }

@@ -28,7 +28,7 @@ use crate::db::{Db, Reach};
 use crate::net;
 
 pub use database::{open, open_to_write};
-pub use port::{ask, socket};
+pub use port::ask;
 pub use process::{Said, run};
 
 /// The most that a group of checks may take.

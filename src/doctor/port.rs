@@ -4,7 +4,6 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,7 +36,7 @@ pub(super) struct Server {
 
 impl Server {
     pub async fn look(site: &Site) -> Self {
-        let stream = tokio::time::timeout(PATIENCE, UnixStream::connect(socket(site))).await;
+        let stream = tokio::time::timeout(PATIENCE, UnixStream::connect(site.config.socket())).await;
         let stream = stream.ok().and_then(std::result::Result::ok);
         let process = stream.as_ref().and_then(|stream| stream.peer_cred().ok()?.pid()).filter(|id| *id > 0);
         let asked = async |address| match &stream {
@@ -49,17 +48,12 @@ impl Server {
     }
 }
 
-/// Where the site's server answers its operator.
-pub fn socket(site: &Site) -> PathBuf {
-    site.config.data_dir.join("run/resoftai.sock")
-}
-
 /// What the site's server answers at an address that anybody may ask: the status and the body.
 ///
 /// # Errors
 /// When no server answers within 5 s.
 pub async fn ask(site: &Site, address: &str) -> Result<(u16, Bytes)> {
-    let target = Target { place: Place::Unix(socket(site)), base: String::new() };
+    let target = Target { place: Place::Unix(site.config.socket()), base: String::new() };
     let endpoint = site.dialler()?.endpoint(target)?;
     let work = async {
         let reply = endpoint.send(Method::GET, endpoint.uri(address)?, HeaderMap::new(), Bytes::new()).await?;

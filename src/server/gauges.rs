@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::backup::Backups;
 use crate::base::clock::Time;
+use crate::base::disk::Disk;
 use crate::base::error::Result;
 use crate::base::tasks::Tasks;
 use crate::licence::Licence;
@@ -53,9 +54,9 @@ impl Gauges {
     /// What of the database's file and the disk around it can be seen from outside.
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
     fn disk(&self) {
-        if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
-            metrics::gauge!("disk_free_bytes").set(disk.f_bavail.saturating_mul(disk.f_frsize) as f64);
-            metrics::gauge!("disk_size_bytes").set(disk.f_blocks.saturating_mul(disk.f_frsize) as f64);
+        if let Ok(disk) = Disk::of(&self.data_dir) {
+            metrics::gauge!("disk_free_bytes").set(disk.free as f64);
+            metrics::gauge!("disk_size_bytes").set(disk.size as f64);
         }
         if let Ok(file) = std::fs::metadata(self.data_dir.join("resoftai.db")) {
             metrics::gauge!("database_bytes").set(file.len() as f64);

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::audit::forward::Forward;
+use crate::base::disk::Disk;
 use crate::db::Db;
 use crate::plugins::Plugins;
 use crate::web::{Json, Public};
@@ -80,9 +81,8 @@ async fn forwarding(forward: &Forward) -> Option<Check> {
 }
 
 fn disk(path: &std::path::Path) -> Check {
-    match rustix::fs::statvfs(path) {
-        Ok(stat) => {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    match Disk::of(path) {
+        Ok(Disk { free, .. }) => {
             Check { name: "disk", ok: free >= DISK_FLOOR, detail: format!("{} MiB free", free / 1024 / 1024) }
         }
         Err(cause) => {

@@ -80,7 +80,7 @@ pub async fn bind(config: &Config, tls: Option<watch::Receiver<Tls>>, router: &R
         })?,
     };
     let address = listener.local_addr()?;
-    let socket = config.data_dir.join("run/resoftai.sock");
+    let socket = config.socket();
     let local = bind_local(&socket)?;
     let fingerprint = tls.as_ref().map(|tls| tls.borrow().fingerprint.clone());
     let connections = Arc::new(Semaphore::new(affordable_connections()));

@@ -57,7 +57,7 @@ async fn about(_: Public, State(system): State<System>) -> Result<Json<SystemInf
         models_ready: system.llm.is_ready(),
         sends_mail: system.mailer.is_on(),
         registration: system.registration.code(),
-        is_new: system.accounts.setup_link().await?.is_some(),
+        is_new: system.accounts.is_new().await?,
     }))
 }
 

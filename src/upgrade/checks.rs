@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::rehearsal::Rehearsal;
 use super::steps::Options;
 use super::{Owner, Places, program, remove, saved};
+use crate::base::disk::Disk;
 use crate::base::error::Result;
 use crate::release::bundle;
 
@@ -126,8 +127,7 @@ impl<'a> Checks<'a> {
     /// One copy of the database is made for the rehearsal, and one of the data when it is gone.
     fn disk(&self) -> Result<std::result::Result<String, String>> {
         let needed = saved::bytes(&self.places.data_dir)?.saturating_add(SPARE);
-        let disk = rustix::fs::statvfs(&self.places.data_dir).map_err(std::io::Error::from)?;
-        let (free, mib) = (disk.f_bavail.saturating_mul(disk.f_frsize), |bytes: u64| bytes >> 20);
+        let (free, mib) = (Disk::of(&self.places.data_dir)?.free, |bytes: u64| bytes >> 20);
         let place = self.places.data_dir.display();
         Ok(if free < needed {
             Err(format!("{} MiB are free on the disk of {place} and {} are needed: make room", mib(free), mib(needed)))
@@ -147,7 +147,7 @@ impl<'a> Checks<'a> {
     }
 
     fn settings(&self) -> std::result::Result<String, String> {
-        let file = self.options.config.as_ref().map(|file| file.display().to_string());
+        let file = self.options.start.config.as_ref().map(|file| file.display().to_string());
         let mut arguments = vec!["config", "check"];
         arguments.extend(file.iter().flat_map(|file| ["--config", file.as_str()]));
         self.ask(&arguments)?;
@@ -198,6 +198,7 @@ impl<'a> Checks<'a> {
     fn ask(&self, arguments: &[&str]) -> std::result::Result<Output, String> {
         let path = self.places.bundle().join(program::NAME);
         let mut command = Command::new(&path);
+        command.env_clear().envs(self.options.start.environment.iter().cloned());
         command.arg("--json").arg("--data-dir").arg(&self.places.data_dir).args(arguments);
         let said = output(self.owner.runs(&mut command), &path)?;
         if said.status.success() {

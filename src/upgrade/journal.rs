@@ -4,7 +4,7 @@
 //! is back. Who works on it holds the lock; a journal that nobody holds belongs to an upgrade that was cut off.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::program::{self, Program};
 use super::{Places, at};
 use crate::base::clock::Time;
 use crate::base::error::{Error, Result};
+use crate::config::secrets::write_private;
 
 /// How far an upgrade is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ impl Places {
     pub(super) fn note(&self, journal: &Journal) -> Result<()> {
         let path = self.unfinished();
         let text = serde_json::to_vec_pretty(journal).map_err(Error::internal)?;
-        replace(&path, &text).map_err(|cause| at(&path, &cause))?;
+        write_private(&path, &text)?;
         if matches!(journal.step, Step::Upgraded | Step::Returned) {
             fs::rename(&path, self.finished()).map_err(|cause| at(&path, &cause))?;
         }
@@ -99,14 +100,6 @@ impl Places {
     pub(super) fn drop_journal(&self) -> Result<()> {
         super::remove(&self.unfinished())
     }
-}
-
-fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(new, path)
 }
 
 fn read(path: &Path) -> Result<Option<Journal>> {

@@ -17,7 +17,7 @@ mod store;
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,6 +26,7 @@ pub use checks::{Check, Verdict};
 pub use journal::{Journal, Step, may_start};
 pub use outcome::record;
 pub use program::Program;
+pub use service::{Server, Start};
 pub use steps::{Options, Prepared, Settled, forget, go_back, last, prepare, settle};
 
 use crate::base::error::{Error, Result};
@@ -117,6 +118,19 @@ fn remove(path: &Path) -> Result<()> {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(at(path, &cause)),
         _ => Ok(()),
     }
+}
+
+/// Copies a file that is not there yet, with its mode; shares the bytes where the file system can.
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::File::open(from).and_then(|mut source| {
+        let mode = source.metadata()?.permissions().mode() & 0o777;
+        let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+        if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
+            std::io::copy(&mut source, &mut target)?;
+        }
+        target.set_permissions(fs::Permissions::from_mode(mode))
+    });
+    copied.map_err(|cause| at(to, &cause))
 }
 
 /// What the disk says, and where.

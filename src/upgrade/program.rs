@@ -2,9 +2,7 @@
 //!
 //! Invariant: before the first of them is replaced, all lie beside the data, from where they can be put back however often.
 
-use std::fs::{self, OpenOptions};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -151,14 +149,5 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    copy_file(from, to).map_err(|cause| at(to, &cause))
-}
-
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = fs::File::open(from)?;
-    let mode = source.metadata()?.permissions().mode() & 0o777;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-    io::copy(&mut source, &mut target)?;
-    target.set_permissions(fs::Permissions::from_mode(mode))?;
-    target.sync_all()
+    super::copy_file(from, to)
 }

@@ -3,12 +3,11 @@
 //! Invariant: what never changes under its name (contents, models) is linked, all else is copied, so that nothing that a new
 //! version writes reaches the copy.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{Owner, Places, at, remove, settle_disk};
+use super::{Owner, Places, at, copy_file, remove, settle_disk};
 use crate::base::error::Result;
 
 /// Folders whose files are written once, under a name of their own.
@@ -66,23 +65,12 @@ fn folder(from: &Path, to: &Path, owner: Owner, linked: bool, top: bool) -> Resu
         } else if kind.is_file() {
             let linked = linked && fs::hard_link(&path, &target).is_ok();
             if !linked {
-                copy(&path, &target).map_err(|cause| at(&target, &cause))?;
+                copy_file(&path, &target)?;
                 owner.give(&target)?;
             }
         }
     }
     Ok(())
-}
-
-/// Shares the bytes where the file system can, else copies them.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
-    let mode = source.metadata()?.permissions().mode() & 0o777;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-    if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        io::copy(&mut source, &mut target)?;
-    }
-    target.set_permissions(Permissions::from_mode(mode))
 }
 
 /// The copy takes the place of the data, which is moved to `aside`. May be repeated after a power cut.

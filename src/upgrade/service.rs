@@ -1,7 +1,7 @@
 //! Stopping the server and starting it, and whether it answers.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 const STOPS: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Asks the server on this machine for its version; None while none answers.
-pub type Ask<'a> = &'a dyn Fn() -> Option<String>;
+/// What the server is started with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Its configuration file.
+    pub config: Option<PathBuf>,
+    /// All its variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The server on this machine, as who upgrades it reaches it.
+#[derive(Clone, Copy)]
+pub struct Server<'a> {
+    pub start: &'a Start,
+    /// Asks it for its version; None while none answers.
+    pub ask: &'a dyn Fn() -> Option<String>,
+}
 
 fn systemctl(arguments: &[&str]) -> Result<()> {
     let said = Command::new("systemctl").args(arguments).output();
@@ -49,15 +63,9 @@ pub(super) fn stop(journal: &Journal) -> Result<()> {
 }
 
 /// Starts the version in place and waits until it answers. A server that nobody runs here is stopped again.
-pub(super) fn start(
-    journal: &Journal,
-    places: &Places,
-    config: Option<&Path>,
-    ask: Ask<'_>,
-    expected: &str,
-) -> Result<()> {
+pub(super) fn start(journal: &Journal, places: &Places, server: Server<'_>, expected: &str) -> Result<()> {
     if !journal.program.is_service {
-        return try_out(journal, places, config, ask, expected);
+        return try_out(journal, places, server, expected);
     }
     let enabled = Command::new("systemctl").args(["is-enabled", "--quiet", UNITS[0]]).status();
     if enabled.is_ok_and(|status| status.success()) {
@@ -67,12 +75,12 @@ pub(super) fn start(
     drop(systemctl(&["reset-failed", UNITS[1]]));
     // Returns once it answers, or says that it does not.
     systemctl(&["start", UNITS[1]])?;
-    answers(ask, expected)?;
+    answers(server, expected)?;
     if journal.runs { Ok(()) } else { stop(journal) }
 }
 
-fn answers(ask: Ask<'_>, expected: &str) -> Result<()> {
-    match ask() {
+fn answers(server: Server<'_>, expected: &str) -> Result<()> {
+    match (server.ask)() {
         Some(version) if version == expected => Ok(()),
         Some(version) => Err(failed(format!("What answers is version {version}, not {expected}."))),
         None => Err(failed("It was started and does not answer on its local socket.".to_owned())),
@@ -80,23 +88,24 @@ fn answers(ask: Ask<'_>, expected: &str) -> Result<()> {
 }
 
 /// Starts it for nobody but us, on an address that nobody knows.
-fn try_out(journal: &Journal, places: &Places, config: Option<&Path>, ask: Ask<'_>, expected: &str) -> Result<()> {
+fn try_out(journal: &Journal, places: &Places, server: Server<'_>, expected: &str) -> Result<()> {
     let log = places.root.join("trial.log");
     let out = File::create(&log).map_err(|cause| at(&log, &cause))?;
     let mut command = Command::new(&journal.program.path);
     command.arg("--data-dir").arg(&places.data_dir).arg("serve").args(["--listen", "127.0.0.1:0", "--http"]);
-    if let Some(config) = config {
+    command.env_clear().envs(server.start.environment.iter().cloned());
+    if let Some(config) = &server.start.config {
         command.arg("--config").arg(config);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
     let mut child =
         Owner::of(&places.data_dir)?.runs(&mut command).spawn().map_err(|cause| at(&journal.program.path, &cause))?;
-    let done = until_it_answers(&mut child, &log, ask, expected);
+    let done = until_it_answers(&mut child, &log, server, expected);
     let ended = end(&mut child);
     done.and(ended)
 }
 
-fn until_it_answers(child: &mut Child, log: &Path, ask: Ask<'_>, expected: &str) -> Result<()> {
+fn until_it_answers(child: &mut Child, log: &Path, server: Server<'_>, expected: &str) -> Result<()> {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
         if let Some(status) = child.try_wait()? {
@@ -104,8 +113,8 @@ fn until_it_answers(child: &mut Child, log: &Path, ask: Ask<'_>, expected: &str)
             let said: String = said.trim().chars().take(2000).collect();
             return Err(failed(format!("It ended ({status}) instead of answering: {said}")));
         }
-        if ask().is_some() {
-            return answers(ask, expected);
+        if (server.ask)().is_some() {
+            return answers(server, expected);
         }
         std::thread::sleep(LOOK);
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::checks::{ACCEPTABLE, Check, Checks, Verdict};
 use super::journal::{Journal, Step};
 use super::program::Program;
-use super::service::{self, Ask};
+use super::service::{self, Server, Start};
 use super::{Owner, Places, outcome, remove, saved};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -22,8 +22,7 @@ pub struct Options {
     pub bundle: PathBuf,
     /// Who may make releases.
     pub keys: Vec<PublicKey>,
-    /// The configuration file of the server.
-    pub config: Option<PathBuf>,
+    pub start: Start,
     pub data_dir: PathBuf,
     pub program: Program,
     pub is_on_postgres: bool,
@@ -95,7 +94,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When nothing was changed, and when the old version does not answer either.
-    pub fn go(self, ask: Ask<'_>) -> Result<Journal> {
+    pub fn go(self, server: Server<'_>) -> Result<Journal> {
         let places = &self.places;
         let began_at = self.options.clock.now();
         let digits: String = began_at.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
@@ -114,19 +113,18 @@ impl Prepared {
         places.note(&journal)?;
         let saved = service::stop(&journal).and_then(|()| saved::save(places, Owner::of(&places.data_dir)?));
         if let Err(error) = saved {
-            self.as_it_was(&journal, ask)?;
+            self.as_it_was(&journal, server)?;
             return Err(error);
         }
         journal.step = Step::Trying;
         places.note(&journal)?;
-        let config = self.options.config.as_deref();
         let tried = journal
             .program
             .replace(places)
             .and_then(|()| outcome::leave(&journal, &places.data_dir))
-            .and_then(|()| service::start(&journal, places, config, ask, &journal.to));
+            .and_then(|()| service::start(&journal, places, server, &journal.to));
         if let Err(error) = tried {
-            return turn_back(places, journal, error.message().to_owned(), config, Some(ask));
+            return turn_back(places, journal, error.message().to_owned(), Some(server));
         }
         journal.step = Step::Upgraded;
         places.note(&journal)?;
@@ -136,29 +134,23 @@ impl Prepared {
     }
 
     /// Nothing but the server's rest was changed.
-    fn as_it_was(&self, journal: &Journal, ask: Ask<'_>) -> Result<()> {
+    fn as_it_was(&self, journal: &Journal, server: Server<'_>) -> Result<()> {
         let places = &self.places;
         places.drop_journal()?;
         remove(&places.data())?;
         if journal.program.is_service {
-            service::start(journal, places, self.options.config.as_deref(), ask, &journal.from)?;
+            service::start(journal, places, server, &journal.from)?;
         }
         Ok(())
     }
 }
 
-/// Puts the old program and the old data back. Without `ask` the server is left to who starts it.
-fn turn_back(
-    places: &Places,
-    mut journal: Journal,
-    why: String,
-    config: Option<&std::path::Path>,
-    ask: Option<Ask<'_>>,
-) -> Result<Journal> {
+/// Puts the old program and the old data back. Without `server` the server is left to who starts it.
+fn turn_back(places: &Places, mut journal: Journal, why: String, server: Option<Server<'_>>) -> Result<Journal> {
     journal.why = Some(why);
     journal.step = Step::Returning;
     places.note(&journal)?;
-    if ask.is_some() {
+    if server.is_some() {
         service::stop(&journal)?;
     }
     journal.program.put_back(places)?;
@@ -167,8 +159,8 @@ fn turn_back(
     journal.step = Step::Returned;
     places.note(&journal)?;
     drop(remove(&places.bundle()));
-    if let Some(ask) = ask {
-        service::start(&journal, places, config, ask, &journal.from).map_err(|error| {
+    if let Some(server) = server {
+        service::start(&journal, places, server, &journal.from).map_err(|error| {
             let why = journal.why.as_deref().unwrap_or_default();
             let sentence = format!(
                 "The upgrade failed ({why}), the program and the data of before are back, and do not start either: {} \
@@ -193,43 +185,43 @@ pub enum Settled {
     Returned(Box<Journal>),
 }
 
-/// Ends an upgrade that was cut off: the old version comes back. Without `ask`, as when the machine starts, the server is left
+/// Ends an upgrade that was cut off: the old version comes back. Without `server`, as when the machine starts, the server is left
 /// to who starts it.
 ///
 /// # Errors
 /// `upgrade_at_work`, `upgrade_disk`, and when the old version does not start.
-pub fn settle(places: &Places, config: Option<&std::path::Path>, ask: Option<Ask<'_>>) -> Result<Settled> {
+pub fn settle(places: &Places, server: Option<Server<'_>>) -> Result<Settled> {
     let _held = places.hold()?;
     let Some(journal) = places.cut_off()? else { return Ok(Settled::Nothing) };
     if journal.step == Step::Saving {
-        if ask.is_some() {
+        if server.is_some() {
             // It may have been cut off before the server was stopped, or behind it.
             service::stop(&journal)?;
         }
         remove(&places.data())?;
         remove(&places.bundle())?;
         places.drop_journal()?;
-        if let Some(ask) = ask.filter(|_| journal.program.is_service) {
-            service::start(&journal, places, config, ask, &journal.from)?;
+        if let Some(server) = server.filter(|_| journal.program.is_service) {
+            service::start(&journal, places, server, &journal.from)?;
         }
         return Ok(Settled::Unchanged);
     }
     let why = "It was cut off before the new version answered.".to_owned();
-    turn_back(places, journal, why, config, ask).map(|journal| Settled::Returned(Box::new(journal)))
+    turn_back(places, journal, why, server).map(|journal| Settled::Returned(Box::new(journal)))
 }
 
 /// Goes back to the version before the last upgrade, and to its data: what was written since is moved aside.
 ///
 /// # Errors
 /// `upgrade_no_return` when there is nothing to go back to; those of [`settle`].
-pub fn go_back(places: &Places, config: Option<&std::path::Path>, ask: Ask<'_>) -> Result<Journal> {
+pub fn go_back(places: &Places, server: Server<'_>) -> Result<Journal> {
     let _held = places.hold()?;
     let journal = returnable(places)?;
     if !journal.program.is_service && crate::kv::Kv::is_in_use(&places.data_dir.join("kv.redb")) {
         let sentence = format!("A server works in {}. Stop it first.", places.data_dir.display());
         return Err(Error::conflict("upgrade_in_use", sentence));
     }
-    turn_back(places, journal, "An operator went back.".to_owned(), config, Some(ask))
+    turn_back(places, journal, "An operator went back.".to_owned(), Some(server))
 }
 
 fn returnable(places: &Places) -> Result<Journal> {

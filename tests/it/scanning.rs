@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::app::{App, Reply};
 
-const CODE: &str = "from resoftai.plugins.base import Plugin
+/// A plugin that works.
+pub const CODE: &str = "from resoftai.plugins.base import Plugin
 
 
 class It(Plugin):

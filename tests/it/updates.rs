@@ -11,26 +11,9 @@ use serde_json::{Value, json};
 use crate::app::{App, Reply};
 use crate::market::{import, stock};
 use crate::mirror::Outside;
+use crate::scanning::CODE;
 
-/// A plugin that works.
-const CODE: &str = "from resoftai.plugins.base import Plugin
-
-
-class It(Plugin):
-    def load(self, context):
-        return True
-
-    def activate(self):
-        return True
-
-    def deactivate(self):
-        return True
-
-    def unload(self):
-        return True
-";
-
-/// The same, which does not start where the setting `strict` is on.
+/// What works, but does not start where the setting `strict` is on.
 fn faint() -> String {
     CODE.replace(
         "    def load(self, context):\n",

@@ -162,6 +162,12 @@ systemctl start resoftai || die "it does not start"
 resoftai project list --org acme | grep -q kept || die "the project is gone"
 rm -rf /var/lib/resoftai.failed-*
 
+step "an upgrade goes by what the service is started with"
+echo 'DATABASE_URL=postgres://nobody@127.0.0.1:9/nothing' >/etc/resoftai/environment
+if resoftai upgrade /media/stick/next.tar.gz --key /media/stick/key.pub --check >/root/said; then die "no copy of PostgreSQL is missed"; fi
+grep -q "FAIL *database *the database is on PostgreSQL" /root/said || { cat /root/said; die "the service's variables do not count"; }
+rm /etc/resoftai/environment
+
 step "a newer version is put in place, and there is a way back"
 resoftai upgrade /media/stick/next.tar.gz --key /media/stick/key.pub --check || die "it cannot be upgraded to"
 upgrade next || die "not upgraded"

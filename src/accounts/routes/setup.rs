@@ -55,7 +55,7 @@ pub async fn first(
     Json(body): Json<SetupRequest>,
 ) -> Result<Response> {
     accounts.check_setup_secret(&body.secret)?;
-    if accounts.setup_link().await?.is_none() {
+    if !accounts.is_new().await? {
         return Err(setup::done());
     }
     check_username(&body.username)?;
